@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// A netmap ring seen with care. The region is shared: other programs may write any of it at any time, so geometry is
+// copied once at open, head and cur are kept here, and tail and slots are loaded once and checked before use.
+#pragma once
+
+#include <net/netmap.h>
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+namespace bridge {
+
+/// What was read of a slot, in one pass.
+struct SlotCopy {
+  uint32_t buf_idx;
+  uint16_t len;
+  uint16_t flags;
+};
+
+class RingView {
+ public:
+  /// `region_end` is one past the mapped region; the ring and the region must outlive the view.
+  RingView(netmap_ring* ring, const char* region_end)
+      : ring_(ring),
+        buffers_(reinterpret_cast<char*>(ring) + ring->buf_ofs),
+        num_slots_(ring->num_slots),
+        buf_size_(ring->nr_buf_size),
+        offset_mask_(ring->offset_mask) {
+    const ptrdiff_t room = region_end - buffers_;
+    buffer_count_ = room > 0 && buf_size_ ? static_cast<uint64_t>(room) / buf_size_ : 0;
+    reload();
+  }
+
+  uint32_t num_slots() const { return num_slots_; }
+  uint32_t buf_size() const { return buf_size_; }
+  uint32_t head() const { return head_; }
+  uint64_t offset_mask() const { return offset_mask_; }
+  uint32_t next(uint32_t index) const { return index + 1 == num_slots_ ? 0 : index + 1; }
+
+  /// Slots that are ours; none while tail makes no sense. Acquire: slots before tail were written before it.
+  uint32_t space() const {
+    const uint32_t tail = std::atomic_ref(ring_->tail).load(std::memory_order_acquire);
+    if (tail >= num_slots_) return 0;
+    return tail >= head_ ? tail - head_ : tail + num_slots_ - head_;
+  }
+
+  SlotCopy load(uint32_t index) const {
+    const netmap_slot& slot = ring_->slot[index];
+    return {__atomic_load_n(&slot.buf_idx, __ATOMIC_RELAXED), __atomic_load_n(&slot.len, __ATOMIC_RELAXED),
+            __atomic_load_n(&slot.flags, __ATOMIC_RELAXED)};
+  }
+
+  /// Where a slot's data starts, from the start of its buffer.
+  uint64_t offset(uint32_t index) const {
+    return offset_mask_ ? __atomic_load_n(&ring_->slot[index].ptr, __ATOMIC_RELAXED) & offset_mask_ : 0;
+  }
+
+  /// Our slot, to be written.
+  netmap_slot& slot(uint32_t index) { return ring_->slot[index]; }
+
+  /// Buffers 0 and 1 never belong to a slot.
+  bool valid_buffer(uint32_t buf_idx) const { return buf_idx >= 2 && buf_idx < buffer_count_; }
+  char* buffer(uint32_t buf_idx) const { return buffers_ + static_cast<uint64_t>(buf_idx) * buf_size_; }
+
+  /// Takes slots into use; the ring learns of it by publish().
+  void skip(uint32_t slots) {
+    const uint32_t moved = head_ + slots;
+    head_ = moved >= num_slots_ ? moved - num_slots_ : moved;
+  }
+
+  /// Hands the slots before head over. Release: what was written in them comes first.
+  void publish() {
+    std::atomic_ref(ring_->cur).store(head_, std::memory_order_relaxed);
+    std::atomic_ref(ring_->head).store(head_, std::memory_order_release);
+  }
+
+  /// After publish(): makes poll wait for slots beyond those there are: cur at tail says that they do not suffice.
+  void want_more() {
+    const uint32_t tail = std::atomic_ref(ring_->tail).load(std::memory_order_relaxed);
+    if (tail < num_slots_) std::atomic_ref(ring_->cur).store(tail, std::memory_order_relaxed);
+  }
+
+  /// Takes up where the ring was set after an error.
+  void reload() {
+    const uint32_t head = std::atomic_ref(ring_->head).load(std::memory_order_acquire);
+    head_ = head < num_slots_ ? head : 0;
+  }
+
+ private:
+  netmap_ring* ring_;
+  char* buffers_;
+  uint32_t num_slots_;
+  uint32_t buf_size_;
+  uint64_t offset_mask_;
+  uint64_t buffer_count_ = 0;
+  uint32_t head_ = 0;
+};
+
+}  // namespace bridge
