@@ -96,11 +96,15 @@ uint32_t move_ring(RingView& rx, RingView& tx, uint32_t limit, bool zero_copy, C
   uint32_t room = tx.space();
   uint32_t moved = 0;
   bool short_of_room = false;
+  bool unfinished = false;
   Packet packet;
   while (available > 0 && moved < limit) {
     load_packet(rx, available, packet);
     // A chain cut off by tail is still being delivered, unless the ring could not take more of it.
-    if (!packet.complete && packet.count < kMaxFragments && available + 1 < rx.num_slots()) break;
+    if (!packet.complete && packet.count < kMaxFragments && available + 1 < rx.num_slots()) {
+      unfinished = true;
+      break;
+    }
     uint64_t* drop = reason_to_drop(packet, rx, tx, counters);
     if (!drop && packet.count > room) {
       short_of_room = true;
@@ -123,8 +127,9 @@ uint32_t move_ring(RingView& rx, RingView& tx, uint32_t limit, bool zero_copy, C
     available -= used;
   }
   tx.publish();
-  if (short_of_room) tx.want_more();
+  if (short_of_room) tx.want_more(room);
   rx.publish();
+  if (unfinished) rx.want_more(available);
   return moved;
 }
 
@@ -138,7 +143,7 @@ uint32_t move_rings(std::vector<RingView>& rx, std::vector<RingView>& tx, uint32
 }
 
 bool any_queued(const std::vector<RingView>& rings) {
-  return std::any_of(rings.begin(), rings.end(), [](const RingView& ring) { return ring.space() > 0; });
+  return std::any_of(rings.begin(), rings.end(), [](const RingView& ring) { return ring.ready(); });
 }
 
 }  // namespace bridge

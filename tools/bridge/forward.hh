@@ -28,7 +28,7 @@ uint32_t move_ring(RingView& rx, RingView& tx, uint32_t limit, bool zero_copy, C
 uint32_t move_rings(std::vector<RingView>& rx, std::vector<RingView>& tx, uint32_t limit, bool zero_copy,
                     Counters& counters);
 
-/// Whether any ring holds packets for us.
+/// Whether any ring holds packets for us, beyond a chain whose end is still to come.
 bool any_queued(const std::vector<RingView>& rings);
 
 }  // namespace bridge

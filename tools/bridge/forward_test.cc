@@ -139,7 +139,10 @@ TEST(BridgeForward, AnUnfinishedChainWaitsForItsEnd) {
   Counters counters;
   EXPECT_EQ(move_ring(rx, tx, 100, false, counters), 0u);
   EXPECT_EQ(a.ring(0)->head, 0u);
+  EXPECT_EQ(a.ring(0)->cur, 1u) << "cur at tail asks poll for the rest";
+  EXPECT_FALSE(rx.ready());
   a.deliver(0, "two");
+  EXPECT_TRUE(rx.ready());
   EXPECT_EQ(move_ring(rx, tx, 100, false, counters), 1u);
   EXPECT_EQ(counters.dropped(), 0u);
 }

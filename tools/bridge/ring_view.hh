@@ -45,6 +45,9 @@ class RingView {
     return tail >= head_ ? tail - head_ : tail + num_slots_ - head_;
   }
 
+  /// Whether there are more slots than were found too few by want_more().
+  bool ready() const { return space() > too_few_; }
+
   SlotCopy load(uint32_t index) const {
     const netmap_slot& slot = ring_->slot[index];
     return {__atomic_load_n(&slot.buf_idx, __ATOMIC_RELAXED), __atomic_load_n(&slot.len, __ATOMIC_RELAXED),
@@ -71,20 +74,23 @@ class RingView {
 
   /// Hands the slots before head over. Release: what was written in them comes first.
   void publish() {
+    too_few_ = 0;
     std::atomic_ref(ring_->cur).store(head_, std::memory_order_relaxed);
     std::atomic_ref(ring_->head).store(head_, std::memory_order_release);
   }
 
-  /// After publish(): makes poll wait for slots beyond those there are: cur at tail says that they do not suffice.
-  void want_more() {
-    const uint32_t tail = std::atomic_ref(ring_->tail).load(std::memory_order_relaxed);
-    if (tail < num_slots_) std::atomic_ref(ring_->cur).store(tail, std::memory_order_relaxed);
+  /// After publish(): `slots` do not suffice, so cur at the end of them makes poll wait for more.
+  void want_more(uint32_t slots) {
+    too_few_ = slots;
+    const uint32_t cur = head_ + slots;
+    std::atomic_ref(ring_->cur).store(cur >= num_slots_ ? cur - num_slots_ : cur, std::memory_order_relaxed);
   }
 
   /// Takes up where the ring was set after an error.
   void reload() {
     const uint32_t head = std::atomic_ref(ring_->head).load(std::memory_order_acquire);
     head_ = head < num_slots_ ? head : 0;
+    too_few_ = 0;
   }
 
  private:
@@ -95,6 +101,7 @@ class RingView {
   uint64_t offset_mask_;
   uint64_t buffer_count_ = 0;
   uint32_t head_ = 0;
+  uint32_t too_few_ = 0;
 };
 
 }  // namespace bridge
