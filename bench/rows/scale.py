@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Groups that ask what ports cost: many open beside a pair, broadcasts, idle receivers, memory."""
+import os
+import re
+import time
+
+from harness import machine
+from harness.children import Failed
+from harness.measure import Check, Group, Row, Sample
+from rows import pktgen
+
+MANY_PORTS = 1000
+MEMORY_PORTS = 1000
+FANOUTS = (1, 8, 64, 256)
+SETTLE_TIMEOUT_S = 10
+OPEN_TIMEOUT_S = 60
+
+
+def _open_ports(bench, children, switch, count, *options):
+    ports = children.start([bench.program("open-ports"), *options, switch, count], interactive=True)
+    ports.wait_for_line(f"ready {count}", OPEN_TIMEOUT_S)
+    return ports
+
+
+def _pair_beside_ports(bench, count):
+    cpu = bench.cpus[0]
+    with bench.netmap_children() as children:
+        if count:
+            _open_ports(bench, children, "vale0", count)
+        return pktgen.pair(bench, 60, cpu, cpu, lossless=True)
+
+
+def many_ports(bench):
+    rows = [Row("pair alone", "Mpps", lambda b: _pair_beside_ports(b, 0)),
+            Row(f"beside {MANY_PORTS} ports", "Mpps", lambda b: _pair_beside_ports(b, MANY_PORTS))]
+    # A packet may cost 15 % more: the rate alone over the rate beside the others.
+    return Group("ports", f"VALE unicast, 60 bytes, one core, {MANY_PORTS} other ports on the switch", rows,
+                 [Check("pair alone", f"beside {MANY_PORTS} ports", "<=", 1.15, "times the cost of a packet alone")])
+
+
+def _fanout(bench, count):
+    with bench.netmap_children() as children:
+        run = children.start([bench.program("fanout"), "vale0", count, 60, bench.seconds], cpu=bench.cpus[0])
+        fields = dict(re.findall(r"(\w+)=([\d.]+)", run.finish(bench.seconds + OPEN_TIMEOUT_S)))
+    if not float(fields.get("delivered", 0)):
+        raise Failed(f"bench-fanout with {count} ports delivered nothing: {fields}")
+    return Sample(float(fields["send_ns"]), {"loop_ns": float(fields["loop_ns"]),
+                                             "loss_percent": float(fields["lost_percent"])})
+
+
+def broadcast(bench):
+    rows = [Row(f"to {count} port{'s'[:count > 1]}", "ns", lambda b, count=count: _fanout(b, count)) for count in FANOUTS]
+    checks = [Check(rows[-1].name, row.name, "<=" if row is rows[0] else "", 1.0,
+                    f"times the cost a copy of a broadcast {row.name}") for row in rows[:-1]]
+    return Group("broadcast", "Broadcast, 60 bytes, sender's cost for each packet delivered", rows, checks, 0.5)
+
+
+def _idle(bench):
+    """Wake-ups a second of two receivers asleep in poll() and the daemon."""
+    with bench.netmap_children() as children:
+        watched = [_open_ports(bench, children, f"vale{number}", 1, "--poll").pid for number in range(2)]
+        watched.append(bench.daemon.pid)
+
+        def snapshot():
+            return sum(map(machine.wake_ups, watched)), sum(map(machine.cpu_ns, watched))
+
+        # What opening still has to finish is no idling: wait for half a second without a wake-up, but not for ever.
+        deadline, before = time.monotonic() + SETTLE_TIMEOUT_S, None
+        while before != (now := snapshot()) and time.monotonic() < deadline:
+            before = now
+            time.sleep(0.5)
+        wakes, cpu = snapshot()
+        start = time.monotonic()
+        time.sleep(max(2.0, bench.seconds))
+        end_wakes, end_cpu = snapshot()
+        seconds = time.monotonic() - start
+        children.check()
+    return Sample((end_wakes - wakes) / seconds, {"cpu_us_per_second": (end_cpu - cpu) / 1e3 / seconds})
+
+
+def idle(bench):
+    rows = [Row("2 receivers + unetmapd", "/s", _idle)]
+    return Group("idle", "Wake-ups a second while nothing happens", rows,
+                 [Check(rows[0].name, None, "<=", 0.0, "wake-ups a second")])
+
+
+def _shared_memory_kib(pids):
+    """KiB that the memory files of these processes really hold, each file once, open or only mapped."""
+    files = {}
+    for pid in pids:
+        for folder in (f"/proc/{pid}/fd", f"/proc/{pid}/map_files"):
+            try:
+                entries = os.listdir(folder)
+            except OSError:
+                continue
+            for entry in entries:
+                path = f"{folder}/{entry}"
+                try:
+                    if not os.readlink(path).startswith("/memfd:"):
+                        continue
+                    status = os.stat(path)
+                except OSError:
+                    continue
+                files[(status.st_dev, status.st_ino)] = status.st_blocks * 512 // 1024
+    return sum(files.values())
+
+
+def _private_kib(pid):
+    found = re.search(r"RssAnon:\s+(\d+) kB", machine.read(f"/proc/{pid}/status"))
+    return int(found[1]) if found else 0
+
+
+def _memory(bench):
+    """The ports are opened one by one by one process; what that process needs for one port is taken off."""
+    with bench.netmap_children() as children:
+        _open_ports(bench, children, "vale1", 1)
+        daemon = bench.daemon.pid
+
+        def holder_totals(count):
+            with bench.netmap_children() as inner:
+                holder = _open_ports(bench, inner, "vale0", count)
+                shared = _shared_memory_kib([daemon, holder.pid])
+                return shared, _private_kib(daemon), _private_kib(holder.pid)
+
+        few, many = holder_totals(1), holder_totals(1 + MEMORY_PORTS)
+    shared, in_daemon, in_client = ((after - before) / MEMORY_PORTS for before, after in zip(few, many))
+    return Sample(shared + in_daemon, {"shared_kib": shared, "daemon_kib": in_daemon, "client_kib": in_client})
+
+
+def memory(bench):
+    rows = [Row(f"{MEMORY_PORTS} unused ports", "KiB", _memory)]
+    return Group("memory", "Resident memory for each port that never moved a packet", rows,
+                 [Check(rows[0].name, None, "<=", 64.0, "KiB a port")])
+
+
+GROUPS = {"ports": many_ports, "broadcast": broadcast, "idle": idle, "memory": memory}
