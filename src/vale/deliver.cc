@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Step three of forwarding: copies into the destination's buffers, delivery of the chains.
+#include "vale/deliver.hh"
+
+#include <algorithm>
+
+#include "vale/copy.hh"
+#include "vale/offload.hh"
+
+namespace unetmap::vale {
+
+bool Forwarder::Supply::need(uint32_t n) {
+  if (have - used >= n) return true;
+  if (exhausted || n > kWindow) return false;
+  if (used > 0) {
+    std::copy(cells + used, cells + have, cells);
+    have -= used;
+    used = 0;
+  }
+  for (int attempt = 0;; attempt++) {
+    uint32_t want = std::min(kWindow - have, std::max(still_needed, n));
+    have += ex.pop(want, cells + have);
+    if (have >= n) return true;
+    // Full. What is ready is delivered; then the receiver gets a chance to run, as it may sit on this processor.
+    flush();
+    if (copies || attempt == 2) break;
+    if (dest.relief_skip > 0) {
+      dest.relief_skip--;
+      break;
+    }
+    forwarder.outside_.relieve(dest);
+    if (ex.free_cells() + have >= n) {
+      dest.relief_backoff = 0;
+    } else if (attempt == 1) {
+      dest.relief_backoff = std::min(dest.relief_backoff * 2 + 1, 1023u);
+      dest.relief_skip = dest.relief_backoff;
+    }
+  }
+  exhausted = true;
+  return false;
+}
+
+void Forwarder::Supply::flush() {
+  if (count == 0) return;
+  ex.link(last, UINT32_MAX, last_offset);
+  ex.push(first, count);
+  first = last = UINT32_MAX;
+  count = 0;
+  if (ex.shared().readers.any.load(std::memory_order_relaxed)) forwarder.outside_.wake(ex.shared().readers, dest);
+}
+
+void Forwarder::Supply::return_cell() {
+  uint32_t cell = take();
+  ex.fill(cell, ex.buffer_of(cell), 0, 0);
+  append(cell, ex.offset_of(cell));
+}
+
+void Forwarder::Supply::finish() {
+  while (used < have) return_cell();
+  flush();
+}
+
+void Forwarder::Supply::lose(uint64_t packets) {
+  if (copies) return;
+  forwarder.drop(kring.lost_full, packets);
+  ex.shared().lost_full.fetch_add(packets, std::memory_order_relaxed);
+}
+
+OutputForm output_form(uint16_t header_len) {
+  return {.hdr_len = header_len, .takes_offloads = true, .max_frame = header_len ? kNoFrameLimit : 1514};
+}
+
+// The packet in frag_[first, first + count) in one piece, in scratch_. Returns its bytes, 0 if it cannot be read.
+uint32_t Forwarder::gather(const TxView& tx, uint32_t first, uint32_t count) {
+  if (!scratch_) {
+    scratch_.reset(new uint8_t[kScratchBytes]);
+    piece_.reset(new uint8_t[kScratchBytes]);
+  }
+  uint32_t bytes = 0;
+  for (uint32_t i = first; i < first + count; i++) {
+    const Frag& frag = frag_[i];
+    if (frag.len > kScratchBytes - bytes) return 0;
+    if (frag.flags & NS_INDIRECT) {
+      if (!outside_.read_user(address_[i], scratch_.get() + bytes, frag.len)) return 0;
+    } else {
+      memcpy(scratch_.get() + bytes, tx.bufs + frag.src, frag.len);
+    }
+    bytes += frag.len;
+  }
+  return bytes;
+}
+
+// Copies frag_[from, ...) into the buffers of `cells`, one each, and chains them; stops at the first that does not go
+// that way. Returns how many went.
+uint32_t Forwarder::copy_singles(const TxView& tx, Supply& supply, uint32_t from, const uint32_t* cells, uint32_t n) {
+  const Exchange& ex = supply.ex;
+  uint8_t* const bufs = supply.dest.bufs;
+  const uint32_t buf_size = supply.dest.buf_size;
+  constexpr uint16_t kOneFragment = 1 << NS_PORT_SHIFT;
+  uint32_t previous = supply.last, previous_offset = supply.last_offset, i = 0;
+  for (; i < n; i++) {
+    const Frag& frag = frag_[from + i];
+    uint32_t cell = cells[i], buf = ex.buffer_of(cell), offset = ex.offset_of(cell);
+    if (i + 4 < n) __builtin_prefetch(bufs + uint64_t{ex.buffer_of(cells[i + 4])} * buf_size, 1);
+    if (buf == 0 || offset > buf_size || frag.len > buf_size - offset) [[unlikely]]
+      break;
+    copy_packet(bufs + uint64_t{buf} * buf_size + offset, tx.bufs + frag.src, frag.len, buf_size - offset,
+                tx.buf_size - frag.src % tx.buf_size);
+    ex.fill(cell, buf, frag.len, kOneFragment);
+    if (previous == UINT32_MAX) supply.first = cell;
+    else ex.link(previous, cell, previous_offset);
+    previous = cell;
+    previous_offset = offset;
+  }
+  supply.last = previous;
+  supply.last_offset = previous_offset;
+  supply.count += i;
+  return i;
+}
+
+// Single-slot packets frag_[from, to), headers equal: the path that has to be fast.
+void Forwarder::deliver_singles(const TxView& tx, Supply& supply, uint32_t from, uint32_t to) {
+  while (from < to) {
+    if (!supply.need(1)) return supply.lose(to - from);
+    uint32_t n = std::min(to - from, supply.have - supply.used);
+    uint32_t went = copy_singles(tx, supply, from, supply.cells + supply.used, n);
+    supply.used += went;
+    supply.still_needed -= std::min(supply.still_needed, went);
+    from += went;
+    if (went == n) continue;
+    // The cell has no such buffer, or the packet is longer than one: the cell goes back, the packet the long way.
+    supply.return_cell();
+    deliver_split(tx.bufs + frag_[from].src, frag_[from].len, supply);
+    from++;
+  }
+}
+
+// A packet of several slots, headers equal: slot by slot, whole or not at all.
+void Forwarder::deliver_chain(const TxView& tx, Supply& supply, const Run& run) {
+  const Exchange& ex = supply.ex;
+  const Dest& dest = supply.dest;
+  bool direct = true;
+  for (uint32_t i = run.first; i < run.first + run.count; i++)
+    direct = direct && !(frag_[i].flags & NS_INDIRECT) && frag_[i].len <= dest.buf_size && !ex.shape().offsets;
+  if (!direct) {
+    uint32_t bytes = gather(tx, run.first, run.count);
+    if (bytes == 0) return drop(supply.kring.lost_indirect);
+    return deliver_split(scratch_.get(), bytes, supply);
+  }
+  if (!supply.need(run.count)) return supply.lose(1);
+  for (uint32_t i = 0; i < run.count; i++) {
+    const Frag& frag = frag_[run.first + i];
+    uint32_t cell = supply.take(), buf = ex.buffer_of(cell);
+    uint16_t left = uint16_t(run.count - i);
+    uint16_t flags = uint16_t(left << NS_PORT_SHIFT | (left > 1 ? NS_MOREFRAG : 0));
+    // Buffer 0 stands for an index that cannot be; a buffer that nobody reads.
+    copy_packet(dest.bufs + uint64_t{buf} * dest.buf_size, tx.bufs + frag.src, frag.len, dest.buf_size,
+                tx.buf_size - frag.src % tx.buf_size);
+    ex.fill(cell, buf, frag.len, flags);
+    supply.append(cell, 0);
+  }
+  supply.still_needed -= std::min<uint32_t>(supply.still_needed, run.count);
+}
+
+// One packet in one piece, into as many cells as it takes.
+void Forwarder::deliver_split(const uint8_t* bytes, uint32_t len, Supply& supply) {
+  const Exchange& ex = supply.ex;
+  const Dest& dest = supply.dest;
+  // Offsets differ from cell to cell; half a buffer is what the port may at most ask for.
+  uint32_t room = ex.shape().offsets ? dest.buf_size / 2 : dest.buf_size;
+  uint32_t cells = (len + room - 1) / room;
+  if (cells > kMaxFrags || cells > ex.shape().cells) {
+    if (!supply.copies) ex.shared().lost_oversize.fetch_add(1, std::memory_order_relaxed);
+    return supply.lose(1);
+  }
+  if (!supply.need(cells)) return supply.lose(1);
+  for (uint32_t i = 0; i < cells; i++) {
+    uint32_t cell = supply.take(), buf = ex.buffer_of(cell), offset = std::min(ex.offset_of(cell), dest.buf_size - room);
+    uint32_t piece = std::min(room, len - i * room), left = cells - i;
+    memcpy(dest.bufs + uint64_t{buf} * dest.buf_size + offset, bytes + i * room, piece);
+    ex.fill(cell, buf, uint16_t(piece), uint16_t(left << NS_PORT_SHIFT | (left > 1 ? NS_MOREFRAG : 0)));
+    supply.append(cell, offset);
+  }
+  supply.still_needed -= std::min(supply.still_needed, cells);
+}
+
+// A packet for a port with another virtio-net header length: checksummed and cut into segments where that is needed.
+void Forwarder::deliver_converted(const TxView& tx, Supply& supply, uint32_t first, uint32_t count) {
+  uint32_t bytes = gather(tx, first, count);
+  if (bytes == 0) return drop(supply.kring.lost_indirect);
+  Segmenter segmenter;
+  OutputForm form = output_form(header_len_of(supply.dest.port));
+  form.fragment_seed = ++fragment_seed_;
+  if (segmenter.start({scratch_.get(), bytes}, header_len_, form) != Refusal::kNone)
+    return supply.copies ? void() : drop(supply.kring.lost_convert);
+  while (size_t n = segmenter.next({piece_.get(), kScratchBytes})) deliver_split(piece_.get(), uint32_t(n), supply);
+}
+
+void Forwarder::deliver(const TxView& tx, Dest& dest, MergedRuns runs, uint32_t limit) {
+  const Exchange& ex = dest.rings[tx.ring_id % dest.rings.size()];
+  bool converted = header_len_of(dest.port) != header_len_;
+  Supply supply{*this, dest, ex, *tx.kring, cells_.get()};
+  for (const Reservation& reservation : reservations_) {
+    if (reservation.port != dest.port) continue;
+    supply.cells = reserved_.data() + reservation.at;
+    supply.have = reservation.count;
+    supply.exhausted = true;  // what is not reserved never fits
+  }
+  MergedRuns count = runs;
+  supply.still_needed = 0;
+  while (const Run* run = count.next())
+    if (run->first < limit) supply.still_needed += std::min<uint32_t>(run->count, limit - run->first);
+  while (const Run* run = runs.next()) {
+    if (run->first >= limit) break;
+    uint32_t end = run->chain ? run->first + run->count : std::min<uint32_t>(run->first + run->count, limit);
+    if (converted) {
+      for (uint32_t p = run->first; p < end; p = run->chain ? end : p + 1)
+        deliver_converted(tx, supply, p, run->chain ? run->count : 1);
+    } else if (run->chain) {
+      deliver_chain(tx, supply, *run);
+    } else {
+      deliver_singles(tx, supply, run->first, end);
+    }
+  }
+  supply.finish();
+}
+
+void Forwarder::copy_to_monitor(const TxView& view, uint32_t from, uint32_t to, uint16_t monitor) {
+  Dest* dest = current(monitor);
+  if (!dest) return;
+  header_len_ = header_len_of(self_);
+  while (from != to) {
+    frags_ = runs_ = 0;
+    uint32_t at = from;
+    while (at != to && frags_ < kWindow) {
+      netmap_slot slot = view.slots[at];
+      if (check(view, slot, frag_[frags_]) && !(slot.flags & NS_INDIRECT)) frags_++;
+      if (++at == view.num_slots) at = 0;
+    }
+    const Exchange& ex = dest->rings[view.ring_id % dest->rings.size()];
+    Supply supply{*this, *dest, ex, *view.kring, cells_.get()};
+    supply.copies = true;
+    supply.still_needed = frags_;
+    deliver_singles(view, supply, 0, frags_);
+    supply.finish();
+    from = at;
+  }
+}
+
+}  // namespace unetmap::vale

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Handing packets to a receive ring: the sender's and the receiver's half of RxExchange (see ring/layout.hh).
+//
+// Life of a cell: the receiver appends it to the free ring -> a sender pops it with one compare-and-swap, copies a
+// packet into its buffer, links it into a chain -> pushes the chain onto the stack with one compare-and-swap -> the
+// receiver takes the stack, shows the packet in a slot -> the application gives the slot back -> the free ring.
+// free_head is a position that only grows, so a successful swap of it means that nobody else popped the same cells.
+// A sender that dies between pop and push takes cells with it; reset() in receive.cc brings them back.
+#pragma once
+
+#include "ring/layout.hh"
+
+namespace unetmap::vale {
+
+// Numbers of one receive ring, from the daemon: trusted.
+struct ExchangeShape {
+  uint32_t cells = 0;      // one less than the ring has slots
+  uint32_t base_buf = 0;   // buffer of cell 0 at the beginning; the others follow
+  uint32_t nbufs = 0;      // of the region
+  uint32_t buf_size = 0;   // bytes
+  bool offsets = false;    // the port takes packets at an offset in the buffer
+};
+
+constexpr uint32_t round_up_pow2(uint32_t n) { return n <= 1 ? 1 : 1u << (32 - __builtin_clz(n - 1)); }
+
+constexpr size_t exchange_bytes(uint32_t cells) {
+  size_t bytes = sizeof(RxExchange) + size_t{4} * round_up_pow2(cells) + sizeof(Cell) * size_t{cells};
+  return (bytes + 127) & ~size_t{127};
+}
+
+class Exchange {
+ public:
+  Exchange() = default;
+  Exchange(void* at, const ExchangeShape& shape) : x_(static_cast<RxExchange*>(at)), shape_(shape) {
+    auto* bytes = static_cast<uint8_t*>(at) + sizeof(RxExchange);
+    uint32_t size = round_up_pow2(shape.cells);
+    mask_ = size - 1;
+    free_ = reinterpret_cast<std::atomic<uint32_t>*>(bytes);
+    cell_ = reinterpret_cast<Cell*>(bytes + size_t{4} * size);
+  }
+
+  RxExchange& shared() const { return *x_; }
+  const ExchangeShape& shape() const { return shape_; }
+  Cell& cell(uint32_t id) const { return cell_[id]; }
+
+  uint32_t free_cells() const {
+    uint64_t tail = x_->free_tail.load(std::memory_order_acquire) + shape_.cells;
+    uint64_t n = tail - x_->free_head.load(std::memory_order_relaxed);
+    return n <= shape_.cells ? uint32_t(n) : 0;
+  }
+
+  // Takes up to `want` free cells, returns how many ids it wrote to `out`. Ids that cannot be are left out.
+  uint32_t pop(uint32_t want, uint32_t* out) const {
+    uint64_t head = x_->free_head.load(std::memory_order_relaxed);
+    for (int attempt = 0; attempt < 64; attempt++) {
+      uint64_t have = x_->free_tail.load(std::memory_order_acquire) + shape_.cells - head;
+      if (have == 0 || have > shape_.cells) return 0;
+      uint32_t n = want < have ? want : uint32_t(have);
+      uint32_t kept = 0;
+      for (uint32_t i = 0; i < n; i++) {
+        uint32_t at = uint32_t(head + i) & mask_;
+        out[kept] = free_[at].load(std::memory_order_relaxed) ^ at;
+        kept += out[kept] < shape_.cells;
+      }
+      if (x_->free_head.compare_exchange_weak(head, head + n, std::memory_order_acq_rel, std::memory_order_relaxed))
+        return kept;
+    }
+    return 0;
+  }
+
+  // The buffer that goes with a popped cell; 0 if what stands there cannot be one.
+  uint32_t buffer_of(uint32_t id) const {
+    uint32_t buf = uint32_t(cell_[id].packet.load(std::memory_order_relaxed) >> 32) ^ (shape_.base_buf + id);
+    return buf >= 2 && buf < shape_.nbufs ? buf : 0;
+  }
+  uint32_t offset_of(uint32_t id) const {
+    if (!shape_.offsets) return 0;
+    return uint32_t(cell_[id].chain.load(std::memory_order_relaxed) >> 48);
+  }
+
+  void fill(uint32_t id, uint32_t buf, uint16_t len, uint16_t flags) const {
+    uint64_t word = uint64_t(buf ^ (shape_.base_buf + id)) << 32 | uint32_t{len} << 16 | flags;
+    cell_[id].packet.store(word, std::memory_order_relaxed);
+  }
+  // `next` is a cell id, or -1 to end the chain.
+  void link(uint32_t id, uint32_t next, uint32_t offset) const {
+    cell_[id].chain.store(uint64_t{offset} << 48 | ((next + 1) & 0xffffff), std::memory_order_relaxed);
+  }
+
+  // Delivers the chain that begins with `first`: the commit point. Sequentially consistent, so that a reader who put
+  // itself on the wait list and saw nothing is seen by the look at the list that follows.
+  void push(uint32_t first, uint32_t count) const {
+    uint64_t old = x_->stack.load(std::memory_order_relaxed);
+    uint64_t own = cell_[first].chain.load(std::memory_order_relaxed) & ~(0xffffffull << 24);
+    uint64_t top;
+    do {
+      cell_[first].chain.store(own | (old & 0xffffff) << 24, std::memory_order_relaxed);
+      top = ((old >> 32) + count) << 32 | (first + 1);
+    } while (!x_->stack.compare_exchange_weak(old, top, std::memory_order_seq_cst, std::memory_order_relaxed));
+  }
+
+  // --- the receiver's half ---
+
+  bool anything() const { return x_->stack.load(std::memory_order_relaxed) != 0; }
+  uint64_t take_stack() const { return x_->stack.exchange(0, std::memory_order_acquire); }
+
+  // Position after the last free cell: the receiver alone moves it.
+  uint64_t tail_position() const { return x_->free_tail.load(std::memory_order_relaxed) + shape_.cells; }
+  void put_free(uint64_t position, uint32_t id) const {
+    uint32_t at = uint32_t(position) & mask_;
+    uint32_t raw = id ^ at;
+    if (free_[at].load(std::memory_order_relaxed) != raw) free_[at].store(raw, std::memory_order_relaxed);
+  }
+  void publish_free(uint64_t position) const {
+    x_->free_tail.store(position - shape_.cells, std::memory_order_seq_cst);
+  }
+
+ private:
+  RxExchange* x_ = nullptr;
+  std::atomic<uint32_t>* free_ = nullptr;
+  Cell* cell_ = nullptr;
+  uint32_t mask_ = 0;
+  ExchangeShape shape_;
+};
+
+}  // namespace unetmap::vale

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// The forwarding table of a switch: address -> port, aged, shared by all senders without locks.
+//
+// Two-choice hashing over buckets of four entries, one cache line each. An entry is two words written independently;
+// a torn pair (the key of one writer, the stamp of another) names a wrong or dead port at worst: the first costs
+// one packet to one port until the address is learned again, the second reads as absent.
+#pragma once
+
+#include <bit>
+#include <cstring>
+
+#include "ring/layout.hh"
+
+namespace unetmap::vale {
+
+inline uint64_t load_mac(const uint8_t* p) {
+  uint32_t low;
+  uint16_t high;
+  memcpy(&low, p, 4);
+  memcpy(&high, p + 4, 2);
+  return uint64_t{high} << 32 | low;
+}
+constexpr uint64_t kBroadcastMac = 0xffffffffffffull;
+// The group bit of the first byte on the wire.
+constexpr bool is_multicast(uint64_t mac) { return mac & 1; }
+
+class Fdb {
+ public:
+  explicit Fdb(SwitchShared* shared) : shared_(shared) {}
+
+  // Port index that `mac` was last seen on, kNoPort if unknown, aged or of a port that is gone.
+  uint16_t lookup(uint64_t mac, uint32_t now_s) const {
+    uint64_t hash = hash_of(mac);
+    for (FdbBucket* bucket : {first(hash), second(hash)})
+      for (uint32_t way = 0; way < FdbBucket::kWays; way++) {
+        uint64_t key = bucket->key[way].load(std::memory_order_relaxed);
+        if (key >> 16 != mac || key == 0) continue;
+        uint16_t port = key & 0xffff;
+        if (alive(port, bucket->stamp[way].load(std::memory_order_relaxed), now_s)) return port;
+      }
+    return kNoPort;
+  }
+
+  void learn(uint64_t mac, uint16_t port, uint32_t generation, uint32_t now_s) {
+    uint64_t key = mac << 16 | port, stamp = uint64_t{generation} << 32 | now_s, hash = hash_of(mac);
+    FdbBucket *one = first(hash), *two = second(hash);
+    for (FdbBucket* bucket : {one, two})
+      for (uint32_t way = 0; way < FdbBucket::kWays; way++) {
+        uint64_t seen = bucket->key[way].load(std::memory_order_relaxed);
+        if (seen >> 16 != mac || seen == 0) continue;
+        if (bucket->stamp[way].load(std::memory_order_relaxed) != stamp)
+          bucket->stamp[way].store(stamp, std::memory_order_relaxed);
+        if (seen != key) bucket->key[way].store(key, std::memory_order_relaxed);
+        return;
+      }
+    insert(one, two, key, stamp, now_s);
+  }
+
+  // Live entries, for listings: f(mac, port, age_s).
+  template <class F>
+  void each(uint32_t now_s, F&& f) const {
+    for (uint32_t b = 0; b < kFdbBuckets; b++)
+      for (uint32_t way = 0; way < FdbBucket::kWays; way++) {
+        uint64_t key = shared_->fdb[b].key[way].load(std::memory_order_relaxed);
+        uint64_t stamp = shared_->fdb[b].stamp[way].load(std::memory_order_relaxed);
+        if (key && alive(key & 0xffff, stamp, now_s)) f(key >> 16, uint16_t(key & 0xffff), now_s - uint32_t(stamp));
+      }
+  }
+
+ private:
+  uint64_t hash_of(uint64_t mac) const {
+    uint64_t h = (mac ^ shared_->fdb_seed.load(std::memory_order_relaxed)) * 0x9E3779B97F4A7C15ull;
+    return h ^ h >> 32;
+  }
+  FdbBucket* first(uint64_t hash) const { return &shared_->fdb[hash % kFdbBuckets]; }
+  FdbBucket* second(uint64_t hash) const { return &shared_->fdb[(hash >> 24) % kFdbBuckets]; }
+
+  bool alive(uint16_t port, uint64_t stamp, uint32_t now_s) const {
+    if (port >= kMaxPorts) return false;
+    uint32_t age = now_s - uint32_t(stamp);
+    return shared_->port[port].generation.load(std::memory_order_relaxed) == stamp >> 32 &&
+           (age <= shared_->fdb_age_s.load(std::memory_order_relaxed) || age > 0x80000000u);
+  }
+
+  // Into an empty or dead entry of the emptier bucket, else over the oldest.
+  void insert(FdbBucket* one, FdbBucket* two, uint64_t key, uint64_t stamp, uint32_t now_s) {
+    FdbBucket *best_bucket = one, *buckets[2] = {one, two};
+    uint32_t best_way = 0, best_age = 0, free_of[2] = {0, 0}, free_way[2] = {0, 0};
+    for (int b = 0; b < 2; b++)
+      for (uint32_t way = 0; way < FdbBucket::kWays; way++) {
+        uint64_t other = buckets[b]->key[way].load(std::memory_order_relaxed);
+        uint64_t other_stamp = buckets[b]->stamp[way].load(std::memory_order_relaxed);
+        if (other == 0 || !alive(other & 0xffff, other_stamp, now_s)) {
+          free_of[b]++;
+          free_way[b] = way;
+        } else if (now_s - uint32_t(other_stamp) >= best_age) {
+          best_age = now_s - uint32_t(other_stamp);
+          best_bucket = buckets[b];
+          best_way = way;
+        }
+      }
+    if (free_of[0] || free_of[1]) {
+      int b = free_of[0] >= free_of[1] ? 0 : 1;
+      best_bucket = buckets[b];
+      best_way = free_way[b];
+    }
+    best_bucket->key[best_way].store(0, std::memory_order_relaxed);
+    best_bucket->stamp[best_way].store(stamp, std::memory_order_relaxed);
+    best_bucket->key[best_way].store(key, std::memory_order_release);
+  }
+
+  SwitchShared* shared_;
+};
+
+}  // namespace unetmap::vale

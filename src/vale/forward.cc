@@ -1,0 +1,297 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Steps one and two of forwarding: what goes where, and is there room. Step three is in deliver.cc.
+#include "vale/forward.hh"
+
+#include <algorithm>
+
+#include "vale/deliver.hh"
+#include "vale/offload.hh"
+
+namespace unetmap::vale {
+
+Forwarder::Forwarder(SwitchShared* shared, uint16_t self, uint32_t generation, Outside& outside)
+    : shared_(shared),
+      fdb_(shared),
+      self_(self),
+      generation_(generation),
+      outside_(outside),
+      frag_(new Frag[kWindow]),
+      address_(new uint64_t[kWindow]),
+      run_(new Run[kWindow]),
+      group_index_(new uint16_t[kMaxPorts]()),
+      cells_(new uint32_t[kWindow]) {
+  groups_.reserve(kWindow);
+}
+
+uint16_t Forwarder::header_len_of(uint16_t port) const {
+  uint16_t len = shared_->port[port].header_len.load(std::memory_order_relaxed);
+  return len == 10 || len == 12 ? len : 0;
+}
+
+bool Forwarder::check(const TxView& tx, const netmap_slot& slot, Frag& frag) const {
+  uint64_t offset = slot.ptr & tx.offset_mask;
+  frag.len = slot.len;
+  frag.flags = slot.flags;
+  if (slot.flags & NS_INDIRECT) return true;
+  if (slot.buf_idx < 2 || slot.buf_idx >= tx.nbufs || offset > tx.buf_size || slot.len > tx.buf_size - offset)
+    return false;
+  frag.src = uint32_t(slot.buf_idx * uint64_t{tx.buf_size} + offset);
+  return true;
+}
+
+void Forwarder::add_run(uint32_t first, uint32_t count, uint16_t dest, bool chain) {
+  if (!chain && runs_ > 0) {
+    Run& last = run_[runs_ - 1];
+    if (!last.chain && last.dest == dest && uint32_t(last.first + last.count) == first) {
+      last.count = uint16_t(last.count + count);
+      return;
+    }
+  }
+  run_[runs_++] = {uint16_t(first), uint16_t(count), dest, kNoRun, chain};
+}
+
+// Where the packet that begins with `frag` goes; learns where its sender is.
+uint16_t Forwarder::decide(const TxView& tx, const Frag& frag, uint64_t address, uint32_t now_s) {
+  uint8_t copied[12 + 12];
+  const uint8_t* start = tx.bufs + frag.src;
+  if (frag.flags & NS_INDIRECT) {
+    if (!outside_.read_user(address, copied, header_len_ + 12u)) return kUnreadable;
+    start = copied;
+  }
+  const uint8_t* ethernet = start + header_len_;
+  uint64_t to = load_mac(ethernet), from = load_mac(ethernet + 6);
+  if (!(frag.flags & NS_NO_LEARN) && !is_multicast(from)) fdb_.learn(from, self_, generation_, now_s);
+  uint16_t override_port = frag.flags >> NS_PORT_SHIFT;
+  uint16_t port = override_port ? override_port : is_multicast(to) ? kFlood : fdb_.lookup(to, now_s);
+  if (port == kNoPort) return kFlood;
+  return port == self_ ? kDiscard : port;
+}
+
+// A packet of several slots, or with its data elsewhere, beginning at slot `at`. Returns the slots it takes; 0 if it
+// has to begin a window of its own.
+uint32_t Forwarder::classify_chain(const TxView& tx, uint32_t at, uint32_t avail, uint32_t now_s) {
+  uint32_t count = 0, first = frags_;
+  bool good = true, ended = false;
+  uint64_t total = 0;
+  while (count < avail && !ended) {
+    netmap_slot slot = tx.slots[at];
+    ended = !(slot.flags & NS_MOREFRAG);
+    if (count < kMaxFrags) {
+      good = check(tx, slot, frag_[first + count]) && good;
+      address_[first + count] = slot.ptr;
+    }
+    total += slot.len;
+    count++;
+    if (++at == tx.num_slots) at = 0;
+  }
+  const Frag& head = frag_[first];
+  // Ends in the middle, has too many slots, or no addresses in its first one.
+  bool sane = ended && count <= kMaxFrags && head.len >= header_len_ + 12u && total >= header_len_ + 14u &&
+              total <= kScratchBytes;
+  if (!good || !sane) {
+    if (first > 0) return 0;
+    drop(good ? tx.kring->lost_malformed : tx.kring->lost_buffer);
+    skipped_ += count;
+    return count;
+  }
+  frags_ += count;
+  add_run(first, count, decide(tx, head, address_[first], now_s), true);
+  return count;
+}
+
+// Fills frag_ and run_ from the slots in [hwcur, head), up to a window. Returns the slots looked at. Refused packets
+// only ever stand at its beginning, so that fragment i is in slot hwcur + skipped_ + i.
+uint32_t Forwarder::classify(const TxView& tx, uint32_t hwcur, uint32_t head, uint32_t now_s) {
+  frags_ = runs_ = skipped_ = 0;
+  uint32_t avail = head >= hwcur ? head - hwcur : head + tx.num_slots - hwcur, at = hwcur, done = 0;
+  uint64_t last_low = 0;
+  uint32_t last_high = 0;
+  uint16_t last_dest = kDiscard;
+  const uint32_t shortest = header_len_ + 14u;
+  while (done < avail && frags_ < kWindow) {
+    netmap_slot slot = tx.slots[at];  // the one load of the slot; all later use is of this copy
+    uint32_t ahead = at + 8 < tx.num_slots ? at + 8 : 0, ahead_buf = tx.slots[ahead].buf_idx;
+    __builtin_prefetch(tx.bufs + (ahead_buf < tx.nbufs ? uint64_t{ahead_buf} * tx.buf_size : 0));
+    uint32_t used = 1;
+    if (slot.flags & (NS_MOREFRAG | NS_INDIRECT)) [[unlikely]] {
+      if (frags_ + kMaxFrags > kWindow) break;
+      used = classify_chain(tx, at, avail - done, now_s);
+      if (used == 0) break;
+      last_dest = kDiscard;
+    } else {
+      Frag& frag = frag_[frags_];
+      bool good = check(tx, slot, frag);
+      if (!good || frag.len < shortest) [[unlikely]] {
+        if (frags_ > 0) break;
+        drop(good ? tx.kring->lost_malformed : tx.kring->lost_buffer);
+        skipped_++;
+      } else {
+        uint64_t low;
+        uint32_t high;
+        const uint8_t* ethernet = tx.bufs + frag.src + header_len_;
+        memcpy(&low, ethernet, 8);
+        memcpy(&high, ethernet + 8, 4);
+        bool plain = !(frag.flags & (0xff00 | NS_NO_LEARN));
+        if (!plain || low != last_low || high != last_high || last_dest == kDiscard)
+          last_dest = decide(tx, frag, 0, now_s);
+        add_run(frags_, 1, last_dest, false);
+        if (!plain) last_dest = kDiscard;
+        last_low = low;
+        last_high = high;
+        frags_++;
+      }
+    }
+    done += used;
+    at += used;
+    if (at >= tx.num_slots) at -= tx.num_slots;
+  }
+  return done;
+}
+
+Forwarder::Group* Forwarder::find_group(uint16_t port) {
+  uint16_t index = group_index_[port];
+  return index < groups_.size() && groups_[index].port == port ? &groups_[index] : nullptr;
+}
+
+// Links the runs of each destination in order.
+void Forwarder::group_runs() {
+  groups_.clear();
+  flood_first_ = flood_last_ = kNoRun;
+  for (uint32_t r = 0; r < runs_; r++) {
+    uint16_t dest = run_[r].dest, index = uint16_t(r);
+    if (dest == kDiscard || dest == kUnreadable) continue;
+    if (dest == kFlood) {
+      (flood_first_ == kNoRun ? flood_first_ : run_[flood_last_].next) = index;
+      flood_last_ = index;
+    } else if (Group* group = dest < kMaxPorts ? find_group(dest) : nullptr) {
+      run_[group->last].next = index;
+      group->last = index;
+    } else if (dest < kMaxPorts) {
+      group_index_[dest] = uint16_t(groups_.size());
+      groups_.push_back({dest, index, index});
+    }
+  }
+}
+
+// The destination behind a port index as of now, nullptr if there is none.
+Dest* Forwarder::current(uint16_t port) {
+  uint32_t generation = shared_->port[port].generation.load(std::memory_order_acquire);
+  return generation & 1 ? outside_.resolve(port, generation) : nullptr;
+}
+
+// f(port, runs) for each port that gets something from this window.
+template <class F>
+void Forwarder::each_destination(F&& f) {
+  // A port of monitors or outside of flooding gets what is addressed to it, and nothing else.
+  for (const Group& group : groups_) {
+    bool floods = flood_first_ != kNoRun && (flags_of(group.port) & kPortFlood);
+    f(group.port, MergedRuns(run_.get(), group.first, floods ? flood_first_ : kNoRun));
+  }
+  if (flood_first_ == kNoRun) return;
+  uint32_t count = shared_->flood_count.load(std::memory_order_acquire);
+  for (uint32_t i = 0; i < count && i < kMaxPorts; i++) {
+    uint16_t port = shared_->flood[i].load(std::memory_order_relaxed);
+    if (port < kMaxPorts && port != self_ && !find_group(port)) f(port, MergedRuns(run_.get(), kNoRun, flood_first_));
+  }
+}
+
+// Cells that the packet in frag_[first, first + count) takes at `dest`; 0 if it cannot be delivered there at all.
+uint32_t Forwarder::cells_of_packet(const TxView& tx, const Dest& dest, uint32_t first, uint32_t count) {
+  uint32_t cells = 0, offset = dest.rings[0].shape().offsets ? dest.buf_size / 2 : 0;
+  auto add = [&](size_t bytes) { cells += uint32_t((bytes + dest.buf_size - offset - 1) / (dest.buf_size - offset)); };
+  uint16_t to_header = header_len_of(dest.port);
+  if (to_header == header_len_) {
+    for (uint32_t i = first; i < first + count; i++) add(std::max<uint32_t>(frag_[i].len, 1));
+    return cells;
+  }
+  Segmenter segmenter;
+  uint32_t bytes = gather(tx, first, count);
+  if (segmenter.start({scratch_.get(), bytes}, header_len_, output_form(to_header)) != Refusal::kNone) return 0;
+  for (size_t i = 0; i < segmenter.packets(); i++) add(segmenter.packet_bytes(i));
+  return cells;
+}
+
+// Takes cells for all that goes to lossless destinations. Returns the fragment at which the window has to end: the
+// first one of a packet for which there is no room.
+uint32_t Forwarder::reserve_lossless(const TxView& tx, uint32_t limit, Forwarded& out) {
+  bool converted = false;
+  each_destination([&](uint16_t port, MergedRuns) {
+    converted |= (flags_of(port) & kPortLossless) && header_len_of(port) != header_len_;
+  });
+  // Finding out how many packets a converted one becomes is work: done for one at a time.
+  if (converted && runs_ > 0) limit = run_[0].chain ? run_[0].count : 1;
+  each_destination([&](uint16_t port, MergedRuns runs) {
+    if (!(flags_of(port) & kPortLossless) || limit == 0) return;
+    if (Dest* dest = current(port)) limit = reserve_at(tx, *dest, runs, limit, out);
+  });
+  return limit;
+}
+
+uint32_t Forwarder::reserve_at(const TxView& tx, Dest& dest, MergedRuns runs, uint32_t limit, Forwarded& out) {
+  const Exchange& ex = dest.rings[tx.ring_id % dest.rings.size()];
+  // f(first fragment, cells) for each packet before the limit, until it answers false.
+  auto each_packet = [&](auto&& f) {
+    MergedRuns walk = runs;
+    while (const Run* run = walk.next()) {
+      uint32_t end = run->first + run->count;
+      for (uint32_t p = run->first; p < end; p = run->chain ? end : p + 1) {
+        if (p >= limit || !f(p, cells_of_packet(tx, dest, p, run->chain ? run->count : 1))) return;
+      }
+    }
+  };
+  uint32_t need = 0, at = uint32_t(reserved_.size()), used = 0;
+  each_packet([&](uint32_t, uint32_t cells) { return need += cells <= ex.shape().cells ? cells : 0, true; });
+  reserved_.resize(at + need);
+  uint32_t got = need ? ex.pop(need, &reserved_[at]) : 0;
+  reserved_.resize(at + got);
+  if (got < need) each_packet([&](uint32_t p, uint32_t cells) {
+    if (cells > ex.shape().cells) return true;  // can never fit: deliver() counts it
+    if (used + cells <= got) return used += cells, true;
+    limit = p;
+    out.blocked = &dest;
+    out.blocked_ring = tx.ring_id % uint32_t(dest.rings.size());
+    return false;
+  });
+  reservations_.push_back({dest.port, at, got});
+  return limit;
+}
+
+void Forwarder::count_discarded(const TxView& tx, uint32_t limit) const {
+  for (uint32_t r = 0; r < runs_; r++) {
+    const Run& run = run_[r];
+    if (run.first >= limit || (run.dest != kDiscard && run.dest != kUnreadable)) continue;
+    uint32_t packets = run.chain ? 1 : std::min<uint32_t>(run.count, limit - run.first);
+    drop(run.dest == kDiscard ? tx.kring->lost_noport : tx.kring->lost_indirect, packets);
+  }
+}
+
+Forwarded Forwarder::forward(const TxView& tx, uint32_t hwcur, uint32_t head, uint32_t now_s) {
+  Forwarded out;
+  out.hwcur = hwcur;
+  header_len_ = header_len_of(self_);
+  while (out.hwcur != head && !out.blocked) {
+    uint32_t slots = classify(tx, out.hwcur, head, now_s), limit = frags_;
+    group_runs();
+    reservations_.clear();
+    reserved_.clear();
+    if (shared_->lossless_ports.load(std::memory_order_relaxed)) limit = reserve_lossless(tx, limit, out);
+    each_destination([&](uint16_t port, MergedRuns runs) {
+      if (Dest* dest = current(port)) deliver(tx, *dest, runs, limit);
+      else if (!runs.only_flood()) drop(tx.kring->lost_noport);
+    });
+    count_discarded(tx, limit);
+    if (limit < frags_) slots = skipped_ + limit;
+    uint64_t bytes = 0, packets = 0;
+    for (uint32_t i = 0; i < limit; i++) {
+      bytes += frag_[i].len;
+      packets += !(frag_[i].flags & NS_MOREFRAG);
+    }
+    drop(tx.kring->bytes, bytes);
+    drop(tx.kring->packets, packets);
+    out.hwcur += slots;
+    if (out.hwcur >= tx.num_slots) out.hwcur -= tx.num_slots;
+  }
+  return out;
+}
+
+}  // namespace unetmap::vale

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// VALE's forwarding, run by the sender in its own sync: read the slots, learn, look up, group by destination, copy,
+// deliver. Also used by whoever forwards for a port that has no process of its own.
+//
+// No system calls, no allocation in steady state: what needs the world outside is asked of the Outside interface.
+// A window of slots is handled in three steps: classify (each slot loaded once and checked, packets gathered in runs
+// of equal destination), reserve (room at lossless destinations; what does not fit ends the window), deliver.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "net/netmap.h"
+#include "vale/exchange.hh"
+#include "vale/fdb.hh"
+
+namespace unetmap::vale {
+
+// A port that this process can deliver to. Fields come from the daemon, and are trusted.
+struct Dest {
+  uint32_t generation = 0;
+  uint16_t port = kNoPort;
+  uint32_t buf_size = 0;    // bytes
+  uint8_t* bufs = nullptr;  // buffer 0 of its region, mapped
+  std::vector<Exchange> rings;
+  // A full destination is offered the processor before its packets are dropped, less often the less that helped.
+  uint32_t relief_skip = 0, relief_backoff = 0;
+};
+
+class Outside {
+ public:
+  // The destination for `port` of `generation`, mapping it if that was never done; nullptr if it is gone.
+  virtual Dest* resolve(uint16_t port, uint32_t generation) = 0;
+  // Wakes whoever sleeps on `list`, a list of `dest`.
+  virtual void wake(WaitList& list, Dest& dest) = 0;
+  // Lets others run for a moment because `dest` is full.
+  virtual void relieve(Dest& dest) = 0;
+  // Copies from an address that the application named; false if that cannot be read.
+  virtual bool read_user(uint64_t address, uint8_t* to, uint32_t len) = 0;
+
+ protected:
+  ~Outside() = default;
+};
+
+// A ring to forward from. Slots are the application's and foreign; everything else is trusted.
+struct TxView {
+  netmap_slot* slots = nullptr;
+  uint32_t num_slots = 0;
+  uint32_t buf_size = 0;  // bytes
+  uint32_t nbufs = 0;
+  uint8_t* bufs = nullptr;
+  uint64_t offset_mask = 0;
+  TxKring* kring = nullptr;
+  uint16_t ring_id = 0;
+};
+
+struct Forwarded {
+  uint32_t hwcur = 0;       // slots before this are done
+  Dest* blocked = nullptr;  // set when a lossless destination has no room for the packet at hwcur
+  uint32_t blocked_ring = 0;
+};
+
+class Forwarder {
+ public:
+  Forwarder(SwitchShared* shared, uint16_t self, uint32_t generation, Outside& outside);
+
+  // Forwards the packets in [hwcur, head), both below num_slots.
+  Forwarded forward(const TxView& tx, uint32_t hwcur, uint32_t head, uint32_t now_s);
+
+  // Delivers copies of the packets in [from, to) of `view`, of either direction, to port `monitor` alone.
+  void copy_to_monitor(const TxView& view, uint32_t from, uint32_t to, uint16_t monitor);
+
+ private:
+  static constexpr uint32_t kWindow = 256;  // fragments looked at before anything is delivered: what stays in L1
+  static constexpr uint32_t kMaxFrags = 64;  // of a packet
+  static constexpr uint32_t kScratchBytes = 256 * 1024;
+  static constexpr uint16_t kFlood = 0xfffe, kDiscard = 0xfffd, kUnreadable = 0xfffc, kNoRun = 0xffff;
+
+  // A fragment, loaded from its slot once and checked: `src` is a byte offset in the region.
+  struct Frag {
+    uint32_t src;
+    uint16_t len;
+    uint16_t flags;
+  };
+  // Consecutive fragments with one destination: single-slot packets, or one packet of several slots.
+  struct Run {
+    uint16_t first, count;  // in frag_
+    uint16_t dest;          // port index, kFlood, kDiscard
+    uint16_t next;          // next run of the same destination, kNoRun at the end
+    bool chain;             // one packet of `count` slots
+  };
+  struct Group {
+    uint16_t port;
+    uint16_t first, last;  // runs
+  };
+  // Cells reserved at a lossless destination before anything is delivered.
+  struct Reservation {
+    uint16_t port;
+    uint32_t at, count;  // in reserved_
+  };
+  struct Supply;  // cells for one group, and the chain under construction
+  class MergedRuns;
+
+  uint32_t classify(const TxView& tx, uint32_t hwcur, uint32_t head, uint32_t now_s);
+  uint32_t classify_chain(const TxView& tx, uint32_t at, uint32_t avail, uint32_t now_s);
+  uint16_t decide(const TxView& tx, const Frag& frag, uint64_t address, uint32_t now_s);
+  bool check(const TxView& tx, const netmap_slot& slot, Frag& frag) const;
+  void add_run(uint32_t first, uint32_t count, uint16_t dest, bool chain);
+  void drop(std::atomic<uint64_t>& counter, uint64_t packets = 1) const {
+    counter.store(counter.load(std::memory_order_relaxed) + packets, std::memory_order_relaxed);
+  }
+  Group* find_group(uint16_t port);
+  void group_runs();
+  Dest* current(uint16_t port);
+  uint16_t header_len_of(uint16_t port) const;
+  uint32_t flags_of(uint16_t port) const { return shared_->port[port].flags.load(std::memory_order_relaxed); }
+  template <class F>
+  void each_destination(F&& f);
+  uint32_t reserve_lossless(const TxView& tx, uint32_t limit, Forwarded& out);
+  uint32_t reserve_at(const TxView& tx, Dest& dest, MergedRuns runs, uint32_t limit, Forwarded& out);
+  uint32_t cells_of_packet(const TxView& tx, const Dest& dest, uint32_t first, uint32_t count);
+  void count_discarded(const TxView& tx, uint32_t limit) const;
+  void deliver(const TxView& tx, Dest& dest, MergedRuns runs, uint32_t limit);
+  uint32_t copy_singles(const TxView& tx, Supply& supply, uint32_t from, const uint32_t* cells, uint32_t n);
+  void deliver_singles(const TxView& tx, Supply& supply, uint32_t from, uint32_t to);
+  void deliver_chain(const TxView& tx, Supply& supply, const Run& run);
+  void deliver_converted(const TxView& tx, Supply& supply, uint32_t first, uint32_t count);
+  void deliver_split(const uint8_t* bytes, uint32_t len, Supply& supply);
+  uint32_t gather(const TxView& tx, uint32_t first, uint32_t count);
+
+  SwitchShared* shared_;
+  Fdb fdb_;
+  const uint16_t self_;
+  const uint32_t generation_;
+  Outside& outside_;
+  uint16_t header_len_ = 0;  // the sender's, read once a call
+
+  std::unique_ptr<Frag[]> frag_;
+  std::unique_ptr<uint64_t[]> address_;  // of fragments with NS_INDIRECT
+  std::unique_ptr<Run[]> run_;
+  uint32_t frags_ = 0, runs_ = 0;
+  uint32_t skipped_ = 0;  // slots of refused packets before frag_[0]
+  uint16_t flood_first_ = kNoRun, flood_last_ = kNoRun;
+  std::vector<Group> groups_;
+  std::unique_ptr<uint16_t[]> group_index_;  // by port; meant where groups_[i].port agrees
+  std::unique_ptr<uint32_t[]> cells_;
+  std::vector<Reservation> reservations_;
+  std::vector<uint32_t> reserved_;
+  std::unique_ptr<uint8_t[]> scratch_, piece_;
+  uint32_t fragment_seed_ = 0;
+};
+
+}  // namespace unetmap::vale

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "vale/receive.hh"
+
+#include <algorithm>
+
+namespace unetmap::vale {
+
+Receiver::Receiver(SwitchShared* shared, const RxView& view) : shared_(shared), view_(view) {
+  chains_.reserve(view.exchange.shape().cells);
+}
+
+// To the free ring; while a reset is under way the cell waits for its end.
+inline void Receiver::recycle(uint32_t cell, uint64_t& position) {
+  if (resetting()) drained_[cell] = 1;
+  else view_.exchange.put_free(position++, cell);
+}
+
+uint32_t Receiver::give_back(uint32_t hwcur, uint32_t head) {
+  const Exchange& ex = view_.exchange;
+  const ExchangeShape& shape = ex.shape();
+  uint64_t position = ex.tail_position();
+  uint32_t freed = 0;
+  for (uint32_t at = hwcur; at != head; at = at + 1 == view_.num_slots ? 0 : at + 1) {
+    uint32_t cell = view_.cell_of[at].load(std::memory_order_relaxed) ^ at;
+    if (cell >= shape.cells) continue;
+    uint32_t own = view_.own[cell].load(std::memory_order_relaxed), first = shape.base_buf + cell;
+    if (!(own & kInRing)) continue;
+    uint32_t buf = view_.slots[at].buf_idx;
+    own &= ~kInRing;
+    // The application may have put another buffer there; one that cannot be is not taken, the old one stays.
+    if ((own ^ first) != buf && buf >= 2 && buf < shape.nbufs) {
+      own = buf ^ first;
+      ex.fill(cell, buf, 0, 0);
+    }
+    if (shape.offsets) ex.link(cell, UINT32_MAX, uint32_t(view_.slots[at].ptr & view_.offset_mask) & 0xffff);
+    view_.own[cell].store(own, std::memory_order_relaxed);
+    recycle(cell, position);
+    freed++;
+  }
+  if (freed && !resetting()) ex.publish_free(position);
+  return freed;
+}
+
+// Puts a delivered cell into the slot at hwtail. False if the cell cannot be real: the chain is not followed further.
+inline bool Receiver::place(uint32_t cell, uint32_t& hwtail, uint32_t hwcur, uint64_t& free_position) {
+  const Exchange& ex = view_.exchange;
+  const ExchangeShape& shape = ex.shape();
+  uint32_t own = view_.own[cell].load(std::memory_order_relaxed);
+  uint32_t next = hwtail + 1 == view_.num_slots ? 0 : hwtail + 1;
+  if ((own & kInRing) || next == hwcur) return false;
+  uint64_t word = ex.cell(cell).packet.load(std::memory_order_relaxed);
+  uint32_t len = uint32_t(word >> 16) & 0xffff, offset = ex.offset_of(cell);
+  uint32_t buf = own ^ (shape.base_buf + cell);
+  if (len == 0 || len + offset > shape.buf_size || uint32_t(word >> 32) != own) {
+    // Void, or spoiled: with a length or for a buffer that is not the cell's.
+    if (len) view_.kring->lost_corrupt.fetch_add(1, std::memory_order_relaxed);
+    if (uint32_t(word >> 32) != own) ex.fill(cell, buf, 0, 0);
+    recycle(cell, free_position);
+    return true;
+  }
+  netmap_slot& slot = view_.slots[hwtail];
+  slot.buf_idx = buf;
+  slot.len = uint16_t(len);
+  slot.flags = uint16_t(word & (0xff00 | NS_MOREFRAG));
+  slot.ptr = offset;
+  view_.cell_of[hwtail].store(cell ^ hwtail, std::memory_order_relaxed);
+  view_.own[cell].store(own | kInRing, std::memory_order_relaxed);
+  hwtail = next;
+  return true;
+}
+
+uint32_t Receiver::take(uint32_t hwtail, uint32_t hwcur) {
+  const Exchange& ex = view_.exchange;
+  const uint32_t cells = ex.shape().cells;
+  if (!ex.anything()) return hwtail;
+  // The newest chain is on top; the oldest has to be shown first.
+  chains_.clear();
+  uint32_t first = uint32_t(ex.take_stack()) & 0xffffff;
+  while (first != 0 && first <= cells && chains_.size() < cells) {
+    chains_.push_back(first - 1);
+    first = uint32_t(ex.cell(first - 1).chain.load(std::memory_order_relaxed) >> 24) & 0xffffff;
+  }
+  uint64_t position = ex.tail_position(), before = position;
+  uint32_t placed = 0;
+  bool good = first == 0;
+  for (size_t i = chains_.size(); i-- > 0;) {
+    uint32_t cell = chains_[i];
+    for (uint32_t n = 0;; n++) {
+      if (cell >= cells || n >= cells || !place(cell, hwtail, hwcur, position)) {
+        good = false;
+        break;
+      }
+      placed++;
+      uint32_t next = uint32_t(ex.cell(cell).chain.load(std::memory_order_relaxed)) & 0xffffff;
+      if (next == 0) break;
+      cell = next - 1;
+    }
+  }
+  if (!good) view_.kring->lost_corrupt.fetch_add(1, std::memory_order_relaxed);
+  if (position != before) ex.publish_free(position);
+  return hwtail;
+}
+
+bool Receiver::reset_wanted() const {
+  return view_.exchange.shared().reset_wanted.load(std::memory_order_relaxed) !=
+         view_.kring->reset_done.load(std::memory_order_relaxed);
+}
+
+void Receiver::begin_reset() {
+  const Exchange& ex = view_.exchange;
+  reset_goal_ = ex.shared().reset_wanted.load(std::memory_order_acquire);
+  drained_.assign(ex.shape().cells, 0);
+  // Positions that cannot be are put right first: nothing is free then.
+  uint64_t head = ex.shared().free_head.load(std::memory_order_relaxed), tail = ex.tail_position();
+  if (tail - head > ex.shape().cells) ex.publish_free(head);
+  std::vector<uint32_t> ids(256);
+  for (uint32_t n, total = 0; total < 2 * ex.shape().cells && (n = ex.pop(uint32_t(ids.size()), ids.data())); total += n)
+    for (uint32_t i = 0; i < n; i++) drained_[ids[i]] = 1;
+  ex.publish_free(ex.shared().free_head.load(std::memory_order_relaxed));
+  busy_.clear();
+  uint32_t ports = std::min(shared_->port_limit.load(std::memory_order_relaxed), kMaxPorts);
+  for (uint32_t p = 0; p < ports; p++) {
+    if (!(shared_->port[p].generation.load(std::memory_order_relaxed) & 1)) continue;
+    for (uint32_t r = 0; r < kMaxRings; r++) {
+      uint32_t seq = shared_->port[p].tx_seq[r].load(std::memory_order_acquire);
+      if (seq & 1) busy_.push_back({uint16_t(p), uint16_t(r), seq});
+    }
+  }
+}
+
+bool Receiver::senders_left() {
+  std::erase_if(busy_, [&](const Busy& b) {
+    PortEntry& port = shared_->port[b.port];
+    return port.tx_seq[b.ring].load(std::memory_order_acquire) != b.seq ||
+           !(port.generation.load(std::memory_order_relaxed) & 1);
+  });
+  return busy_.empty();
+}
+
+bool Receiver::reset_step(uint32_t& hwtail, uint32_t hwcur, uint32_t patience) {
+  const Exchange& ex = view_.exchange;
+  if (reset_state_++ == 0) begin_reset();
+  bool left = senders_left();
+  hwtail = take(hwtail, hwcur);
+  if (!left && reset_state_ < patience) return false;
+  uint64_t position = ex.tail_position();
+  for (uint32_t cell = 0; cell < ex.shape().cells; cell++) {
+    uint32_t own = view_.own[cell].load(std::memory_order_relaxed);
+    if ((own & kInRing) || (!left && !drained_[cell])) continue;
+    ex.fill(cell, (own ^ (ex.shape().base_buf + cell)), 0, 0);
+    ex.put_free(position++, cell);
+  }
+  ex.publish_free(position);
+  view_.kring->reset_done.store(reset_goal_, std::memory_order_relaxed);
+  reset_state_ = 0;
+  return true;
+}
+
+}  // namespace unetmap::vale
