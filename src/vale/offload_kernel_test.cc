@@ -77,9 +77,6 @@ class KernelSide {
       request.ifr_ifindex = port.ifr_ifindex;
       if (ioctl(socket_, SIOCBRADDIF, &request) != 0) return failed("add a tap to the bridge");
     }
-    ifreq queue = named("out");
-    queue.ifr_qlen = 8192;
-    if (ioctl(socket_, SIOCSIFTXQLEN, &queue) != 0) return failed("set the queue length");
     for (const char* name : {"in", "out", "br"}) {
       ifreq request = named(name);
       request.ifr_flags = IFF_UP;

@@ -194,6 +194,8 @@ TEST(Segment, udp_without_checksum_stays_without) {
   Bytes packet = build_packet(spec);
   testing::set16(packet, 10 + spec.checksum_at(), 0);
   for (const Bytes& frame : segment(packet, 10, {})) EXPECT_EQ(get16(frame, spec.checksum_at()), 0u);
+  packet[1] = kGsoUdpFragment;
+  EXPECT_EQ(get16(segment(packet, 10, {})[0], spec.checksum_at()), 0u);
 }
 
 TEST(Segment, routing_header_with_hops_left_names_the_address_under_the_checksum) {
