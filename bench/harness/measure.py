@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Rows, groups of rows, and the loop that takes their samples in turn: A B A B, so that both see the same machine."""
 import statistics
+import subprocess
 import time
 from dataclasses import dataclass, field
 from typing import Callable
@@ -91,7 +92,7 @@ def take_sample(bench, row):
         row.samples.append(sample)
     except Skipped as reason:
         row.skipped = str(reason)
-    except (Failed, OSError, ValueError, KeyError) as reason:
+    except (Failed, OSError, ValueError, KeyError, subprocess.SubprocessError) as reason:
         row.failed = str(reason) if isinstance(reason, Failed) else f"{type(reason).__name__}: {reason}"
 
 
