@@ -2,6 +2,7 @@
 #include "requests.hh"
 
 #include <fcntl.h>
+#include <libnetmap.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -20,12 +21,10 @@ int Control::open() {
 }
 
 int Control::request(uint16_t type, const std::string& name, void* body, std::string* name_out) {
-  nmreq_header header{};
-  header.nr_version = NETMAP_API;
-  header.nr_reqtype = type;
+  nmreq_header header;
+  nmreq_header_init(&header, type, body);
   if (name.size() >= sizeof header.nr_name) return ENAMETOOLONG;
   memcpy(header.nr_name, name.data(), name.size());
-  header.nr_body = reinterpret_cast<uintptr_t>(body);
   if (ioctl(fd_, NIOCCTRL, &header) != 0) return errno;
   if (name_out) name_out->assign(header.nr_name, strnlen(header.nr_name, sizeof header.nr_name));
   return 0;
