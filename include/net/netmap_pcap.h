@@ -423,21 +423,36 @@ NM_INLINE_ int nm_mmap(struct nm_desc* d, const struct nm_desc* parent) {
   return 0;
 }
 
-/* Puts one packet on a ring that has room, over several slots if need be. Returns 0 or -1 for want of room. */
-NM_INLINE_ int nm_ring_put_(struct netmap_ring* ring, const char* data, size_t size) {
-  size_t slots = size == 0 ? 1 : (size + ring->nr_buf_size - 1) / ring->nr_buf_size;
-  uint32_t i = ring->head;
+/* Bytes of data that fit into a slot's buffer behind its offset. */
+NM_INLINE_ size_t nm_slot_room_(struct netmap_ring* ring, struct netmap_slot* slot) {
+  uint64_t offset = NETMAP_ROFFSET(ring, slot);
+  return offset < ring->nr_buf_size ? (size_t)(ring->nr_buf_size - offset) : 0;
+}
 
-  if (slots > nm_ring_space(ring)) return -1;
-  for (; slots > 0; slots--) {
+/* Puts one packet on a ring, over several slots if need be. Returns 0, or -1 for want of room. */
+NM_INLINE_ int nm_ring_put_(struct netmap_ring* ring, const char* data, size_t size) {
+  uint32_t tail = ring->tail;
+  uint32_t i = ring->head;
+  size_t room = 0;
+
+  for (;;) {
+    if (i == tail) return -1;
+    room += nm_slot_room_(ring, &ring->slot[i]);
+    if (room >= size) break;
+    i = nm_ring_next(ring, i);
+  }
+  i = ring->head;
+  for (;;) {
     struct netmap_slot* slot = &ring->slot[i];
-    size_t part = size > ring->nr_buf_size ? ring->nr_buf_size : size;
+    size_t part = nm_slot_room_(ring, slot);
+    if (part > size) part = size;
     nm_pkt_copy(data, NETMAP_BUF_OFFSET(ring, slot), (int)part);
-    slot->len = (uint16_t)part;
-    slot->flags = slots > 1 ? NS_MOREFRAG : 0;
     data += part;
     size -= part;
+    slot->len = (uint16_t)part;
+    slot->flags = size > 0 ? NS_MOREFRAG : 0;
     i = nm_ring_next(ring, i);
+    if (size == 0) break;
   }
   ring->head = ring->cur = i;
   return 0;

@@ -160,11 +160,12 @@ int nmport_register(nmport_d* port) noexcept {
   nmreq_foreach_option(&port->hdr, option) { option->nro_status = libnetmap::kNotLookedAt; }
 
   const nmreq_register asked = port->reg;
+  const uint16_t version = port->hdr.nr_version;
   if (::ioctl(fd, NIOCCTRL, &port->hdr) < 0) {
     const int error = errno;
     ::close(fd);
     port->reg = asked;
-    port->hdr.nr_version = NETMAP_API;  // the service wrote its own
+    port->hdr.nr_version = version;  // the service wrote its own
     return registration_failed(port, error);
   }
   port->fd = fd;
