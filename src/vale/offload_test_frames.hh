@@ -89,6 +89,7 @@ inline unsigned pseudo_sum(std::span<const uint8_t> frame, const FrameSpec& spec
 // whole checksum.
 inline Bytes build_frame(const FrameSpec& spec) {
   Bytes out;
+  out.reserve(spec.headers() + spec.payload);
   append(out, kTestDestinationMac);
   append(out, kTestSourceMac);
   for (size_t i = 0; i < spec.tags.size(); ++i) {
