@@ -59,13 +59,17 @@ class Bench:
 
     @property
     def daemon(self):
-        """unetmapd in the foreground as our child, whose process id the idle and memory rows look at."""
-        if self._daemon is None or not self._daemon.running():
-            if self._daemon is not None:
-                raise self._daemon.failure("ended during the bench")
-            self._daemon = Child([self.tool("unetmapd"), "--foreground"], env=self.environment)
-            self.undo.callback(self._daemon.stop)
-            self._daemon.wait_for(lambda: os.path.exists(self.environment["UNETMAP_SOCKET"]), "its socket")
+        """unetmapd in the foreground as our child, whose process id the idle and memory rows look at.
+        One that ended by itself for want of clients is started again; a failure fails the row that meets it."""
+        if self._daemon is not None and not self._daemon.running():
+            ended, self._daemon = self._daemon, None
+            if ended.process.returncode != 0:
+                raise ended.failure("ended during the bench")
+        if self._daemon is None:
+            daemon = Child([self.tool("unetmapd"), "--foreground"], env=self.environment)
+            self.undo.callback(daemon.stop)
+            daemon.wait_for(lambda: os.path.exists(self.environment["UNETMAP_SOCKET"]), "its socket")
+            self._daemon = daemon
         return self._daemon
 
     def netmap_children(self):

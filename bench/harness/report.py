@@ -51,8 +51,9 @@ def _check_line(check, rows):
 
 def group_text(group, runs, seconds):
     rows = {row.name: row for row in group.rows}
+    plural = "s" if runs > 1 else ""
     packets = any(row.median_detail("cpu_ns_per_packet") is not None for row in group.rows)
-    lines = ["", group.title, f"  {f'{runs} runs of {seconds:g} s':{NAME}}{'median':>8}     {'min':>8}{'max':>8}"
+    lines = ["", group.title, f"  {f'{runs} run{plural} of {seconds:g} s':{NAME}}{'median':>8}     {'min':>8}{'max':>8}"
                               f"{'CPU ns' if packets else '':>8}{'lost %' if packets else '':>7}".rstrip()]
     for row in group.rows:
         lines += _row_lines(row)

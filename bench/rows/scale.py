@@ -51,7 +51,7 @@ def _fanout(bench, count):
 def broadcast(bench):
     rows = [Row(f"to {count} port{'s'[:count > 1]}", "ns", lambda b, count=count: _fanout(b, count)) for count in FANOUTS]
     checks = [Check(rows[-1].name, row.name, "<=" if row is rows[0] else "", 1.0,
-                    f"times the cost a copy of a broadcast {row.name}") for row in rows[:-1]]
+                    f"times a copy's cost in a broadcast {row.name}") for row in rows[:-1]]
     return Group("broadcast", "Broadcast, 60 bytes, sender's cost for each packet delivered", rows, checks, 0.5)
 
 
@@ -123,6 +123,8 @@ def _memory(bench):
                 return shared, _private_kib(daemon), _private_kib(holder.pid)
 
         few, many = holder_totals(1), holder_totals(1 + MEMORY_PORTS)
+    if not few[0]:
+        raise Failed("no memory file (memfd) found in the daemon or its client; nothing measured")
     shared, in_daemon, in_client = ((after - before) / MEMORY_PORTS for before, after in zip(few, many))
     return Sample(shared + in_daemon, {"shared_kib": shared, "daemon_kib": in_daemon, "client_kib": in_client})
 
