@@ -34,7 +34,7 @@ build=${2:-build-fuzz}
 cxx=${FUZZ_CXX:-clang++}
 jobs=${FUZZ_JOBS:-2}
 
-command -v "$cxx" >/dev/null || fail "compiler $cxx: not found; install the packages clang and libclang-rt-14-dev, or set FUZZ_CXX"
+command -v "$cxx" >/dev/null || fail "compiler $cxx: not found; install the packages clang and libclang-rt-dev, or set FUZZ_CXX"
 launcher=
 if command -v ccache >/dev/null; then launcher=-DCMAKE_CXX_COMPILER_LAUNCHER=ccache; fi
 mkdir -p "$build"
