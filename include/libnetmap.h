@@ -133,7 +133,8 @@ struct nmreq_pools_info* nmport_extmem_getinfo(struct nmport_d* d) NM_NOEXCEPT_;
 
 /*
  * Between parse and register: let data start inside the buffers. All in bytes but bits, the low bits of
- * netmap_slot.ptr to use (0 for all): offset of new slots, largest that will be used, distance between users of one buffer.
+ * netmap_slot.ptr to use (0 for all): offset of new slots, largest that will be used, distance between users of one
+ * buffer.
  */
 int nmport_offset(struct nmport_d* d, uint64_t initial, uint64_t maxoff, uint64_t bits, uint64_t mingap) NM_NOEXCEPT_;
 
@@ -150,9 +151,9 @@ void nmport_disable_option(const char* opt) NM_NOEXCEPT_;
 void nmreq_header_init(struct nmreq_header* hdr, uint16_t reqtype, void* body) NM_NOEXCEPT_;
 
 /*
- * The decoders take a part from the front of *spec: on success they move *spec past it; on failure (-1, EINVAL) they change
- * nothing. The first writes hdr->nr_name, the second nr_mode, nr_ringid, nr_flags, and nr_mem_id when there is an '@'
- * with a number. It stops at an '@' that starts an option.
+ * The decoders take a part from the front of *spec: on success they move *spec past it; on failure (-1, EINVAL) they
+ * change nothing. The first writes hdr->nr_name, the second nr_mode, nr_ringid, nr_flags, and nr_mem_id when there is
+ * an '@' with a number. It stops at an '@' that starts an option.
  */
 int nmreq_header_decode(const char** spec, struct nmreq_header* hdr, struct nmctx* ctx) NM_NOEXCEPT_;
 int nmreq_register_decode(const char** spec, struct nmreq_register* reg, struct nmctx* ctx) NM_NOEXCEPT_;
@@ -211,7 +212,7 @@ struct nmreq_option* nmreq_find_option(struct nmreq_header* hdr, uint32_t reqtyp
 void nmreq_free_options(struct nmreq_header* hdr) NM_NOEXCEPT_;
 const char* nmreq_option_name(uint32_t reqtype) NM_NOEXCEPT_;
 
-#define nmreq_foreach_option(h_, o_)                                                  \
+#define nmreq_foreach_option(h_, o_)                                             \
   for ((o_) = (struct nmreq_option*)(uintptr_t)((h_)->nr_options); (o_) != NULL; \
        (o_) = (struct nmreq_option*)(uintptr_t)((o_)->nro_next))
 

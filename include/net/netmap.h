@@ -78,8 +78,8 @@ struct netmap_slot {
  *
  * At least one slot is the service's at any time, so head == tail means the program has none. The program hands slots
  * over by advancing head. cur, in [head, tail], is where it wants to be woken: poll reports readiness once tail has
- * moved past cur. The service takes notice at a sync or poll, publishes by advancing tail, and answers indexes that moved
- * backwards or past tail by resetting the ring and an EINVAL. Fields not marked (program) are written by the
+ * moved past cur. The service takes notice at a sync or poll, publishes by advancing tail, and answers indexes that
+ * moved backwards or past tail by resetting the ring and an EINVAL. Fields not marked (program) are written by the
  * service only.
  */
 struct netmap_ring {
@@ -157,8 +157,8 @@ struct nmreq_option {
 
 /* Head of each request, the argument of NIOCCTRL. */
 struct nmreq_header {
-  uint16_t nr_version; /* (in/out) NETMAP_API */
-  uint16_t nr_reqtype; /* NETMAP_REQ_* */
+  uint16_t nr_version;  /* (in/out) NETMAP_API */
+  uint16_t nr_reqtype;  /* NETMAP_REQ_* */
   uint32_t nr_reserved; /* 0 */
   char nr_name[NETMAP_REQ_IFNAMSIZ];
   uint64_t nr_options; /* address of the first option or 0 */
@@ -172,21 +172,21 @@ struct nmreq_header {
 #define NIOCRXSYNC _IO('i', 149)
 
 enum {
-  NETMAP_REQ_REGISTER = 1,            /* nmreq_register: bind this descriptor to a port */
-  NETMAP_REQ_PORT_INFO_GET,           /* nmreq_port_info_get */
-  NETMAP_REQ_VALE_ATTACH,             /* nmreq_vale_attach: put an interface or persistent port on a switch */
-  NETMAP_REQ_VALE_DETACH,             /* nmreq_vale_detach */
-  NETMAP_REQ_VALE_LIST,               /* nmreq_vale_list */
-  NETMAP_REQ_PORT_HDR_SET,            /* nmreq_port_hdr */
-  NETMAP_REQ_PORT_HDR_GET,            /* nmreq_port_hdr */
-  NETMAP_REQ_VALE_NEWIF,              /* nmreq_vale_newif: make a persistent port */
-  NETMAP_REQ_VALE_DELIF,              /* no body */
-  NETMAP_REQ_VALE_POLLING_ENABLE,     /* nmreq_vale_polling */
-  NETMAP_REQ_VALE_POLLING_DISABLE,    /* nmreq_vale_polling */
-  NETMAP_REQ_POOLS_INFO_GET,          /* nmreq_pools_info */
-  NETMAP_REQ_SYNC_KLOOP_START,        /* nmreq_sync_kloop_start: returns when stopped */
-  NETMAP_REQ_SYNC_KLOOP_STOP,         /* no body */
-  NETMAP_REQ_CSB_ENABLE               /* no body, option NETMAP_REQ_OPT_CSB */
+  NETMAP_REQ_REGISTER = 1,         /* nmreq_register: bind this descriptor to a port */
+  NETMAP_REQ_PORT_INFO_GET,        /* nmreq_port_info_get */
+  NETMAP_REQ_VALE_ATTACH,          /* nmreq_vale_attach: put an interface or persistent port on a switch */
+  NETMAP_REQ_VALE_DETACH,          /* nmreq_vale_detach */
+  NETMAP_REQ_VALE_LIST,            /* nmreq_vale_list */
+  NETMAP_REQ_PORT_HDR_SET,         /* nmreq_port_hdr */
+  NETMAP_REQ_PORT_HDR_GET,         /* nmreq_port_hdr */
+  NETMAP_REQ_VALE_NEWIF,           /* nmreq_vale_newif: make a persistent port */
+  NETMAP_REQ_VALE_DELIF,           /* no body */
+  NETMAP_REQ_VALE_POLLING_ENABLE,  /* nmreq_vale_polling */
+  NETMAP_REQ_VALE_POLLING_DISABLE, /* nmreq_vale_polling */
+  NETMAP_REQ_POOLS_INFO_GET,       /* nmreq_pools_info */
+  NETMAP_REQ_SYNC_KLOOP_START,     /* nmreq_sync_kloop_start: returns when stopped */
+  NETMAP_REQ_SYNC_KLOOP_STOP,      /* no body */
+  NETMAP_REQ_CSB_ENABLE            /* no body, option NETMAP_REQ_OPT_CSB */
 };
 
 enum {
@@ -203,19 +203,19 @@ enum {
  * the port.
  */
 struct nmreq_register {
-  uint64_t nr_offset;        /* (out) bytes from the start of the mapping to our struct netmap_if */
-  uint64_t nr_memsize;       /* (out) bytes to map */
-  uint32_t nr_tx_slots;      /* (in/out) slots in each tx ring */
-  uint32_t nr_rx_slots;      /* (in/out) */
-  uint16_t nr_tx_rings;      /* (in/out) */
-  uint16_t nr_rx_rings;      /* (in/out) */
-  uint16_t nr_host_tx_rings; /* (in/out) */
-  uint16_t nr_host_rx_rings; /* (in/out) */
-  uint16_t nr_mem_id;        /* (in/out) region; 1 is the one all NICs share */
-  uint16_t nr_ringid;        /* (in) for NR_REG_ONE_NIC and NR_REG_ONE_SW */
-  uint32_t nr_mode;          /* (in) NR_REG_*: which rings the descriptor is bound to */
-  uint32_t nr_extra_bufs;    /* (in/out) buffers besides the rings', listed at ni_bufs_head */
-  uint64_t nr_flags;         /* (in) NR_* below */
+  uint64_t nr_offset;             /* (out) bytes from the start of the mapping to our struct netmap_if */
+  uint64_t nr_memsize;            /* (out) bytes to map */
+  uint32_t nr_tx_slots;           /* (in/out) slots in each tx ring */
+  uint32_t nr_rx_slots;           /* (in/out) */
+  uint16_t nr_tx_rings;           /* (in/out) */
+  uint16_t nr_rx_rings;           /* (in/out) */
+  uint16_t nr_host_tx_rings;      /* (in/out) */
+  uint16_t nr_host_rx_rings;      /* (in/out) */
+  uint16_t nr_mem_id;             /* (in/out) region; 1 is the one all NICs share */
+  uint16_t nr_ringid;             /* (in) for NR_REG_ONE_NIC and NR_REG_ONE_SW */
+  uint32_t nr_mode;               /* (in) NR_REG_*: which rings the descriptor is bound to */
+  uint32_t nr_extra_bufs;         /* (in/out) buffers besides the rings', listed at ni_bufs_head */
+  uint64_t nr_flags;              /* (in) NR_* below */
 #define NR_MONITOR_TX 0x100       /* watch what the selected rings send */
 #define NR_MONITOR_RX 0x200       /* watch what they receive */
 #define NR_ZCOPY_MON 0x400        /* watch without copying */
@@ -302,7 +302,8 @@ struct nmreq_vale_polling {
   uint32_t pad1;
 };
 
-/* NETMAP_REQ_POOLS_INFO_GET, also inside NETMAP_REQ_OPT_EXTMEM: the pools of a region. Bytes, and objects for totals. */
+/* NETMAP_REQ_POOLS_INFO_GET, also inside NETMAP_REQ_OPT_EXTMEM: the pools of a region. Bytes, and objects for totals.
+ */
 struct nmreq_pools_info {
   uint64_t nr_memsize;
   uint16_t nr_mem_id; /* (in/out) */

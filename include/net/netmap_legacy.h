@@ -18,17 +18,14 @@ extern "C" {
 /*
  * One legacy request. Fields marked (in/out) are read as a wish and written with what was granted.
  *
- *  nr_name      (in) port name without the "netmap:" prefix, NUL terminated; "" with NIOCGINFO asks for the global region
- *  nr_version   (in/out) NETMAP_API of the caller; on return the version the service speaks
- *  nr_offset    (out) bytes from the start of the mapping to this descriptor's struct netmap_if
- *  nr_memsize   (out) bytes to map
- *  nr_*_slots   (in/out) slots a ring, nr_*_rings (in/out) rings, zero lets the port choose
- *  nr_ringid    (in) ring number in the low 12 bits, poll behaviour and (with nr_flags 0) old ring selection above
- *  nr_cmd       (in) zero to register, else one of the NETMAP_BDG_* commands
- *  nr_arg1      (in) command argument
- *  nr_arg2      (in/out) id of the memory region; zero lets the port choose
- *  nr_arg3      (in/out) extra buffers wanted and granted
- *  nr_flags     (in) an NR_REG_* mode in the low 4 bits, NR_* flags above
+ *  nr_name      (in) port name without the "netmap:" prefix, NUL terminated; "" with NIOCGINFO asks for the global
+ * region nr_version   (in/out) NETMAP_API of the caller; on return the version the service speaks nr_offset    (out)
+ * bytes from the start of the mapping to this descriptor's struct netmap_if nr_memsize   (out) bytes to map nr_*_slots
+ * (in/out) slots a ring, nr_*_rings (in/out) rings, zero lets the port choose nr_ringid    (in) ring number in the low
+ * 12 bits, poll behaviour and (with nr_flags 0) old ring selection above nr_cmd       (in) zero to register, else one
+ * of the NETMAP_BDG_* commands nr_arg1      (in) command argument nr_arg2      (in/out) id of the memory region; zero
+ * lets the port choose nr_arg3      (in/out) extra buffers wanted and granted nr_flags     (in) an NR_REG_* mode in the
+ * low 4 bits, NR_* flags above
  */
 struct nmreq {
   char nr_name[16]; /* IFNAMSIZ */

@@ -35,9 +35,8 @@
 
 /* Ring number index of a direction, host rings after the NIC's. A ring that is not bound has offset 0: do not touch. */
 #define NETMAP_TXRING(nifp, index) _NETMAP_OFFSET(struct netmap_ring*, nifp, (nifp)->ring_ofs[index])
-#define NETMAP_RXRING(nifp, index)         \
-  _NETMAP_OFFSET(struct netmap_ring*, nifp, \
-                 (nifp)->ring_ofs[(index) + (nifp)->ni_tx_rings + (nifp)->ni_host_tx_rings])
+#define NETMAP_RXRING(nifp, index) \
+  _NETMAP_OFFSET(struct netmap_ring*, nifp, (nifp)->ring_ofs[(index) + (nifp)->ni_tx_rings + (nifp)->ni_host_tx_rings])
 
 /* Address of a buffer, and the index that an address inside a buffer belongs to. */
 #define NETMAP_BUF(ring, index) ((char*)(ring) + (ring)->buf_ofs + ((size_t)(index) * (ring)->nr_buf_size))
@@ -87,29 +86,29 @@ static __inline__ void nm_pkt_copy(const void* src, void* dst, int l) {
   } while (0)
 #endif
 #ifndef D
-#define D(_fmt, ...)                                                                                     \
-  do {                                                                                                   \
-    struct timeval nm_now_;                                                                              \
-    gettimeofday(&nm_now_, NULL);                                                                        \
-    fprintf(stderr, "%03d.%06d %s [%d] " _fmt "\n", (int)(nm_now_.tv_sec % 1000), (int)nm_now_.tv_usec, \
-            __FUNCTION__, __LINE__, ##__VA_ARGS__);                                                      \
+#define D(_fmt, ...)                                                                                                  \
+  do {                                                                                                                \
+    struct timeval nm_now_;                                                                                           \
+    gettimeofday(&nm_now_, NULL);                                                                                     \
+    fprintf(stderr, "%03d.%06d %s [%d] " _fmt "\n", (int)(nm_now_.tv_sec % 1000), (int)nm_now_.tv_usec, __FUNCTION__, \
+            __LINE__, ##__VA_ARGS__);                                                                                 \
   } while (0)
 #endif
 #ifndef RD
 /* At most lps of these a second from one place. */
-#define RD(lps, _fmt, ...)                 \
-  do {                                     \
-    static time_t nm_second_;              \
-    static int nm_lines_;                  \
-    struct timeval nm_rate_now_;           \
-    gettimeofday(&nm_rate_now_, NULL);     \
+#define RD(lps, _fmt, ...)                   \
+  do {                                       \
+    static time_t nm_second_;                \
+    static int nm_lines_;                    \
+    struct timeval nm_rate_now_;             \
+    gettimeofday(&nm_rate_now_, NULL);       \
     if (nm_second_ != nm_rate_now_.tv_sec) { \
-      nm_second_ = nm_rate_now_.tv_sec;    \
-      nm_lines_ = 0;                       \
-    }                                      \
-    if (nm_lines_++ < (lps)) {             \
-      D(_fmt, ##__VA_ARGS__);              \
-    }                                      \
+      nm_second_ = nm_rate_now_.tv_sec;      \
+      nm_lines_ = 0;                         \
+    }                                        \
+    if (nm_lines_++ < (lps)) {               \
+      D(_fmt, ##__VA_ARGS__);                \
+    }                                        \
   } while (0)
 #endif
 

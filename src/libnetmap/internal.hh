@@ -41,5 +41,4 @@ const char* remedy(int error) noexcept;
 // Opens the device, with extra open flags; -1 with errno, the context told.
 int open_device(nmctx* ctx, int extra_flags) noexcept;
 
-
 }  // namespace libnetmap

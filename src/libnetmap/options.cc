@@ -35,7 +35,8 @@ const nmreq_opt_key* default_key(const nmreq_opt_parser& parser) {
 
 int set_key(const nmreq_opt_parser& parser, const nmreq_opt_key& key, const char* value, nmreq_parse_ctx* parse) {
   if (key.id < 0 || key.id >= NMREQ_OPT_MAXKEYS) {
-    return fail(parse->ctx, EINVAL, "option '%s': its parser numbers key '%s' outside the table", parser.prefix, key.key);
+    return fail(parse->ctx, EINVAL, "option '%s': its parser numbers key '%s' outside the table", parser.prefix,
+                key.key);
   }
   if (parse->keys[key.id] != nullptr) {
     return fail(parse->ctx, EINVAL, "option '%s': key '%s' is given twice: leave one out", parser.prefix, key.key);

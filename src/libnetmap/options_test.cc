@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <ostream>
 #include <string>
+#include <vector>
 
 #include "libnetmap/test_context.hh"
 
@@ -32,7 +33,7 @@ class TemporaryFile {
   int fd_;
 };
 
-TEST(PortOptions, ConfAppliesTheMoreSpecificKey) {
+TEST(NmPortOptions, ConfAppliesTheMoreSpecificKey) {
   TestContext ctx;
   nmport_d* port = nmport_prepare(
       "netmap:eth0@conf:tx-rings=2,rings=4,host-rings=3,host_rx_rings=65535,slots=512,rx-slots=4294967295");
@@ -48,7 +49,7 @@ TEST(PortOptions, ConfAppliesTheMoreSpecificKey) {
   EXPECT_EQ(ctx.live, 0);
 }
 
-TEST(PortOptions, ConfTakesItsDefaultKey) {
+TEST(NmPortOptions, ConfTakesItsDefaultKey) {
   TestContext ctx;
   for (const char* spec : {"vale0:1@conf=6", "vale0:1@conf:6", "vale0:1@2@conf:rings=6", "vale0:1/x@conf:6,slots=64"}) {
     nmport_d* port = nmport_prepare(spec);
@@ -59,11 +60,12 @@ TEST(PortOptions, ConfTakesItsDefaultKey) {
   }
 }
 
-TEST(PortOptions, ExtmemMapsTheFileAndCarriesThePools) {
+TEST(NmPortOptions, ExtmemMapsTheFileAndCarriesThePools) {
   TestContext ctx;
   const TemporaryFile file(1 << 20);
   nmport_d* port = nmport_prepare(
-      ("vale0:1@extmem:file=" + file.path() + ",if-num=1,if-size=2,ring-num=3,ring-size=4,buf-num=5,buf-size=6").c_str());
+      ("vale0:1@extmem:file=" + file.path() + ",if-num=1,if-size=2,ring-num=3,ring-size=4,buf-num=5,buf-size=6")
+          .c_str());
   ASSERT_NE(port, nullptr) << ctx.last_message();
   const nmreq_pools_info* pools = nmport_extmem_getinfo(port);
   ASSERT_NE(pools, nullptr);
@@ -91,7 +93,7 @@ TEST(PortOptions, ExtmemMapsTheFileAndCarriesThePools) {
   EXPECT_EQ(ctx.live, 0);
 }
 
-TEST(PortOptions, ExtmemTakesItsDefaultKey) {
+TEST(NmPortOptions, ExtmemTakesItsDefaultKey) {
   TestContext ctx;
   const TemporaryFile file(4096);
   for (const std::string before : {"@extmem=", "@extmem:", "@extmem:file="}) {
@@ -103,7 +105,7 @@ TEST(PortOptions, ExtmemTakesItsDefaultKey) {
   EXPECT_EQ(ctx.live, 0);
 }
 
-TEST(PortOptions, ExtmemFilesThatCannotServe) {
+TEST(NmPortOptions, ExtmemFilesThatCannotServe) {
   TestContext ctx;
   const TemporaryFile empty(0);
   EXPECT_EQ(nmport_prepare(("netmap:eth0@extmem=" + empty.path()).c_str()), nullptr);
@@ -115,7 +117,7 @@ TEST(PortOptions, ExtmemFilesThatCannotServe) {
   EXPECT_EQ(ctx.live, 0);
 }
 
-TEST(PortOptions, OffsetMustBeEnabled) {
+TEST(NmPortOptions, OffsetMustBeEnabled) {
   TestContext ctx;
   EXPECT_EQ(nmport_prepare("vale0:1@offset=64"), nullptr);
   EXPECT_EQ(errno, EOPNOTSUPP);
@@ -138,13 +140,13 @@ TEST(PortOptions, OffsetMustBeEnabled) {
   EXPECT_EQ(errno, EOPNOTSUPP);
 }
 
-TEST(PortOptions, EnablingWhatDoesNotExist) {
+TEST(NmPortOptions, EnablingWhatDoesNotExist) {
   EXPECT_EQ(nmport_enable_option("nonsense"), -1);
   EXPECT_EQ(errno, EOPNOTSUPP);
   nmport_disable_option("nonsense");
 }
 
-TEST(PortOptions, OffsetsOutOfRange) {
+TEST(NmPortOptions, OffsetsOutOfRange) {
   TestContext ctx;
   nmport_d* port = nmport_prepare("vale0:1");
   ASSERT_NE(port, nullptr);
@@ -162,9 +164,9 @@ struct Bad {
 };
 std::ostream& operator<<(std::ostream& out, const Bad& c) { return out << c.spec; }
 
-class BadOption : public testing::TestWithParam<Bad> {};
+class NmBadOption : public testing::TestWithParam<Bad> {};
 
-TEST_P(BadOption, IsRefusedWithAReason) {
+TEST_P(NmBadOption, IsRefusedWithAReason) {
   TestContext ctx;
   errno = 0;
   EXPECT_EQ(nmport_prepare(GetParam().spec), nullptr);
@@ -175,7 +177,7 @@ TEST_P(BadOption, IsRefusedWithAReason) {
 }
 
 INSTANTIATE_TEST_SUITE_P(
-    Malformed, BadOption,
+    Malformed, NmBadOption,
     testing::Values(Bad{"vale0:1@nosuch=1", "'nosuch' is not known"}, Bad{"vale0:1@con=1", "'con' is not known"},
                     Bad{"vale0:1@confx=1", "'confx' is not known"}, Bad{"vale0:1@conf", "needs a value"},
                     Bad{"vale0:1@conf=", "no value"}, Bad{"vale0:1@conf:", "no key"},
@@ -192,7 +194,7 @@ INSTANTIATE_TEST_SUITE_P(
                     Bad{"vale0:1@extmem:if-num=1", "needs key 'file'"},
                     Bad{"vale0:1@extmem:file=/f,if-num=4294967296", "4294967295"}));
 
-TEST(OptionsDecode, ASecondOptionsFailureUndoesTheFirst) {
+TEST(NmOptionsDecode, ASecondOptionsFailureUndoesTheFirst) {
   TestContext ctx;
   const TemporaryFile file(4096);
   nmport_d* port = nmport_prepare("vale1:before/x");
@@ -207,7 +209,7 @@ TEST(OptionsDecode, ASecondOptionsFailureUndoesTheFirst) {
   EXPECT_EQ(ctx.live, 0);
 }
 
-TEST(OptionsDecode, TwoExtmemOptionsAreOneTooMany) {
+TEST(NmOptionsDecode, TwoExtmemOptionsAreOneTooMany) {
   TestContext ctx;
   const TemporaryFile file(4096);
   EXPECT_EQ(nmport_prepare(("vale0:1@extmem=" + file.path() + "@extmem=" + file.path()).c_str()), nullptr);
@@ -215,7 +217,7 @@ TEST(OptionsDecode, TwoExtmemOptionsAreOneTooMany) {
   EXPECT_EQ(ctx.live, 0);
 }
 
-TEST(OptionsDecode, RunsOutOfMemoryAtEveryAllocation) {
+TEST(NmOptionsDecode, RunsOutOfMemoryAtEveryAllocation) {
   TestContext ctx;
   const TemporaryFile file(4096);
   const std::string spec = "vale0:1@extmem=" + file.path();
@@ -250,7 +252,7 @@ int refuse(nmreq_parse_ctx*) {
   return -1;
 }
 
-class OwnParsers : public testing::Test {
+class NmOwnParsers : public testing::Test {
  protected:
   int decode(const char* text) { return nmreq_options_decode(text, &first_, &seen_, &ctx_); }
 
@@ -266,28 +268,28 @@ class OwnParsers : public testing::Test {
                              .keys = {{"a", 0, 0}, {"b", 1, NMREQ_OPTK_ALLOWEMPTY}}};
 };
 
-TEST_F(OwnParsers, GetTheirKeysById) {
+TEST_F(NmOwnParsers, GetTheirKeysById) {
   EXPECT_EQ(decode(""), 0);
   EXPECT_EQ(decode("@two@two:b,a=1@two:b=x:y"), 0) << ctx_.last_message();
   EXPECT_EQ(seen_.values, (std::vector<std::string>{"-", "-", "1", "b", "-", "x:y"}));
   EXPECT_EQ(ctx_.live, 0);
 }
 
-TEST_F(OwnParsers, FailWithTheirOwnErrno) {
+TEST_F(NmOwnParsers, FailWithTheirOwnErrno) {
   EXPECT_EQ(decode("@two:a=1@refuse@two:a=2"), -1);
   EXPECT_EQ(errno, EXDEV);
   EXPECT_EQ(seen_.values, (std::vector<std::string>{"1", "-"}));
   EXPECT_EQ(ctx_.live, 0);
 }
 
-TEST_F(OwnParsers, WithoutADefaultKeyTakeNoValue) {
+TEST_F(NmOwnParsers, WithoutADefaultKeyTakeNoValue) {
   EXPECT_EQ(decode("@two=1"), -1);
   EXPECT_EQ(errno, EINVAL);
   EXPECT_EQ(decode("@two:1"), -1);
   EXPECT_EQ(errno, EINVAL);
 }
 
-TEST_F(OwnParsers, StartWithAnAt) {
+TEST_F(NmOwnParsers, StartWithAnAt) {
   EXPECT_EQ(decode("two"), -1);
   EXPECT_EQ(errno, EINVAL);
   EXPECT_EQ(decode("@"), -1);

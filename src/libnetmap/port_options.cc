@@ -36,8 +36,9 @@ int parse_share(nmreq_parse_ctx* parse) {
     return fail(parse->ctx, EINVAL, "option 'share': '%s' follows the name of the port: leave it out", name);
   }
   if (port->reg.nr_mem_id != 0 && port->reg.nr_mem_id != mem_id) {
-    return fail(parse->ctx, EINVAL, "option 'share': %s is in memory region %d, and '@%u' asks for another: leave one out",
-                parse->keys[0], mem_id, static_cast<unsigned>(port->reg.nr_mem_id));
+    return fail(parse->ctx, EINVAL,
+                "option 'share': %s is in memory region %d, and '@%u' asks for another: leave one out", parse->keys[0],
+                mem_id, static_cast<unsigned>(port->reg.nr_mem_id));
   }
   port->reg.nr_mem_id = static_cast<uint16_t>(mem_id);
   return 0;
@@ -63,16 +64,15 @@ int parse_conf(nmreq_parse_ctx* parse) {
     return take_number(parse, "conf", name, parse->keys[key], out);
   };
   // Less specific first, so that the more specific one wins.
-  const bool ok = number(kRings, "rings", &reg.nr_tx_rings) == 0 && number(kRings, "rings", &reg.nr_rx_rings) == 0 &&
-                  number(kHostRings, "host-rings", &reg.nr_host_tx_rings) == 0 &&
-                  number(kHostRings, "host-rings", &reg.nr_host_rx_rings) == 0 &&
-                  number(kSlots, "slots", &reg.nr_tx_slots) == 0 && number(kSlots, "slots", &reg.nr_rx_slots) == 0 &&
-                  number(kTxRings, "tx-rings", &reg.nr_tx_rings) == 0 &&
-                  number(kRxRings, "rx-rings", &reg.nr_rx_rings) == 0 &&
-                  number(kHostTxRings, "host-tx-rings", &reg.nr_host_tx_rings) == 0 &&
-                  number(kHostRxRings, "host-rx-rings", &reg.nr_host_rx_rings) == 0 &&
-                  number(kTxSlots, "tx-slots", &reg.nr_tx_slots) == 0 &&
-                  number(kRxSlots, "rx-slots", &reg.nr_rx_slots) == 0;
+  const bool ok =
+      number(kRings, "rings", &reg.nr_tx_rings) == 0 && number(kRings, "rings", &reg.nr_rx_rings) == 0 &&
+      number(kHostRings, "host-rings", &reg.nr_host_tx_rings) == 0 &&
+      number(kHostRings, "host-rings", &reg.nr_host_rx_rings) == 0 && number(kSlots, "slots", &reg.nr_tx_slots) == 0 &&
+      number(kSlots, "slots", &reg.nr_rx_slots) == 0 && number(kTxRings, "tx-rings", &reg.nr_tx_rings) == 0 &&
+      number(kRxRings, "rx-rings", &reg.nr_rx_rings) == 0 &&
+      number(kHostTxRings, "host-tx-rings", &reg.nr_host_tx_rings) == 0 &&
+      number(kHostRxRings, "host-rx-rings", &reg.nr_host_rx_rings) == 0 &&
+      number(kTxSlots, "tx-slots", &reg.nr_tx_slots) == 0 && number(kRxSlots, "rx-slots", &reg.nr_rx_slots) == 0;
   return ok ? 0 : -1;
 }
 

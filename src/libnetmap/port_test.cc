@@ -15,7 +15,7 @@
 
 namespace {
 
-TEST(Header, InitZeroesTheRest) {
+TEST(NmHeader, InitZeroesTheRest) {
   nmreq_header hdr;
   std::memset(&hdr, 0xff, sizeof(hdr));
   int body;
@@ -28,7 +28,7 @@ TEST(Header, InitZeroesTheRest) {
   EXPECT_STREQ(hdr.nr_name, "");
 }
 
-TEST(OptionList, PushFindRemoveAndFree) {
+TEST(NmOptionList, PushFindRemoveAndFree) {
   nmreq_header hdr;
   nmreq_header_init(&hdr, NETMAP_REQ_REGISTER, nullptr);
   std::array<nmreq_option*, 3> options;
@@ -53,7 +53,7 @@ TEST(OptionList, PushFindRemoveAndFree) {
   EXPECT_EQ(hdr.nr_options, 0U);
 }
 
-TEST(OptionList, Names) {
+TEST(NmOptionList, Names) {
   EXPECT_STREQ(nmreq_option_name(NETMAP_REQ_OPT_EXTMEM), "extmem");
   EXPECT_STREQ(nmreq_option_name(NETMAP_REQ_OPT_SYNC_KLOOP_EVENTFDS), "sync-kloop-eventfds");
   EXPECT_STREQ(nmreq_option_name(NETMAP_REQ_OPT_CSB), "csb");
@@ -62,7 +62,7 @@ TEST(OptionList, Names) {
   EXPECT_STREQ(nmreq_option_name(99), "unknown");
 }
 
-TEST(Context, SilentUnlessVerbose) {
+TEST(NmContext, SilentUnlessVerbose) {
   TestContext ctx;
   ctx.verbose = 0;
   EXPECT_EQ(nmport_prepare("nonsense"), nullptr);
@@ -70,7 +70,7 @@ TEST(Context, SilentUnlessVerbose) {
   EXPECT_TRUE(ctx.messages.empty());
 }
 
-TEST(Context, FerrorKeepsErrno) {
+TEST(NmContext, FerrorKeepsErrno) {
   TestContext ctx;
   errno = EDOM;
   nmctx_ferror(&ctx, "%s %d", "formatted", 5);
@@ -78,7 +78,7 @@ TEST(Context, FerrorKeepsErrno) {
   EXPECT_EQ(ctx.last_message(), "formatted 5");
 }
 
-TEST(Context, StepsOutOfOrderAreRefused) {
+TEST(NmContext, StepsOutOfOrderAreRefused) {
   TestContext ctx;
   nmport_d* port = nmport_prepare("vale0:1");
   ASSERT_NE(port, nullptr);
@@ -91,7 +91,7 @@ TEST(Context, StepsOutOfOrderAreRefused) {
   EXPECT_EQ(ctx.live, 0);
 }
 
-TEST(Clone, HasTheRequestButNoOptions) {
+TEST(NmClone, HasTheRequestButNoOptions) {
   TestContext ctx;
   nmport_d* port = nmport_prepare("vale0:1-2/xR@9@conf:slots=64");
   ASSERT_NE(port, nullptr);
@@ -115,8 +115,8 @@ class FakePort {
   static constexpr uint32_t kSlots = 8;
   static constexpr uint32_t kBufSize = 64;
 
-  explicit FakePort(uint64_t offset_mask = 0) : memory_(1 << 14) {
-    auto* base = memory_.data();
+  explicit FakePort(uint64_t offset_mask = 0) {
+    char* base = memory_.data();
     nifp_ = reinterpret_cast<netmap_if*>(base);
     put(&nifp_->ni_tx_rings, 1);
     put(&nifp_->ni_rx_rings, 1);
@@ -141,14 +141,14 @@ class FakePort {
     *const_cast<T*>(field) = static_cast<T>(value);
   }
 
-  std::vector<char> memory_;
+  alignas(NM_CACHE_ALIGN) std::array<char, 1 << 14> memory_{};
   netmap_if* nifp_;
   netmap_ring* ring_[2];
 };
 
-class Inject : public testing::Test {
+class NmInject : public testing::Test {
  protected:
-  Inject() {
+  NmInject() {
     port_.nifp = fake_.nifp();
     port_.first_tx_ring = port_.last_tx_ring = 0;
   }
@@ -156,7 +156,7 @@ class Inject : public testing::Test {
   nmport_d port_ = {};
 };
 
-TEST_F(Inject, FillsOneSlot) {
+TEST_F(NmInject, FillsOneSlot) {
   fake_.tx()->tail = 7;
   EXPECT_EQ(nmport_inject(&port_, "hello", 5), 5);
   EXPECT_EQ(fake_.tx()->head, 1U);
@@ -166,7 +166,7 @@ TEST_F(Inject, FillsOneSlot) {
   EXPECT_EQ(std::string(NETMAP_BUF(fake_.tx(), 2), 5), "hello");
 }
 
-TEST_F(Inject, SpreadsALongPacketRoundTheRing) {
+TEST_F(NmInject, SpreadsALongPacketRoundTheRing) {
   fake_.tx()->head = fake_.tx()->cur = 6;
   fake_.tx()->tail = 5;
   std::string data(2 * FakePort::kBufSize + 3, 'x');
@@ -181,7 +181,7 @@ TEST_F(Inject, SpreadsALongPacketRoundTheRing) {
   EXPECT_EQ(NETMAP_BUF(fake_.tx(), 2)[2], 'y');
 }
 
-TEST_F(Inject, ChangesNothingWithoutRoom) {
+TEST_F(NmInject, ChangesNothingWithoutRoom) {
   fake_.tx()->tail = 1;
   const std::string data(FakePort::kBufSize + 1, 'x');
   EXPECT_EQ(nmport_inject(&port_, data.data(), data.size()), 0);
@@ -190,13 +190,13 @@ TEST_F(Inject, ChangesNothingWithoutRoom) {
   EXPECT_EQ(nmport_inject(&port_, data.data(), 1), 0);
 }
 
-TEST_F(Inject, SendsNothingThroughAnEmptyInterval) {
+TEST_F(NmInject, SendsNothingThroughAnEmptyInterval) {
   port_.first_tx_ring = port_.cur_tx_ring = 1;
   port_.last_tx_ring = 0;
   EXPECT_EQ(nmport_inject(&port_, "x", 1), 0);
 }
 
-TEST(InjectWithOffsets, LeavesTheFrontOfTheBufferFree) {
+TEST(NmInjectWithOffsets, LeavesTheFrontOfTheBufferFree) {
   FakePort fake(0xff);
   nmport_d port = {};
   port.nifp = fake.nifp();
@@ -215,9 +215,9 @@ struct Delivery {
   bool more;
 };
 
-class Dispatch : public testing::Test {
+class NmDispatch : public testing::Test {
  protected:
-  Dispatch() : desc_(static_cast<nm_desc*>(std::calloc(1, sizeof(nm_desc))), std::free) {
+  NmDispatch() : desc_(static_cast<nm_desc*>(std::calloc(1, sizeof(nm_desc))), std::free) {
     netmap_if* nifp = fake_.nifp();
     std::memcpy(const_cast<netmap_if**>(&desc_->nifp), &nifp, sizeof(nifp));
   }
@@ -233,8 +233,9 @@ class Dispatch : public testing::Test {
     return nm_dispatch(
         desc_.get(), count,
         [](unsigned char* arg, const nm_pkthdr* hdr, const unsigned char* data) {
-          reinterpret_cast<Dispatch*>(arg)->got_.push_back({std::string(reinterpret_cast<const char*>(data), hdr->caplen),
-                                                            hdr->len, (hdr->flags & NM_MORE_PKTS) != 0});
+          reinterpret_cast<NmDispatch*>(arg)->got_.push_back(
+              {std::string(reinterpret_cast<const char*>(data), hdr->caplen), hdr->len,
+               (hdr->flags & NM_MORE_PKTS) != 0});
         },
         reinterpret_cast<unsigned char*>(this));
   }
@@ -244,7 +245,7 @@ class Dispatch : public testing::Test {
   std::vector<Delivery> got_;
 };
 
-TEST_F(Dispatch, DeliversWhatThereIsAndSaysWhatIsLast) {
+TEST_F(NmDispatch, DeliversWhatThereIsAndSaysWhatIsLast) {
   receive(0, "one");
   receive(1, "two");
   receive(2, "three");
@@ -261,7 +262,7 @@ TEST_F(Dispatch, DeliversWhatThereIsAndSaysWhatIsLast) {
   EXPECT_EQ(fake_.rx()->head, 3U);
 }
 
-TEST_F(Dispatch, APacketOverSeveralSlotsIsOnePacket) {
+TEST_F(NmDispatch, APacketOverSeveralSlotsIsOnePacket) {
   const std::string full(FakePort::kBufSize, 'f');
   receive(0, full, NS_MOREFRAG);  // buffers 10 and 11 are neighbours, so this is contiguous
   receive(1, "tail");
@@ -275,7 +276,7 @@ TEST_F(Dispatch, APacketOverSeveralSlotsIsOnePacket) {
   EXPECT_EQ(got_[1].len, 9U);
 }
 
-TEST_F(Dispatch, AChainWithoutEndStopsAtTheTail) {
+TEST_F(NmDispatch, AChainWithoutEndStopsAtTheTail) {
   receive(0, "a", NS_MOREFRAG);
   receive(1, "b", NS_MOREFRAG);
   EXPECT_EQ(dispatch(0), 1);
@@ -283,7 +284,7 @@ TEST_F(Dispatch, AChainWithoutEndStopsAtTheTail) {
   EXPECT_EQ(fake_.rx()->head, 2U);
 }
 
-TEST_F(Dispatch, NextpktTakesOneAtATime) {
+TEST_F(NmDispatch, NextpktTakesOneAtATime) {
   receive(0, "one");
   receive(1, "two");
   nm_pkthdr hdr = {};
@@ -306,9 +307,9 @@ TEST(NmParse, TakesTheNamesOfNmOpen) {
   EXPECT_STREQ(d->req.nr_name, "vale0:a");
   EXPECT_EQ(d->req.nr_flags, uint32_t{NR_REG_PIPE_SLAVE});
   EXPECT_EQ(d->req.nr_ringid, 12);
-  for (const char* bad : {"vale0", "vale.0:1", "vale0:a.b", "netmap:0123456789abcdef", "netmap:eth0-", "netmap:eth0{x",
-                          "netmap:eth0/", "netmap:eth0/q", "netmap:eth0@", "netmap:eth0@0", "netmap:eth0@1@2",
-                          "netmap:eth0^1", "netmap:eth0-4095"}) {
+  for (const char* bad :
+       {"vale0", "vale.0:1", "vale0:a.b", "netmap:0123456789abcdef", "netmap:eth0-", "netmap:eth0{x", "netmap:eth0/",
+        "netmap:eth0/q", "netmap:eth0@", "netmap:eth0@0", "netmap:eth0@1@2", "netmap:eth0^1", "netmap:eth0-4095"}) {
     char why[MAXERRMSG] = "";
     EXPECT_EQ(nm_parse(bad, d, why), -1) << bad;
     EXPECT_EQ(errno, EINVAL) << bad;

@@ -18,9 +18,9 @@ struct Good {
 };
 std::ostream& operator<<(std::ostream& out, const Good& c) { return out << c.spec; }
 
-class GoodPortspec : public testing::TestWithParam<Good> {};
+class NmGoodPortspec : public testing::TestWithParam<Good> {};
 
-TEST_P(GoodPortspec, FillsTheRequest) {
+TEST_P(NmGoodPortspec, FillsTheRequest) {
   TestContext ctx;
   nmport_d* port = nmport_prepare(GetParam().spec);
   ASSERT_NE(port, nullptr) << ctx.last_message();
@@ -41,21 +41,22 @@ TEST_P(GoodPortspec, FillsTheRequest) {
 
 constexpr uint64_t kBothMonitors = NR_MONITOR_TX | NR_MONITOR_RX;
 
-INSTANTIATE_TEST_SUITE_P(
-    Grammar, GoodPortspec,
-    testing::Values(
-        Good{"netmap:eth0", "eth0", NR_REG_ALL_NIC, 0, 0, 0}, Good{"netmap:eth0^", "eth0", NR_REG_SW, 0, 0, 0},
-        Good{"netmap:eth0^3", "eth0", NR_REG_ONE_SW, 3, 0, 0}, Good{"netmap:eth0*", "eth0", NR_REG_NIC_SW, 0, 0, 0},
-        Good{"netmap:eth0-0", "eth0", NR_REG_ONE_NIC, 0, 0, 0}, Good{"netmap:eth0-17", "eth0", NR_REG_ONE_NIC, 17, 0, 0},
-        Good{"netmap:eth0-4094", "eth0", NR_REG_ONE_NIC, 4094, 0, 0},
-        Good{"netmap:eth0.100", "eth0.100", NR_REG_ALL_NIC, 0, 0, 0},
-        Good{"netmap:eth0@1", "eth0", NR_REG_ALL_NIC, 0, 0, 1},
-        Good{"netmap:eth0-2@65535", "eth0", NR_REG_ONE_NIC, 2, 0, 65535},
-        Good{"netmap:eth0@7/x", "eth0", NR_REG_ALL_NIC, 0, NR_EXCLUSIVE, 7},
-        Good{"netmap:eth0/x@7", "eth0", NR_REG_ALL_NIC, 0, NR_EXCLUSIVE, 7}));
+INSTANTIATE_TEST_SUITE_P(Grammar, NmGoodPortspec,
+                         testing::Values(Good{"netmap:eth0", "eth0", NR_REG_ALL_NIC, 0, 0, 0},
+                                         Good{"netmap:eth0^", "eth0", NR_REG_SW, 0, 0, 0},
+                                         Good{"netmap:eth0^3", "eth0", NR_REG_ONE_SW, 3, 0, 0},
+                                         Good{"netmap:eth0*", "eth0", NR_REG_NIC_SW, 0, 0, 0},
+                                         Good{"netmap:eth0-0", "eth0", NR_REG_ONE_NIC, 0, 0, 0},
+                                         Good{"netmap:eth0-17", "eth0", NR_REG_ONE_NIC, 17, 0, 0},
+                                         Good{"netmap:eth0-4094", "eth0", NR_REG_ONE_NIC, 4094, 0, 0},
+                                         Good{"netmap:eth0.100", "eth0.100", NR_REG_ALL_NIC, 0, 0, 0},
+                                         Good{"netmap:eth0@1", "eth0", NR_REG_ALL_NIC, 0, 0, 1},
+                                         Good{"netmap:eth0-2@65535", "eth0", NR_REG_ONE_NIC, 2, 0, 65535},
+                                         Good{"netmap:eth0@7/x", "eth0", NR_REG_ALL_NIC, 0, NR_EXCLUSIVE, 7},
+                                         Good{"netmap:eth0/x@7", "eth0", NR_REG_ALL_NIC, 0, NR_EXCLUSIVE, 7}));
 
 INSTANTIATE_TEST_SUITE_P(
-    Flags, GoodPortspec,
+    Flags, NmGoodPortspec,
     testing::Values(Good{"netmap:eth0/x", "eth0", NR_REG_ALL_NIC, 0, NR_EXCLUSIVE, 0},
                     Good{"netmap:eth0/t", "eth0", NR_REG_ALL_NIC, 0, NR_MONITOR_TX, 0},
                     Good{"netmap:eth0/r", "eth0", NR_REG_ALL_NIC, 0, NR_MONITOR_RX, 0},
@@ -68,14 +69,15 @@ INSTANTIATE_TEST_SUITE_P(
                     Good{"netmap:eth0^1/T", "eth0", NR_REG_ONE_SW, 1, NR_TX_RINGS_ONLY, 0},
                     Good{"netmap:eth0/xx", "eth0", NR_REG_ALL_NIC, 0, NR_EXCLUSIVE, 0}));
 
-INSTANTIATE_TEST_SUITE_P(Vale, GoodPortspec,
+INSTANTIATE_TEST_SUITE_P(Vale, NmGoodPortspec,
                          testing::Values(Good{"vale0:1", "vale0:1", NR_REG_ALL_NIC, 0, 0, 0},
                                          Good{"vale:x", "vale:x", NR_REG_ALL_NIC, 0, 0, 0},
                                          Good{"vale_A9:eth_0-1", "vale_A9:eth_0", NR_REG_ONE_NIC, 1, 0, 0},
-                                         Good{"vale0:1/z", "vale0:1", NR_REG_ALL_NIC, 0, NR_ZCOPY_MON | kBothMonitors, 0},
+                                         Good{"vale0:1/z", "vale0:1", NR_REG_ALL_NIC, 0, NR_ZCOPY_MON | kBothMonitors,
+                                              0},
                                          Good{"vale0:1@3", "vale0:1", NR_REG_ALL_NIC, 0, 0, 3}));
 
-INSTANTIATE_TEST_SUITE_P(Pipes, GoodPortspec,
+INSTANTIATE_TEST_SUITE_P(Pipes, NmGoodPortspec,
                          testing::Values(Good{"netmap:x{1", "x{1", NR_REG_ALL_NIC, 0, 0, 0},
                                          Good{"netmap:x}1", "x}1", NR_REG_ALL_NIC, 0, 0, 0},
                                          Good{"netmap:x}1-2", "x}1", NR_REG_ONE_NIC, 2, 0, 0},
@@ -89,9 +91,9 @@ struct Bad {
 };
 std::ostream& operator<<(std::ostream& out, const Bad& c) { return out << c.spec; }
 
-class BadPortspec : public testing::TestWithParam<Bad> {};
+class NmBadPortspec : public testing::TestWithParam<Bad> {};
 
-TEST_P(BadPortspec, IsRefusedWithAReason) {
+TEST_P(NmBadPortspec, IsRefusedWithAReason) {
   TestContext ctx;
   errno = 0;
   EXPECT_EQ(nmport_prepare(GetParam().spec), nullptr);
@@ -102,7 +104,7 @@ TEST_P(BadPortspec, IsRefusedWithAReason) {
 }
 
 INSTANTIATE_TEST_SUITE_P(
-    Names, BadPortspec,
+    Names, NmBadPortspec,
     testing::Values(Bad{"", "netmap:"}, Bad{"eth0", "write netmap:eth0"}, Bad{"netmap", "netmap:netmap"},
                     Bad{"netmap:", "no name"}, Bad{"netmap:-1", "no name"}, Bad{"netmap:@1", "no name"},
                     Bad{"vale0", "switch and a name"}, Bad{"vale0:", "no name"}, Bad{"vale0:^", "no name"},
@@ -112,17 +114,17 @@ INSTANTIATE_TEST_SUITE_P(
                     Bad{"vale0:12345678901234567890123456789012345678901234567890123456789", "at most 63"}));
 
 INSTANTIATE_TEST_SUITE_P(
-    Suffixes, BadPortspec,
+    Suffixes, NmBadPortspec,
     testing::Values(Bad{"netmap:eth0-", "'-'"}, Bad{"netmap:eth0-x", "'-'"}, Bad{"netmap:eth0-1-2", "not understood"},
                     Bad{"netmap:eth0-4095", "4094"}, Bad{"netmap:eth0-99999999999999999999", "4094"},
-                    Bad{"netmap:eth0--1", "'-'"}, Bad{"netmap:eth0^4095", "4094"}, Bad{"netmap:eth0^x", "not understood"},
-                    Bad{"netmap:eth0*1", "not understood"}, Bad{"netmap:eth0^*", "not understood"},
-                    Bad{"netmap:eth0/", "no flag"}, Bad{"netmap:eth0/q", "'q'"}, Bad{"netmap:eth0/x/z", "'/'"},
-                    Bad{"netmap:eth0/-1", "'-'"}, Bad{"netmap:eth0@", "'@'"}, Bad{"netmap:eth0@0", "'@'"},
-                    Bad{"netmap:eth0@65536", "65535"}, Bad{"netmap:eth0@1@2", "twice"},
+                    Bad{"netmap:eth0--1", "'-'"}, Bad{"netmap:eth0^4095", "4094"},
+                    Bad{"netmap:eth0^x", "not understood"}, Bad{"netmap:eth0*1", "not understood"},
+                    Bad{"netmap:eth0^*", "not understood"}, Bad{"netmap:eth0/", "no flag"}, Bad{"netmap:eth0/q", "'q'"},
+                    Bad{"netmap:eth0/x/z", "'/'"}, Bad{"netmap:eth0/-1", "'-'"}, Bad{"netmap:eth0@", "'@'"},
+                    Bad{"netmap:eth0@0", "'@'"}, Bad{"netmap:eth0@65536", "65535"}, Bad{"netmap:eth0@1@2", "twice"},
                     Bad{"netmap:eth0@1x", "not understood"}, Bad{"netmap:eth0@1-0", "not understood"}));
 
-TEST(HeaderDecode, MovesPastTheNameAndTouchesNothingElse) {
+TEST(NmHeaderDecode, MovesPastTheNameAndTouchesNothingElse) {
   TestContext ctx;
   nmreq_header hdr = {};
   hdr.nr_reserved = 77;
@@ -136,7 +138,7 @@ TEST(HeaderDecode, MovesPastTheNameAndTouchesNothingElse) {
   EXPECT_EQ(hdr.nr_options, 88U);
 }
 
-TEST(HeaderDecode, ChangesNothingOnFailure) {
+TEST(NmHeaderDecode, ChangesNothingOnFailure) {
   TestContext ctx;
   nmreq_header hdr = {};
   hdr.nr_name[0] = 'k';
@@ -147,7 +149,7 @@ TEST(HeaderDecode, ChangesNothingOnFailure) {
   EXPECT_STREQ(hdr.nr_name, "k");
 }
 
-TEST(RegisterDecode, StopsAtAnOptionAndKeepsTheRegion) {
+TEST(NmRegisterDecode, StopsAtAnOptionAndKeepsTheRegion) {
   TestContext ctx;
   nmreq_register reg = {};
   reg.nr_mem_id = 9;
@@ -161,7 +163,7 @@ TEST(RegisterDecode, StopsAtAnOptionAndKeepsTheRegion) {
   EXPECT_EQ(reg.nr_tx_slots, 5U);
 }
 
-TEST(RegisterDecode, ChangesNothingOnFailure) {
+TEST(NmRegisterDecode, ChangesNothingOnFailure) {
   TestContext ctx;
   nmreq_register reg = {};
   reg.nr_mode = NR_REG_NULL;

@@ -53,10 +53,8 @@ Interval bound_rings(const nmreq_register& reg, uint32_t rings, uint32_t host_ri
 
 void set_ring_intervals(nmport_d* port) {
   const nmreq_register& reg = port->reg;
-  const Interval tx =
-      bound_rings(reg, reg.nr_tx_rings, reg.nr_host_tx_rings, (reg.nr_flags & NR_RX_RINGS_ONLY) == 0);
-  const Interval rx =
-      bound_rings(reg, reg.nr_rx_rings, reg.nr_host_rx_rings, (reg.nr_flags & NR_TX_RINGS_ONLY) == 0);
+  const Interval tx = bound_rings(reg, reg.nr_tx_rings, reg.nr_host_tx_rings, (reg.nr_flags & NR_RX_RINGS_ONLY) == 0);
+  const Interval rx = bound_rings(reg, reg.nr_rx_rings, reg.nr_host_rx_rings, (reg.nr_flags & NR_TX_RINGS_ONLY) == 0);
   port->first_tx_ring = port->cur_tx_ring = tx.first;
   port->last_tx_ring = tx.last;
   port->first_rx_ring = port->cur_rx_ring = rx.first;
