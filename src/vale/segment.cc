@@ -18,7 +18,7 @@ constexpr size_t kTcpSequence = 4, kTcpDataOffset = 12, kTcpFlags = 13, kTcpChec
 constexpr size_t kUdpLength = 4, kUdpChecksum = 6;
 constexpr size_t kIp4TotalLength = 2, kIp4Identification = 4, kIp4Fragment = 6, kIp4Checksum = 10, kIp4Source = 12;
 constexpr size_t kIp6HeaderBytes = 40;
-constexpr size_t kIp6PayloadLength = 4, kIp6Source = 8, kIp6Destination = 24;
+constexpr size_t kIp6PayloadLength = 4, kIp6Source = 8;
 constexpr size_t kIpMaxBytes = 65535;
 constexpr uint16_t kIp4MoreFragments = 0x2000;
 constexpr uint8_t kFin = 0x01, kPsh = 0x08, kCwr = 0x80;

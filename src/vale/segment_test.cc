@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <string>
 
 #include "vale/offload.hh"
 #include "vale/offload_test_frames.hh"
