@@ -11,6 +11,7 @@
 #define NETMAP_WITH_LIBS
 #include <net/netmap_user.h>
 
+#include "libnetmap/fake_port.hh"
 #include "libnetmap/test_context.hh"
 
 namespace {
@@ -109,43 +110,6 @@ TEST(NmClone, HasTheRequestButNoOptions) {
   EXPECT_EQ(ctx.live, 0);
 }
 
-// A tx ring with buffers, in memory of our own.
-class FakePort {
- public:
-  static constexpr uint32_t kSlots = 8;
-  static constexpr uint32_t kBufSize = 64;
-
-  explicit FakePort(uint64_t offset_mask = 0) {
-    char* base = memory_.data();
-    nifp_ = reinterpret_cast<netmap_if*>(base);
-    put(&nifp_->ni_tx_rings, 1);
-    put(&nifp_->ni_rx_rings, 1);
-    for (int i = 0; i < 2; ++i) {
-      put(&nifp_->ring_ofs[i], 512 + i * 1024);
-      ring_[i] = reinterpret_cast<netmap_ring*>(base + 512 + i * 1024);
-      put(&ring_[i]->num_slots, kSlots);
-      put(&ring_[i]->nr_buf_size, kBufSize);
-      put(&ring_[i]->buf_ofs, 4096 - (512 + i * 1024));
-      put(&ring_[i]->offset_mask, offset_mask);
-      for (uint32_t slot = 0; slot < kSlots; ++slot) ring_[i]->slot[slot].buf_idx = 2 + i * kSlots + slot;
-    }
-  }
-
-  netmap_if* nifp() { return nifp_; }
-  netmap_ring* tx() { return ring_[0]; }
-  netmap_ring* rx() { return ring_[1]; }
-
- private:
-  template <class T>
-  static void put(const T* field, int64_t value) {
-    *const_cast<T*>(field) = static_cast<T>(value);
-  }
-
-  alignas(NM_CACHE_ALIGN) std::array<char, 1 << 14> memory_{};
-  netmap_if* nifp_;
-  netmap_ring* ring_[2];
-};
-
 class NmInject : public testing::Test {
  protected:
   NmInject() {
@@ -222,12 +186,7 @@ class NmDispatch : public testing::Test {
     std::memcpy(const_cast<netmap_if**>(&desc_->nifp), &nifp, sizeof(nifp));
   }
 
-  void receive(uint32_t slot, const std::string& data, uint16_t flags = 0) {
-    std::memcpy(NETMAP_BUF(fake_.rx(), fake_.rx()->slot[slot].buf_idx), data.data(), data.size());
-    fake_.rx()->slot[slot].len = static_cast<uint16_t>(data.size());
-    fake_.rx()->slot[slot].flags = flags;
-    fake_.rx()->tail = nm_ring_next(fake_.rx(), slot);
-  }
+  void receive(uint32_t slot, const std::string& data, uint16_t flags = 0) { fake_.receive(slot, data, flags); }
 
   int dispatch(int count) {
     return nm_dispatch(
