@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "worker.hh"
+
+#include <fmt/core.h>
+#include <net/netmap_user.h>
+#include <sys/ioctl.h>
+
+#include <algorithm>
+#include <cctype>
+
+#include "log.hh"
+#include "pacer.hh"
+
+namespace unetmap::pktgen {
+
+Worker::Wait Worker::not_ready(int got, short events) {
+  if (got == 0 || (got < 0 && errno == EINTR)) return Wait::idle;
+  if (port) {
+    failure = port->failure();
+  } else if (got < 0) {
+    failure = fmt::format("{}: poll: {}", run.options.interface, strerror(errno));
+  } else {
+    failure = fmt::format("{}: the device went away (poll events {:#x})", run.options.interface, unsigned(events));
+  }
+  return Wait::failed;
+}
+
+bool Worker::wait_for_first_packet() {
+  bool told = false;
+  while (!cancelled()) {
+    switch (wait_for(POLLIN, 1000)) {
+      case Wait::ready:
+        return true;
+      case Wait::failed:
+        return false;
+      case Wait::idle:
+        if (!told) say(fmt::format("{}: waiting for initial packets", run.options.interface));
+        told = true;
+    }
+  }
+  return false;
+}
+
+bool Worker::sync(unsigned long request) {
+  if (ioctl(port->fd(), request, nullptr) == 0 || errno == EINTR || errno == EAGAIN) return true;
+  failure = port->failure();
+  return false;
+}
+
+void drain_tx(Worker& w) {
+  auto pending = [&w] {
+    bool any = false;
+    for (uint32_t i = 0; i < w.port->tx_rings(); i++) {
+      netmap_ring* ring = w.port->tx_ring(i);
+      // A wake-up point at tail asks poll to sleep until more slots come back.
+      ring->cur = ring->tail;
+      any |= nm_tx_pending(ring) != 0;
+    }
+    return any;
+  };
+  if (!w.sync(NIOCTXSYNC)) return;
+  // The timeout covers slots that come back without moving past a wake-up point just set.
+  while (pending() && !w.cancelled()) {
+    if (w.wait_for(POLLOUT, 20) == Worker::Wait::failed) return;
+  }
+}
+
+void dump_bytes(FILE* to, const uint8_t* data, uint32_t bytes) {
+  for (uint32_t row = 0; row < bytes; row += 16) {
+    uint32_t in_row = std::min(16u, bytes - row);
+    std::string hex, text;
+    for (uint32_t i = 0; i < in_row; i++) {
+      hex += fmt::format("{:02x} ", data[row + i]);
+      text += isprint(data[row + i]) ? char(data[row + i]) : '.';
+    }
+    fprintf(to, "%5u: %-48s%s\n", row, hex.c_str(), text.c_str());
+  }
+}
+
+void dump_slot(FILE* to, const netmap_ring* ring, uint32_t index, const uint8_t* data, uint32_t bytes) {
+  const netmap_slot& slot = ring->slot[index];
+  fprintf(to, "ring %u cur %5u [buf %6u flags 0x%04x len %5u]\n", unsigned(ring->ringid), index, slot.buf_idx,
+          unsigned(slot.flags), bytes);
+  dump_bytes(to, data, bytes);
+}
+
+}  // namespace unetmap::pktgen
