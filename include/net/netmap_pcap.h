@@ -11,7 +11,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <net/netmap.h>
+#include <net/netmap_user.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
