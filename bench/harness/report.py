@@ -52,9 +52,10 @@ def _check_line(check, rows):
 def group_text(group, runs, seconds):
     rows = {row.name: row for row in group.rows}
     plural = "s" if runs > 1 else ""
-    packets = any(row.median_detail("cpu_ns_per_packet") is not None for row in group.rows)
+    cpu, loss = (any(row.median_detail(key) is not None for row in group.rows)
+                 for key in ("cpu_ns_per_packet", "loss_percent"))
     lines = ["", group.title, f"  {f'{runs} run{plural} of {seconds:g} s':{NAME}}{'median':>8}     {'min':>8}{'max':>8}"
-                              f"{'CPU ns' if packets else '':>8}{'lost %' if packets else '':>7}".rstrip()]
+                              f"{'CPU ns' if cpu else '':>8}{'lost %' if loss else '':>7}".rstrip()]
     for row in group.rows:
         lines += _row_lines(row)
     lines += [line for check in group.checks if (line := _check_line(check, rows))]
