@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // vale-ctl: inspect VALE switches, attach and detach ports, create and remove persistent ports.
+#include <unetmap/unetmap.h>
+
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -71,9 +73,11 @@ const char* remedy(Action action, int error) {
   }
 }
 
+/// The daemon knows best why it refused; what it said is kept by the library.
 int fail(const char* program, const Options& options, int error) {
   const std::string object = options.name.empty() ? "the ports" : options.name;
-  const char* advice = remedy(options.action, error);
+  const char* said = unetmap_last_error();
+  const char* advice = said && *said ? said : remedy(options.action, error);
   fprintf(stderr, "%s: cannot %s %s: %s%s%s\n", program, verb(options.action), object.c_str(), strerror(error),
           advice ? ": " : "", advice ? advice : "");
   return kExitFailed;
@@ -189,10 +193,9 @@ int vale_ctl(int argc, char** argv) {
   }
   Control control;
   if (int error = control.open()) {
-    fprintf(stderr,
-            "%s: cannot open /dev/netmap: %s: link with libunetmap or use 'unetmap run -- %s', and check that "
-            "unetmapd can start (unetmapd --foreground)\n",
-            program, strerror(error), program);
+    const char* said = unetmap_last_error();
+    fprintf(stderr, "%s: cannot open /dev/netmap: %s: %s\n", program, strerror(error),
+            said && *said ? said : "check that unetmapd can start (unetmapd --foreground)");
     return kExitFailed;
   }
   int error = 0;
