@@ -35,8 +35,9 @@ nmreq_opt_parser* port_option_parsers() noexcept;
 // Reads a decimal number that takes all of text and is at most max.
 bool parse_number(const char* text, uint64_t max, uint64_t* number) noexcept;
 
-// What to do about an errno of a request, as the end of a sentence.
-const char* remedy(int error) noexcept;
+// Reports the failure of a call on the device: in the client's own words where it has some, else as
+// "object: what failed: cause: remedy". Returns -1 with errno.
+int call_failed(nmctx* ctx, int error, const char* object, const char* what) noexcept;
 
 // Opens the device, with extra open flags; -1 with errno, the context told.
 int open_device(nmctx* ctx, int extra_flags) noexcept;

@@ -8,6 +8,10 @@
 #include <cstring>
 
 #include "libnetmap/internal.hh"
+#include "unetmap/unetmap.h"
+
+// Not there when libnetmap is built without the client, for a kernel that has the device.
+extern "C" const char* unetmap_last_error(void) __attribute__((weak));
 
 namespace {
 
@@ -15,11 +19,8 @@ nmreq_option* as_option(uint64_t address) { return reinterpret_cast<nmreq_option
 
 uint64_t as_address(const void* object) { return reinterpret_cast<uintptr_t>(object); }
 
-}  // namespace
-
-namespace libnetmap {
-
-const char* remedy(int error) noexcept {
+// What to do about an errno of a request.
+const char* remedy(int error) {
   switch (error) {
     case ENXIO:
       return "no such port or interface: check the name, or open a VALE port (vale0:x), which comes into being";
@@ -43,13 +44,19 @@ const char* remedy(int error) noexcept {
   }
 }
 
+}  // namespace
+
+namespace libnetmap {
+
+int call_failed(nmctx* ctx, int error, const char* object, const char* what) noexcept {
+  const char* words = unetmap_last_error != nullptr ? unetmap_last_error() : "";
+  if (*words != '\0') return fail(ctx, error, "%s", words);
+  return fail(ctx, error, "%s: %s: %s: %s", object, what, std::strerror(error), remedy(error));
+}
+
 int open_device(nmctx* ctx, int extra_flags) noexcept {
   const int fd = ::open(NETMAP_DEVICE_NAME, O_RDWR | extra_flags);
-  if (fd < 0) {
-    const int error = errno;
-    fail(ctx, error, "cannot open %s: %s: %s", NETMAP_DEVICE_NAME, std::strerror(error), remedy(error));
-  }
-  return fd;
+  return fd >= 0 ? fd : call_failed(ctx, errno, NETMAP_DEVICE_NAME, "cannot open it");
 }
 
 }  // namespace libnetmap
@@ -124,8 +131,7 @@ int32_t nmreq_get_mem_id(const char** portname, nmctx* ctx) noexcept {
   const int error = errno;
   ::close(fd);
   if (answer < 0) {
-    return libnetmap::fail(ctx, error, "%s: cannot learn its memory region: %s: %s", hdr.nr_name, std::strerror(error),
-                           libnetmap::remedy(error));
+    return libnetmap::call_failed(ctx, error, hdr.nr_name, "cannot learn its memory region");
   }
   *portname = rest;
   return info.nr_mem_id;

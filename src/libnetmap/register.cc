@@ -76,7 +76,7 @@ int registration_failed(nmport_d* port, int error) {
     return fail(port->ctx, error, "%s: option '%s' is refused: %s: leave it out or change it", name,
                 nmreq_option_name(option->nro_reqtype), std::strerror(static_cast<int>(option->nro_status)));
   }
-  return fail(port->ctx, error, "%s: cannot register: %s: %s", name, std::strerror(error), libnetmap::remedy(error));
+  return libnetmap::call_failed(port->ctx, error, name, "cannot register");
 }
 
 // The region a port is in, if a port of the context has it mapped. Holds the context's lock.
@@ -130,8 +130,7 @@ nmem_d* map_mem(nmctx* ctx, const nmport_d& port) {
     mem->mem = ::mmap(nullptr, mem->size, PROT_READ | PROT_WRITE, MAP_SHARED, port.fd, 0);
     if (mem->mem == MAP_FAILED) {
       const int error = errno;
-      fail(ctx, error, "%s: cannot map its region of %zu bytes: %s: check the limit of address space (ulimit -v)",
-           port.hdr.nr_name, mem->size, std::strerror(error));
+      libnetmap::call_failed(ctx, error, port.hdr.nr_name, "cannot map its region");
       nmctx_free(ctx, mem);
       errno = error;
       return nullptr;
