@@ -86,7 +86,8 @@ struct alignas(128) RxKring {
   std::atomic<uint64_t> lost_corrupt;  // cells refused: index, length or chain cannot be
   std::atomic<uint64_t> reinits;
   std::atomic<uint32_t> reset_done;     // RxExchange::reset_wanted as of the last finished reset
-  std::atomic<uint32_t> producer_done;  // pipes: the peer's count of packets, for its wake-ups
+  std::atomic<uint16_t> receiver_cpu;   // pipes: where each last ran, + 1; hints for spinning
+  std::atomic<uint16_t> sender_cpu;
   WaitList readers;                     // pipes only, whose receive rings have no exchange
   WaitList writers;
 };

@@ -46,6 +46,8 @@ void Forwarder::Supply::flush() {
   ex.push(first, count);
   first = last = UINT32_MAX;
   count = 0;
+  std::atomic<uint32_t>& cpu = ex.shared().sender_cpu;
+  if (cpu.load(std::memory_order_relaxed) != forwarder.cpu_) cpu.store(forwarder.cpu_, std::memory_order_relaxed);
   if (ex.shared().readers.any.load(std::memory_order_relaxed)) forwarder.outside_.wake(ex.shared().readers, dest);
 }
 

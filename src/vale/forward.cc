@@ -265,8 +265,9 @@ void Forwarder::count_discarded(const TxView& tx, uint32_t limit) const {
   }
 }
 
-Forwarded Forwarder::forward(const TxView& tx, uint32_t hwcur, uint32_t head, uint32_t now_s) {
+Forwarded Forwarder::forward(const TxView& tx, uint32_t hwcur, uint32_t head, uint32_t now_s, uint32_t cpu) {
   Forwarded out;
+  cpu_ = cpu;
   out.hwcur = hwcur;
   header_len_ = header_len_of(self_);
   while (out.hwcur != head && !out.blocked) {

@@ -65,7 +65,8 @@ class Forwarder {
   Forwarder(SwitchShared* shared, uint16_t self, uint32_t generation, Outside& outside);
 
   // Forwards the packets in [hwcur, head), both below num_slots.
-  Forwarded forward(const TxView& tx, uint32_t hwcur, uint32_t head, uint32_t now_s);
+  // `cpu`: where this runs, + 1; left at the destinations as a hint for their spinning.
+  Forwarded forward(const TxView& tx, uint32_t hwcur, uint32_t head, uint32_t now_s, uint32_t cpu);
 
   // Delivers copies of the packets in [from, to) of `view`, of either direction, to port `monitor` alone.
   void copy_to_monitor(const TxView& view, uint32_t from, uint32_t to, uint16_t monitor);
@@ -134,6 +135,7 @@ class Forwarder {
   const uint32_t generation_;
   Outside& outside_;
   uint16_t header_len_ = 0;  // the sender's, read once a call
+  uint32_t cpu_ = 0;
 
   std::unique_ptr<Frag[]> frag_;
   std::unique_ptr<uint64_t[]> address_;  // of fragments with NS_INDIRECT

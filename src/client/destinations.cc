@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// The ports that a ring of ours delivers to: mapped when first sent to, unmapped when gone.
+#include <sched.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "client/rpc.hh"
+#include "client/state.hh"
+
+namespace unetmap::client {
+
+void Destinations::refresh(vale::Dest*& kept) {
+  SwitchShared* shared = bound_.sw->shared();
+  uint32_t topology = shared->topology.load(std::memory_order_relaxed);
+  if (topology == topology_) return;
+  topology_ = topology;
+  refused_.clear();
+  std::erase_if(mapped_, [&](uint16_t port) {
+    Target& target = *targets_[port];
+    if (shared->port[port].generation.load(std::memory_order_relaxed) == target.dest.generation) return false;
+    if (kept == &target.dest) kept = nullptr;
+    targets_[port].reset();
+    return true;
+  });
+  forget_doorbells();
+}
+
+Result<std::unique_ptr<Destinations::Target>> Destinations::map_target(uint16_t port, uint32_t generation) {
+  wire::ResolveRequest request{generation, port, 0};
+  auto reply = ask(bound_.owner.fd(), wire::Op::kResolve, bytes_of(request));
+  if (!reply) return reply.error();
+  wire::DestInfo info;
+  if (reply->body.size() != sizeof info || reply->fds.size() != 1) return Error{EPROTO, "unetmapd: odd reply"};
+  memcpy(&info, reply->body.data(), sizeof info);
+  auto region = map_region(info.region, -1, reply->fds[0].get());
+  if (!region) return region.error();
+  if (info.port.rx_rings == 0 || info.port.rx_slots < 2) return Error{EPROTO, "unetmapd: port without receive rings"};
+  auto target = std::make_unique<Target>();
+  target->region = *region;
+  vale::Dest& dest = target->dest;
+  dest.generation = generation;
+  dest.port = port;
+  dest.buf_size = info.region.buf_size;
+  dest.bufs = target->region->bufs();
+  for (uint32_t r = 0; r < info.port.rx_rings; r++) {
+    vale::ExchangeShape shape{info.port.rx_slots - 1, info.port.rx_base_buf + r * info.port.rx_base_stride,
+                              info.region.nbufs, info.region.buf_size, info.port.offset_mask != 0};
+    uint64_t at = info.port.exchange_ofs + r * info.port.exchange_stride;
+    if (at + vale::exchange_bytes(shape.cells) > info.region.exchange_bytes)
+      return Error{EPROTO, "unetmapd: exchange outside of its region"};
+    dest.rings.emplace_back(target->region->exchange.data() + at, shape);
+  }
+  return target;
+}
+
+vale::Dest* Destinations::resolve(uint16_t port, uint32_t generation) {
+  if (port < targets_.size() && targets_[port] && targets_[port]->dest.generation == generation)
+    return &targets_[port]->dest;
+  for (auto& [p, g] : refused_)
+    if (p == port && g == generation) return nullptr;
+  auto target = map_target(port, generation);
+  if (!target) {
+    if (refused_.size() > 256) refused_.clear();
+    refused_.push_back({port, generation});
+    return nullptr;
+  }
+  if (targets_.empty()) targets_.resize(kMaxPorts);
+  if (!targets_[port]) {
+    mapped_.push_back(port);
+    targets_[port] = std::move(*target);
+  } else {
+    // In place: somebody may remember the Dest.
+    *targets_[port] = std::move(**target);
+  }
+  return &targets_[port]->dest;
+}
+
+void Destinations::wake(WaitList& list, vale::Dest& dest) {
+  wake_waiters(list, bound_.owner.fd(), {dest.generation, dest.port, 0});
+}
+
+void Destinations::relieve(vale::Dest&) { sched_yield(); }
+
+bool Destinations::read_user(uint64_t address, uint8_t* to, uint32_t len) {
+  iovec local{to, len}, remote{reinterpret_cast<void*>(address), len};
+  return process_vm_readv(getpid(), &local, 1, &remote, 1, 0) == ssize_t(len);
+}
+
+Observer::Observer(Bound& bound, uint32_t ring)
+    : bound_(bound),
+      ring_(ring),
+      destinations_(bound),
+      forwarder_(bound.sw->shared(), bound.info.port.index, bound.info.port.generation, destinations_) {}
+
+void Observer::show(netmap_slot* slots, uint32_t num_slots, uint32_t from, uint32_t to, uint16_t monitor) {
+  vale::Dest* none = nullptr;
+  destinations_.refresh(none);
+  vale::TxView view;
+  view.slots = slots;
+  view.num_slots = num_slots;
+  view.buf_size = bound_.info.region.buf_size;
+  view.nbufs = bound_.info.region.nbufs;
+  view.bufs = bound_.region->bufs();
+  view.offset_mask = bound_.info.port.offset_mask;
+  view.kring = &unused_counters_;
+  view.ring_id = uint16_t(ring_);
+  forwarder_.copy_to_monitor(view, from, to, monitor);
+}
+
+}  // namespace unetmap::client

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// What went wrong last, in words.
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <cstring>
+
+#include "client/state.hh"
+#include "unetmap/unetmap.h"
+
+namespace unetmap::client {
+namespace {
+
+thread_local char last_error[512];
+thread_local std::vector<uint8_t> failed_reply;
+std::atomic<unetmap_error_callback> callback{nullptr};
+
+}  // namespace
+
+void report_error(const char* text) noexcept {
+  int saved = errno;
+  strncpy(last_error, text, sizeof last_error - 1);
+  if (auto* f = callback.load()) {
+    f(last_error);
+  } else if (const char* log = getenv("UNETMAP_LOG"); log && *log && *log != '0') {
+    std::string line = std::string("unetmap: ") + last_error + "\n";
+    syscall(SYS_write, 2, line.data(), line.size());
+  }
+  errno = saved;
+}
+
+void set_failed_reply(std::vector<uint8_t>&& body) { failed_reply = std::move(body); }
+std::vector<uint8_t> take_failed_reply() { return std::move(failed_reply); }
+
+}  // namespace unetmap::client
+
+extern "C" const char* unetmap_last_error(void) { return unetmap::client::last_error; }
+
+extern "C" void unetmap_set_error_callback(unetmap_error_callback f) { unetmap::client::callback.store(f); }

@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// poll's half of netmap: syncs, then what is ready; and how to sleep until that changes.
+#include <poll.h>
+#include <sched.h>
+#include <sys/epoll.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "client/rpc.hh"
+#include "client/state.hh"
+
+namespace unetmap::client {
+namespace {
+
+constexpr short kIn = POLLIN | POLLRDNORM, kOut = POLLOUT | POLLWRNORM;
+
+// Spinning pays where a wake-up crosses cores: it costs tens of microseconds there, and the peer runs meanwhile.
+constexpr uint32_t kSpinMaxNs = 60'000, kSpinStartNs = 30'000;
+
+uint64_t now_ns() {
+  timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return uint64_t(now.tv_sec) * 1'000'000'000 + uint64_t(now.tv_nsec);
+}
+
+void pause_cpu() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+// Processors this process may use; looked at once a second.
+bool more_than_one_cpu() {
+  static std::atomic<uint64_t> looked{0};
+  static std::atomic<bool> several{false};
+  uint64_t now = coarse_ms();
+  if (now - looked.load(std::memory_order_relaxed) > 1000 || looked.load(std::memory_order_relaxed) == 0) {
+    cpu_set_t set;
+    several = sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) > 1;
+    looked.store(now, std::memory_order_relaxed);
+  }
+  return several;
+}
+
+}  // namespace
+
+short sync_events(Descriptor& d, short wanted) noexcept {
+  Bound* bound = d.bound_now();
+  if (!bound) bound = d.bound(true);
+  if (!bound || !d.daemon_alive()) return POLLERR;
+  short out = 0;
+  uint64_t flags = bound->info.reg_flags;
+  bool want_out = wanted & kOut, want_in = wanted & kIn;
+  if (want_out || !(flags & NR_NO_TX_POLL))
+    for (auto& ring : bound->tx) {
+      if (ring->sync() == EINVAL) out |= POLLERR;
+      if (want_out && ring->ready()) out |= wanted & kOut;
+    }
+  if (want_in || (flags & NR_DO_RX_POLL))
+    for (auto& ring : bound->rx) {
+      if (ring->sync() == EINVAL) out |= POLLERR;
+      if (want_in && ring->ready()) out |= wanted & kIn;
+    }
+  return out;
+}
+
+void arm(Descriptor& d, short wanted) noexcept {
+  Bound* bound = d.bound_now();
+  if (!bound) return;
+  uint32_t file = bound->info.file_id;
+  if (wanted & kIn)
+    for (auto& ring : bound->rx) {
+      add_waiter(ring->readers(), file);
+      ring->wake_writers();
+    }
+  if (wanted & kOut)
+    for (auto& ring : bound->tx)
+      if (WaitList* list = ring->writers()) add_waiter(*list, file);
+}
+
+void disarm(Descriptor& d) noexcept {
+  Bound* bound = d.bound_now();
+  if (!bound) return;
+  auto remove = [&](WaitList& list) {
+    for (auto& entry : list.file) {
+      uint32_t file = bound->info.file_id;
+      entry.compare_exchange_strong(file, 0, std::memory_order_relaxed);
+    }
+  };
+  for (auto& ring : bound->rx) remove(ring->readers());
+  for (auto& ring : bound->tx)
+    if (WaitList* list = ring->writers()) remove(*list);
+}
+
+int doorbell(Descriptor& d) noexcept {
+  Bound* bound = d.bound(true);
+  return bound ? bound->doorbell.get() : -1;
+}
+
+void drain_doorbell(Descriptor& d) noexcept {
+  uint64_t count;
+  if (Bound* bound = d.bound_now()) {
+    int saved = errno;
+    syscall(SYS_read, bound->doorbell.get(), &count, sizeof count);
+    errno = saved;
+  }
+}
+
+uint64_t activity(Descriptor& d, short event) noexcept {
+  Bound* bound = d.bound_now();
+  uint64_t sum = 0;
+  if (!bound) return 0;
+  if (event & kIn)
+    for (auto& ring : bound->rx) sum += ring->tail_count();
+  if (event & kOut)
+    for (auto& ring : bound->tx) sum += ring->completed();
+  return sum;
+}
+
+bool spin(Descriptor& d, short wanted) noexcept {
+  Bound* bound = d.bound_now();
+  if (!bound || !more_than_one_cpu()) return false;
+  uint32_t here = uint32_t(sched_getcpu()) + 1;
+  bool worth = false;
+  if (wanted & kIn)
+    for (auto& ring : bound->rx) {
+      ring->note_cpu(here);
+      uint32_t peer = ring->peer_cpu();
+      worth = worth || (peer != 0 && peer != here);
+    }
+  if (wanted & kOut)
+    for (auto& ring : bound->tx) {
+      uint32_t peer = ring->peer_cpu();
+      worth = worth || (peer != 0 && peer != here);
+    }
+  if (!worth) return false;
+  uint32_t budget = bound->spin_ns.load(std::memory_order_relaxed);
+  if (budget == 0) {
+    // Spinning did not pay lately: try again now and then.
+    if (bound->spin_failures.fetch_add(1, std::memory_order_relaxed) % 16 != 15) return false;
+    budget = kSpinStartNs;
+  }
+  uint64_t until = now_ns() + budget;
+  do {
+    for (int i = 0; i < 32; i++) {
+      if (wanted & kIn)
+        for (auto& ring : bound->rx)
+          if (ring->something_likely()) {
+            bound->spin_ns.store(kSpinMaxNs, std::memory_order_relaxed);
+            return true;
+          }
+      if (wanted & kOut)
+        for (auto& ring : bound->tx)
+          if (ring->room_likely()) {
+            bound->spin_ns.store(kSpinMaxNs, std::memory_order_relaxed);
+            return true;
+          }
+      pause_cpu();
+    }
+  } while (now_ns() < until);
+  bound->spin_ns.store(budget > 4000 ? budget / 2 : 0, std::memory_order_relaxed);
+  return false;
+}
+
+// An epoll instance of our own with the doorbell edge-triggered: no need to read the doorbell after each wake-up, one
+// system call a sleep.
+int wait_alone(Descriptor& d, int64_t timeout_ns, const void* sigmask) noexcept {
+  Bound* bound = d.bound_now();
+  if (!bound) return errno = ENXIO, -1;
+  if (!bound->alone) {
+    std::lock_guard hold(bound->alone_mutex);
+    if (!bound->alone) {
+      UniqueFd made = move_high(UniqueFd(int(syscall(SYS_epoll_create1, EPOLL_CLOEXEC))));
+      if (!made) return -1;
+      epoll_event event{EPOLLIN | EPOLLET, {}};
+      syscall(SYS_epoll_ctl, made.get(), EPOLL_CTL_ADD, bound->doorbell.get(), &event);
+      event.events = 0;
+      event.data.u32 = 1;
+      syscall(SYS_epoll_ctl, made.get(), EPOLL_CTL_ADD, d.fd(), &event);
+      bound->alone = std::move(made);
+    }
+  }
+  // A reset that waits for others goes on by itself.
+  bool resetting = false;
+  for (auto& ring : bound->rx) resetting = resetting || ring->resetting();
+  if (resetting && (timeout_ns < 0 || timeout_ns > 2'000'000)) timeout_ns = 2'000'000;
+  epoll_event event;
+  timespec timeout{timeout_ns / 1'000'000'000, timeout_ns % 1'000'000'000};
+  long n = syscall(SYS_epoll_pwait2, bound->alone.get(), &event, 1, timeout_ns < 0 ? nullptr : &timeout, sigmask, 8);
+  if (n < 0 && errno == ENOSYS) {
+    int timeout_ms = timeout_ns < 0 ? -1 : int((timeout_ns + 999'999) / 1'000'000);
+    n = syscall(SYS_epoll_pwait, bound->alone.get(), &event, 1, timeout_ms, sigmask, 8);
+  }
+  if (n > 0 && event.data.u32 == 1 && (event.events & (EPOLLHUP | EPOLLERR))) d.mark_dead();
+  if (n == 0 && resetting) return 1;
+  return int(n);
+}
+
+}  // namespace unetmap::client

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// The client's side of the wire: reaching (and starting) the daemon, asking it something.
+#pragma once
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/fd.hh"
+#include "base/result.hh"
+#include "wire/messages.hh"
+
+namespace unetmap::client {
+
+struct Reply {
+  std::vector<uint8_t> body;
+  bool has_bind = false;
+  wire::BindInfo bind{};
+  std::vector<UniqueFd> fds;
+};
+
+// A new connection, starting a daemon if none answers. `flags`: SOCK_CLOEXEC, SOCK_NONBLOCK.
+Result<UniqueFd> connect_daemon(int flags);
+
+// Asks the daemon behind `connection` and waits for its answer. Works in any blocking mode of the connection, from any
+// number of threads and processes that share it. ENXIO when the daemon is gone.
+Result<Reply> ask(int connection, wire::Op op, std::span<const uint8_t> body);
+
+// Tells the daemon something that has no answer; best effort.
+void tell(int connection, wire::Op op, std::span<const uint8_t> body);
+
+template <class T>
+std::span<const uint8_t> bytes_of(const T& value) {
+  return {reinterpret_cast<const uint8_t*>(&value), sizeof value};
+}
+
+// Moves a descriptor of the library's own out of the range that programs use, close-on-exec, and notes it as internal.
+UniqueFd move_high(UniqueFd fd);
+
+}  // namespace unetmap::client

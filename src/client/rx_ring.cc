@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// rxsync of one ring: gives back [hwcur, head), shows what arrived, moves tail.
+#include <sched.h>
+
+#include "client/rpc.hh"
+#include "client/state.hh"
+
+namespace unetmap::client {
+namespace {
+
+bool in_range(uint32_t x, uint32_t from, uint32_t to) { return from <= to ? from <= x && x <= to : from <= x || x <= to; }
+
+// Calls of a reset step in one sync before the next sync goes on with it, and in all before senders that do not come
+// out of their sync (stopped ones) are left behind.
+constexpr uint32_t kResetStepsNow = 50, kResetPatience = 400;
+
+}  // namespace
+
+RxRing::RxRing(Bound& bound, uint32_t index) : bound_(bound), index_(index) {
+  const wire::PortInfo& port = bound.info.port;
+  uint8_t* privates = bound.region->privates.data();
+  ring_ = bound.ring_at(port.rx_ring_ofs + index * port.rx_ring_stride);
+  num_slots_ = port.rx_slots;
+  kring_ = reinterpret_cast<RxKring*>(privates + port.rx_kring_ofs) + index;
+  if (bound.info.peer.rx_rings > 0) return;  // a pipe: the other end writes our slots itself
+  vale::RxView view;
+  view.slots = ring_->slot;
+  view.num_slots = num_slots_;
+  view.kring = kring_;
+  auto* state = reinterpret_cast<std::atomic<uint32_t>*>(privates + port.rx_state_ofs + index * port.rx_state_stride);
+  view.cell_of = state;
+  view.own = state + num_slots_;
+  vale::ExchangeShape shape{num_slots_ - 1, port.rx_base_buf + index * port.rx_base_stride, bound.info.region.nbufs,
+                            bound.info.region.buf_size, port.offset_mask != 0};
+  view.exchange =
+      vale::Exchange(bound.region->exchange.data() + port.exchange_ofs + index * port.exchange_stride, shape);
+  view.offset_mask = port.offset_mask;
+  receiver_ = std::make_unique<vale::Receiver>(bound.sw->shared(), view);
+}
+
+int RxRing::reinit() {
+  uint32_t hwcur = kring_->hwcur.load(std::memory_order_relaxed), hwtail = kring_->hwtail.load(std::memory_order_relaxed);
+  if (hwcur >= num_slots_) hwcur = 0;
+  if (hwtail >= num_slots_) hwtail = hwcur;
+  kring_->hwcur.store(hwcur, std::memory_order_relaxed);
+  kring_->hwtail.store(hwtail, std::memory_order_relaxed);
+  ring_->head = ring_->cur = hwcur;
+  ring_->tail = hwtail;
+  kring_->reinits.fetch_add(1, std::memory_order_relaxed);
+  return EINVAL;
+}
+
+void RxRing::step_reset(uint32_t& hwtail, uint32_t hwcur) {
+  for (uint32_t i = 0; i < kResetStepsNow; i++) {
+    if (receiver_->reset_step(hwtail, hwcur, kResetPatience)) {
+      wake_waiters(receiver_->view().exchange.shared().writers, bound_.owner.fd(),
+                   {bound_.info.port.generation, bound_.info.port.index, 0});
+      return;
+    }
+    sched_yield();
+  }
+}
+
+int RxRing::sync() {
+  KringLock lock(kring_->lock);
+  if (!lock.held()) return EBUSY;
+  uint32_t head = __atomic_load_n(&ring_->head, __ATOMIC_ACQUIRE), cur = __atomic_load_n(&ring_->cur, __ATOMIC_RELAXED);
+  uint32_t hwcur = kring_->hwcur.load(std::memory_order_relaxed);
+  uint32_t hwtail = kring_->hwtail.load(std::memory_order_acquire), n = num_slots_;
+  if (head >= n || cur >= n || hwcur >= n || hwtail >= n || !in_range(head, hwcur, hwtail) || !in_range(cur, head, hwtail))
+    return reinit();
+  uint32_t before = hwtail;
+  if (receiver_) {
+    const vale::Exchange& ex = receiver_->view().exchange;
+    if (head != hwcur) {
+      receiver_->give_back(hwcur, head);
+      kring_->hwcur.store(head, std::memory_order_relaxed);
+    }
+    if (resetting()) [[unlikely]]
+      step_reset(hwtail, head);
+    hwtail = receiver_->take(hwtail, head);
+    kring_->hwtail.store(hwtail, std::memory_order_relaxed);
+    // Whoever waits for room is woken when that pays: half of the ring is free, or we have nothing more to do.
+    if (ex.shared().writers.any.load(std::memory_order_relaxed) &&
+        (hwtail == head || ex.free_cells() >= ex.shape().cells / 2))
+      wake_writers();
+    if (hwtail != before) observe(before, hwtail);
+  } else {
+    if (head != hwcur) kring_->hwcur.store(head, std::memory_order_seq_cst);
+    hwtail = kring_->hwtail.load(std::memory_order_acquire);
+    if (hwtail >= n) return reinit();
+    uint32_t used = (hwtail + n - head) % n;
+    if (kring_->writers.any.load(std::memory_order_relaxed) && used <= n / 2) wake_writers();
+  }
+  if (hwtail != shown_) {
+    shown_ = hwtail;
+    tail_count_++;
+  }
+  if (ring_->flags & NR_TIMESTAMP) gettimeofday(const_cast<timeval*>(&ring_->ts), nullptr);
+  __atomic_store_n(const_cast<uint32_t*>(&ring_->tail), hwtail, __ATOMIC_RELEASE);
+  kring_->syncs.store(kring_->syncs.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  return 0;
+}
+
+// Copies of [from, to) for those who watch what this port receives.
+void RxRing::observe(uint32_t from, uint32_t to) {
+  PortEntry* entry = bound_.port_entry();
+  if (!entry) return;
+  for (auto& monitor : entry->monitors) {
+    uint16_t port = monitor.load(std::memory_order_relaxed);
+    if (port == 0 || port > kMaxPorts) continue;
+    if (!(bound_.sw->shared()->port[port - 1].flags.load(std::memory_order_relaxed) & kPortMonitorRx)) continue;
+    if (!observer_) observer_ = std::make_unique<Observer>(bound_, index_);
+    observer_->show(ring_->slot, num_slots_, from, to, uint16_t(port - 1));
+  }
+}
+
+bool RxRing::ready() const {
+  return __atomic_load_n(&ring_->cur, __ATOMIC_RELAXED) != __atomic_load_n(&ring_->tail, __ATOMIC_RELAXED);
+}
+
+WaitList& RxRing::readers() { return receiver_ ? receiver_->view().exchange.shared().readers : kring_->readers; }
+
+bool RxRing::something_likely() const {
+  if (receiver_) return receiver_->anything();
+  return kring_->hwtail.load(std::memory_order_relaxed) != __atomic_load_n(&ring_->tail, __ATOMIC_RELAXED);
+}
+
+void RxRing::note_cpu(uint32_t cpu) {
+  auto note = [&](auto& here) {
+    if (here.load(std::memory_order_relaxed) != cpu) here.store(uint16_t(cpu), std::memory_order_relaxed);
+  };
+  if (receiver_) note(receiver_->view().exchange.shared().receiver_cpu);
+  else note(kring_->receiver_cpu);
+}
+
+uint32_t RxRing::peer_cpu() const {
+  if (receiver_) return receiver_->view().exchange.shared().sender_cpu.load(std::memory_order_relaxed);
+  return kring_->sender_cpu.load(std::memory_order_relaxed);
+}
+
+void RxRing::wake_writers() {
+  WaitList& list = receiver_ ? receiver_->view().exchange.shared().writers : kring_->writers;
+  wake_waiters(list, bound_.owner.fd(), {bound_.info.port.generation, bound_.info.port.index, 0});
+}
+
+}  // namespace unetmap::client

@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// This process's state: mappings, wake-ups, bound descriptors. Internal to src/client.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "base/fd.hh"
+#include "base/result.hh"
+#include "client/descriptor.hh"
+#include "mem/memfd.hh"
+#include "net/netmap.h"
+#include "vale/forward.hh"
+#include "vale/receive.hh"
+#include "wire/messages.hh"
+
+namespace unetmap::client {
+
+// One region's memory as mapped here. Shared by all that need it; `privates` only once a port of it is ours.
+struct RegionMap {
+  ~RegionMap();
+  wire::RegionInfo info{};
+  mem::Mapping privates, exchange;
+  UniqueFd private_fd, exchange_fd;  // kept for the application's own mmap
+  uint8_t* bufs() const { return exchange.data() + info.exchange_bytes; }
+};
+struct SwitchMap {
+  mem::Mapping memory;
+  SwitchShared* shared() const { return reinterpret_cast<SwitchShared*>(memory.data()); }
+};
+
+// Mapped once a process and memfd. `private_fd` may be -1.
+Result<std::shared_ptr<RegionMap>> map_region(const wire::RegionInfo& info, int private_fd, int exchange_fd);
+Result<std::shared_ptr<SwitchMap>> map_switch(int fd);
+
+// --- wake-ups ---
+void add_waiter(WaitList& list, uint32_t file_id);
+// Rings for everyone on the list; `connection` and `port` serve to ask the daemon where a doorbell is unknown.
+void wake_waiters(WaitList& list, int connection, const wire::ResolveRequest& port);
+void forget_doorbells();
+
+// --- bound descriptors ---
+class Bound;
+
+// The ports that one ring delivers to, as mapped here; what its Forwarder needs of the world.
+class Destinations final : public vale::Outside {
+ public:
+  explicit Destinations(Bound& bound) : bound_(bound) {}
+  // Unmaps what is gone, if ports came or went since the last call. `kept`: a destination that the caller remembers,
+  // set to nullptr if it is among those.
+  void refresh(vale::Dest*& kept);
+
+  vale::Dest* resolve(uint16_t port, uint32_t generation) override;
+  void wake(WaitList& list, vale::Dest& dest) override;
+  void relieve(vale::Dest& dest) override;
+  bool read_user(uint64_t address, uint8_t* to, uint32_t len) override;
+
+ private:
+  struct Target {
+    vale::Dest dest;
+    std::shared_ptr<RegionMap> region;
+  };
+  Result<std::unique_ptr<Target>> map_target(uint16_t port, uint32_t generation);
+
+  Bound& bound_;
+  std::vector<std::unique_ptr<Target>> targets_;  // by port
+  std::vector<uint16_t> mapped_;
+  std::vector<std::pair<uint16_t, uint32_t>> refused_;  // port, generation: asked for and not to be had
+  uint32_t topology_ = 0;
+};
+
+// One transmit ring of a bound descriptor.
+class TxRing {
+ public:
+  TxRing(Bound& bound, uint32_t index);
+
+  netmap_ring* ring() const { return ring_; }
+  uint32_t index() const { return index_; }
+  // NIOCTXSYNC for this ring: 0, or an errno value.
+  int sync();
+  bool ready() const;
+  // The list to sleep on until the ring may have room again, nullptr if it never lacks any.
+  WaitList* writers();
+  bool room_likely() const;
+  uint32_t peer_cpu() const;
+  uint64_t completed() const { return kring_->hwcur.load(std::memory_order_relaxed); }
+
+ private:
+  uint32_t forward(uint32_t hwcur, uint32_t head);
+  uint32_t exchange_with_peer(uint32_t hwcur, uint32_t head);
+  int reinit();
+
+  Bound& bound_;
+  const uint32_t index_;
+  netmap_ring* ring_;
+  vale::TxView view_;
+  TxKring* kring_;
+  Destinations destinations_;
+  std::unique_ptr<vale::Forwarder> forwarder_;
+  vale::Dest* blocked_ = nullptr;
+  uint32_t blocked_ring_ = 0;
+  // Pipes: the other end's receive ring, same region.
+  netmap_slot* peer_slots_ = nullptr;
+  RxKring* peer_kring_ = nullptr;
+  uint32_t peer_num_slots_ = 0;
+};
+
+// Delivers copies of what a receive ring shows to the monitors of its port.
+class Observer {
+ public:
+  Observer(Bound& bound, uint32_t ring);
+  void show(netmap_slot* slots, uint32_t num_slots, uint32_t from, uint32_t to, uint16_t monitor);
+
+ private:
+  Bound& bound_;
+  uint32_t ring_;
+  TxKring unused_counters_{};
+  Destinations destinations_;
+  vale::Forwarder forwarder_;
+};
+
+class RxRing {
+ public:
+  RxRing(Bound& bound, uint32_t index);
+
+  netmap_ring* ring() const { return ring_; }
+  uint32_t index() const { return index_; }
+  int sync();
+  bool ready() const;
+  WaitList& readers();
+  bool something_likely() const;
+  bool resetting() const { return receiver_ && (receiver_->resetting() || receiver_->reset_wanted()); }
+  uint32_t peer_cpu() const;
+  // Before the reader sleeps: whoever waits for room gets to run now.
+  void wake_writers();
+  // Where this ring's reader runs, and who else has to do with it: processor number + 1, 0 if unknown.
+  void note_cpu(uint32_t cpu);
+  // Changes whenever something was received.
+  uint64_t tail_count() const { return tail_count_; }
+
+ private:
+  void step_reset(uint32_t& hwtail, uint32_t hwcur);
+  void observe(uint32_t from, uint32_t to);
+  int reinit();
+
+  Bound& bound_;
+  const uint32_t index_;
+  netmap_ring* ring_;
+  uint32_t num_slots_;
+  RxKring* kring_;
+  std::unique_ptr<vale::Receiver> receiver_;
+  uint64_t tail_count_ = 0;
+  uint32_t shown_ = 0;
+  std::unique_ptr<Observer> observer_;
+};
+
+// What a registered descriptor is bound to. Made once, never changed.
+class Bound {
+ public:
+  static Result<std::unique_ptr<Bound>> make(Descriptor& owner, const wire::BindInfo& info, std::vector<UniqueFd>& fds);
+  ~Bound();
+
+  Descriptor& owner;
+  wire::BindInfo info;
+  std::shared_ptr<RegionMap> region;
+  std::shared_ptr<SwitchMap> sw;
+  UniqueFd doorbell;
+  UniqueFd alone;  // epoll instance of wait_alone(), made at its first use
+  std::mutex alone_mutex;
+  std::vector<std::unique_ptr<TxRing>> tx;  // the bound ones
+  std::vector<std::unique_ptr<RxRing>> rx;
+  std::atomic<uint32_t> spin_ns{0}, spin_failures{0};
+  // CSB mode: see kloop.hh.
+  nm_csb_atok* atok = nullptr;
+  nm_csb_ktoa* ktoa = nullptr;
+
+  netmap_ring* ring_at(uint64_t ofs) const { return reinterpret_cast<netmap_ring*>(region->privates.data() + ofs); }
+  PortEntry* port_entry() const {
+    return info.port.index < kMaxPorts ? &sw->shared()->port[info.port.index] : nullptr;
+  }
+
+ private:
+  Bound(Descriptor& owner, const wire::BindInfo& info) : owner(owner), info(info) {}
+};
+
+class Descriptor : public std::enable_shared_from_this<Descriptor> {
+ public:
+  explicit Descriptor(int fd) { numbers_.push_back(fd); }
+
+  // A number under which this process has it; -1 after the last was closed.
+  int fd() const { return fd_.load(std::memory_order_relaxed); }
+  void add_number(int fd);
+  bool remove_number(int fd);  // true when that was the last
+  void closing(int fd);        // after that, before the number is really closed
+
+  // What it is bound to, nullptr if not registered as far as known; `ask_daemon`: another process may have done it.
+  Bound* bound(bool ask_daemon);
+  Bound* bound_now() const { return bound_.load(std::memory_order_acquire); }
+  Result<Bound*> bind(const wire::BindInfo& info, std::vector<UniqueFd>& fds);
+
+  // The daemon is looked for every now and then, and its death remembered.
+  bool daemon_alive();
+  bool dead() const { return dead_.load(std::memory_order_relaxed); }
+  void mark_dead();
+
+  std::mutex control_mutex;
+  std::atomic<bool> shared{false};  // with a process forked off: others may use it after we close it
+
+ private:
+  std::atomic<int> fd_{-1};
+  std::vector<int> numbers_;
+  std::atomic<Bound*> bound_{nullptr};
+  std::unique_ptr<Bound> bound_owner_;
+  std::atomic<uint64_t> alive_checked_ms_{0};
+  std::atomic<bool> dead_{false};
+  friend DescriptorRef adopt(int fd);
+};
+
+// Milliseconds of a coarse monotonic clock: some nanoseconds to read.
+uint64_t coarse_ms();
+
+// Descriptors of the library's own.
+void note_internal(int fd, bool internal);
+
+// The body of the last failed reply in this thread, for requests that report in their body even on failure.
+void set_failed_reply(std::vector<uint8_t>&& body);
+std::vector<uint8_t> take_failed_reply();
+
+// Locks of krings, shared by all processes that hold the port: see lock.cc.
+class KringLock {
+ public:
+  explicit KringLock(std::atomic<uint64_t>& word);
+  ~KringLock();
+  bool held() const { return held_; }
+  bool stolen() const { return stolen_; }  // from a holder that died: what it left half done has to be looked at
+
+ private:
+  std::atomic<uint64_t>& word_;
+  bool held_ = false, stolen_ = false;
+};
+
+}  // namespace unetmap::client

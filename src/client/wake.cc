@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Wait lists and doorbells. A doorbell is the eventfd of a file; whoever has to wake a file fetches it from the daemon
+// once. Where descriptors are short, or a list overflowed, the daemon rings instead.
+#include <sys/resource.h>
+#include <sys/syscall.h>
+
+#include <unordered_map>
+
+#include "client/rpc.hh"
+#include "client/state.hh"
+
+namespace unetmap::client {
+namespace {
+
+struct Doorbells {
+  std::mutex mutex;
+  std::unordered_map<uint32_t, UniqueFd> by_file;
+};
+Doorbells& doorbells() {
+  static Doorbells* the = new Doorbells;
+  return *the;
+}
+
+size_t doorbell_limit() {
+  rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit) < 0) return 100;
+  return limit.rlim_cur / 2;
+}
+
+void ring(int fd) {
+  uint64_t one = 1;
+  syscall(SYS_write, fd, &one, sizeof one);
+}
+
+// False if the file has no doorbell to be had.
+bool ring_file(uint32_t file, int connection) {
+  Doorbells& all = doorbells();
+  std::lock_guard hold(all.mutex);
+  auto found = all.by_file.find(file);
+  if (found == all.by_file.end()) {
+    if (all.by_file.size() >= doorbell_limit()) return false;
+    auto reply = ask(connection, wire::Op::kDoorbell, bytes_of(file));
+    UniqueFd fd;
+    if (reply && reply->fds.size() == 1) fd = move_high(std::move(reply->fds[0]));
+    else if (!reply && reply.error().code == EMFILE) return false;
+    // A file that is gone has none, and is remembered as such: it may stand in a list for long.
+    found = all.by_file.emplace(file, std::move(fd)).first;
+  }
+  if (found->second) ring(found->second.get());
+  return true;
+}
+
+}  // namespace
+
+void add_waiter(WaitList& list, uint32_t file_id) {
+  bool added = false;
+  for (auto& entry : list.file) {
+    uint32_t seen = entry.load(std::memory_order_relaxed);
+    if (seen == file_id) {
+      added = true;
+      break;
+    }
+  }
+  for (auto& entry : list.file) {
+    if (added) break;
+    uint32_t none = 0;
+    added = entry.compare_exchange_strong(none, file_id, std::memory_order_relaxed);
+  }
+  if (!added) list.overflow.store(1, std::memory_order_relaxed);
+  list.any.store(1, std::memory_order_seq_cst);
+}
+
+void wake_waiters(WaitList& list, int connection, const wire::ResolveRequest& port) {
+  if (list.any.load(std::memory_order_seq_cst) == 0 || list.any.exchange(0, std::memory_order_seq_cst) == 0) return;
+  bool all_rung = true;
+  for (auto& entry : list.file) {
+    if (entry.load(std::memory_order_relaxed) == 0) continue;
+    if (uint32_t file = entry.exchange(0, std::memory_order_acq_rel)) all_rung = ring_file(file, connection) && all_rung;
+  }
+  if (list.overflow.load(std::memory_order_relaxed) && list.overflow.exchange(0, std::memory_order_acq_rel))
+    all_rung = false;
+  if (!all_rung) tell(connection, wire::Op::kRing, bytes_of(port));
+}
+
+void forget_doorbells() {
+  Doorbells& all = doorbells();
+  std::lock_guard hold(all.mutex);
+  for (auto& [file, fd] : all.by_file)
+    if (fd) note_internal(fd.get(), false);
+  all.by_file.clear();
+}
+
+}  // namespace unetmap::client
