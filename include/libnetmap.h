@@ -19,7 +19,7 @@
  *              ^N    host ring pair N                       x  exclusive
  *              *     NIC and host rings                     t  monitor what the rings send
  *              -N    NIC ring pair N                        r  monitor what they receive
- *              none  all NIC rings                          z  monitor without copying (alone: both directions)
+ *              none  all NIC rings                          z  with t, r or alone: monitor without copying
  *     MEM      memory region, 1 to 65535                    R  bind rx rings only, T  bind tx rings only
  *
  *     OPTIONS  @NAME=VALUE (the option's default key, marked ! here) or @NAME:KEY=VALUE,KEY=VALUE...

@@ -209,6 +209,11 @@ NM_INLINE_ const char* nm_parse_flags_(const char** p, uint32_t* flags) {
         return "after '/' only x, z, t, r, R, T are known";
     }
   }
+  /* z alone monitors both directions; beside x, R or T it is a hint without effect */
+  if ((*flags & NR_ZCOPY_MON) &&
+      !(*flags & (NR_MONITOR_TX | NR_MONITOR_RX | NR_EXCLUSIVE | NR_RX_RINGS_ONLY | NR_TX_RINGS_ONLY))) {
+    *flags |= NR_MONITOR_TX | NR_MONITOR_RX;
+  }
   return *p == start ? "nothing follows '/'" : NULL;
 }
 

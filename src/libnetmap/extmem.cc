@@ -14,6 +14,7 @@
 namespace {
 
 using libnetmap::fail;
+using libnetmap::KeepErrno;
 using libnetmap::push_cleanup;
 
 struct ExtmemOption : nmport_cleanup_d {
@@ -62,9 +63,8 @@ void* map_file(nmctx* ctx, const char* path, size_t* size) {
       fail(ctx, errno, "extmem file '%s': cannot map %zu bytes: %s", path, *size, std::strerror(errno));
     }
   }
-  const int error = errno;
+  const KeepErrno keep;
   ::close(fd);
-  errno = error;
   return base == MAP_FAILED ? nullptr : base;
 }
 
@@ -113,16 +113,14 @@ int nmport_extmem_from_file(nmport_d* port, const char* path) noexcept {
   if (file == nullptr) return -1;
   file->base = map_file(port->ctx, path, &file->size);
   if (file->base == nullptr) {
-    const int error = errno;
+    const KeepErrno keep;
     nmctx_free(port->ctx, file);
-    errno = error;
     return -1;
   }
   push_cleanup(port, file);
   if (nmport_extmem(port, file->base, file->size) == 0) return 0;
-  const int error = errno;
+  const KeepErrno keep;
   libnetmap::pop_cleanup(port);
-  errno = error;
   return -1;
 }
 

@@ -18,6 +18,18 @@ namespace libnetmap {
 // nro_status of an option that the service has not looked at.
 constexpr uint32_t kNotLookedAt = UINT32_MAX;
 
+// What undoes keeps errno: programs look at it after they have closed what failed to open.
+class KeepErrno {
+ public:
+  KeepErrno() noexcept : kept_(errno) {}
+  KeepErrno(const KeepErrno&) = delete;
+  KeepErrno& operator=(const KeepErrno&) = delete;
+  ~KeepErrno() { errno = kept_; }
+
+ private:
+  int kept_;
+};
+
 // Sends a sentence to the context, then sets errno (the callback may change it). Returns -1.
 [[gnu::format(printf, 3, 4)]] int fail(nmctx* ctx, int error, const char* fmt, ...) noexcept;
 

@@ -151,8 +151,7 @@ extern "C" int nmreq_options_decode(const char* opt, nmreq_opt_parser* parsers, 
     answer = take_option(text, parsers, token, ctx);
     text = next;
   }
-  const int error = errno;
+  const libnetmap::KeepErrno keep;
   nmctx_free(ctx, copy);
-  errno = error;
   return answer;
 }

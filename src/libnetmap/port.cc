@@ -7,6 +7,7 @@
 namespace {
 
 using libnetmap::fail;
+using libnetmap::KeepErrno;
 
 nmport_d* new_port(nmctx* ctx) {
   auto* port = static_cast<nmport_d*>(nmctx_malloc(ctx, sizeof(nmport_d)));
@@ -33,6 +34,7 @@ extern "C" {
 nmport_d* nmport_new(void) noexcept { return new_port(nmctx_get()); }
 
 void nmport_delete(nmport_d* port) noexcept {
+  const KeepErrno keep;
   if (port != nullptr) nmctx_free(port->ctx, port);
 }
 
@@ -51,16 +53,16 @@ int nmport_parse(nmport_d* port, const char* portspec) noexcept {
       nmreq_options_decode(scan, libnetmap::port_option_parsers(), port, port->ctx) == 0) {
     return 0;
   }
-  const int error = errno;
+  const KeepErrno keep;
   pop_down_to(port, mark);
   port->reg = old_reg;
   std::memcpy(port->hdr.nr_name, old_name, sizeof(old_name));
-  errno = error;
   return -1;
 }
 
 void nmport_undo_parse(nmport_d* port) noexcept {
   if (port == nullptr) return;
+  const KeepErrno keep;
   pop_down_to(port, nullptr);
   port->reg = {};
   nmreq_header_init(&port->hdr, NETMAP_REQ_REGISTER, &port->reg);
@@ -70,9 +72,7 @@ nmport_d* nmport_prepare(const char* portspec) noexcept {
   nmport_d* port = nmport_new();
   if (port == nullptr) return nullptr;
   if (nmport_parse(port, portspec) == 0) return port;
-  const int error = errno;
   nmport_delete(port);
-  errno = error;
   return nullptr;
 }
 
@@ -84,9 +84,7 @@ void nmport_undo_prepare(nmport_d* port) noexcept {
 int nmport_open_desc(nmport_d* port) noexcept {
   if (nmport_register(port) < 0) return -1;
   if (nmport_mmap(port) == 0) return 0;
-  const int error = errno;
   nmport_undo_register(port);
-  errno = error;
   return -1;
 }
 
@@ -99,9 +97,7 @@ nmport_d* nmport_open(const char* portspec) noexcept {
   nmport_d* port = nmport_prepare(portspec);
   if (port == nullptr) return nullptr;
   if (nmport_open_desc(port) == 0) return port;
-  const int error = errno;
   nmport_close(port);
-  errno = error;
   return nullptr;
 }
 

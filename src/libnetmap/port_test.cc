@@ -92,6 +92,23 @@ TEST(NmContext, StepsOutOfOrderAreRefused) {
   EXPECT_EQ(ctx.live, 0);
 }
 
+TEST(NmContext, ClosingKeepsErrno) {
+  TestContext ctx;
+  ctx.free = [](nmctx* self, void* memory) {
+    --TestContext::of(self).live;
+    std::free(memory);
+    errno = EDOM;
+  };
+  nmport_d* port = nmport_prepare("vale0:1");
+  ASSERT_NE(port, nullptr);
+  ASSERT_EQ(nmport_offset(port, 0, 0, 0, 0), 0);
+  errno = EXDEV;
+  nmport_close(port);
+  EXPECT_EQ(errno, EXDEV);
+  EXPECT_EQ(nmport_prepare("vale0:1/q"), nullptr);
+  EXPECT_EQ(errno, EINVAL);
+}
+
 TEST(NmClone, HasTheRequestButNoOptions) {
   TestContext ctx;
   nmport_d* port = nmport_prepare("vale0:1-2/xR@9@conf:slots=64");

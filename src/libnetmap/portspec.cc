@@ -157,8 +157,11 @@ int nmreq_register_decode(const char** spec, nmreq_register* reg, nmctx* ctx) no
       return fail(ctx, EINVAL, "'%s' is not understood: after the rings only '/' and '@' may follow", scan);
     }
   }
-  // Zero copy is a way of monitoring, not a direction: alone it means both.
-  if ((out.flags & NR_ZCOPY_MON) != 0 && (out.flags & (NR_MONITOR_TX | NR_MONITOR_RX)) == 0) {
+  // Zero copy is a way of monitoring, not a direction: alone it means both. Beside x, R or T, which make no sense on a
+  // monitor, it is a hint without effect: Suricata opens its rings with /zxR.
+  constexpr uint64_t kNoLoneMonitor =
+      NR_MONITOR_TX | NR_MONITOR_RX | NR_EXCLUSIVE | NR_RX_RINGS_ONLY | NR_TX_RINGS_ONLY;
+  if ((out.flags & NR_ZCOPY_MON) != 0 && (out.flags & kNoLoneMonitor) == 0) {
     out.flags |= NR_MONITOR_TX | NR_MONITOR_RX;
   }
   reg->nr_mode = out.mode;

@@ -67,6 +67,9 @@ INSTANTIATE_TEST_SUITE_P(
                     Good{"netmap:eth0-3/R", "eth0", NR_REG_ONE_NIC, 3, NR_RX_RINGS_ONLY, 0},
                     Good{"netmap:eth0-3/xR", "eth0", NR_REG_ONE_NIC, 3, NR_EXCLUSIVE | NR_RX_RINGS_ONLY, 0},
                     Good{"netmap:eth0^1/T", "eth0", NR_REG_ONE_SW, 1, NR_TX_RINGS_ONLY, 0},
+                    Good{"netmap:eth0-1/zxR", "eth0", NR_REG_ONE_NIC, 1, NR_ZCOPY_MON | NR_EXCLUSIVE | NR_RX_RINGS_ONLY,
+                         0},
+                    Good{"netmap:eth0/zT", "eth0", NR_REG_ALL_NIC, 0, NR_ZCOPY_MON | NR_TX_RINGS_ONLY, 0},
                     Good{"netmap:eth0/xx", "eth0", NR_REG_ALL_NIC, 0, NR_EXCLUSIVE, 0}));
 
 INSTANTIATE_TEST_SUITE_P(Vale, NmGoodPortspec,

@@ -173,6 +173,7 @@ int nmport_register(nmport_d* port) noexcept {
 
 void nmport_undo_register(nmport_d* port) noexcept {
   if (port == nullptr || port->register_done == 0) return;
+  const libnetmap::KeepErrno keep;
   ::close(port->fd);
   port->fd = -1;
   port->register_done = 0;
@@ -202,6 +203,7 @@ int nmport_mmap(nmport_d* port) noexcept {
 
 void nmport_undo_mmap(nmport_d* port) noexcept {
   if (port == nullptr || port->mmap_done == 0) return;
+  const libnetmap::KeepErrno keep;
   nmctx* ctx = port->ctx;
   nmem_d* mem = port->mem;
   nmctx_lock(ctx);
