@@ -50,8 +50,8 @@ TEST(PktGenAddress, Ipv6WithAndWithoutBrackets) {
 }
 
 TEST(PktGenAddress, RefusesWhatIsNoAddress) {
-  for (const char* text : {"", "10.0.0", "10.0.0.256", "10.0.0.1:", "10.0.0.1:65536", "10.0.0.1:x", "host", "10.0.0.1-", "-10.0.0.1",
-                           "[fd00::1", "[fd00::1]7", "fd00::g", "10.0.0.1-fd00::1"}) {
+  for (const char* text : {"", "10.0.0", "10.0.0.256", "10.0.0.1:", "10.0.0.1:65536", "10.0.0.1:x", "host", "10.0.0.1-",
+                           "-10.0.0.1", "[fd00::1", "[fd00::1]7", "fd00::g", "10.0.0.1-fd00::1"}) {
     auto range = parse_ip_range(text);
     EXPECT_FALSE(range) << text;
     if (range) continue;
@@ -68,8 +68,8 @@ TEST(PktGenAddress, Macs) {
   auto range = parse_mac_range("02:00:00:00:00:10-02:00:00:00:00:01");
   ASSERT_TRUE(range);
   EXPECT_EQ(to_string(*range), "02:00:00:00:00:01-02:00:00:00:00:10");
-  for (const char* text : {"", "aa:bb:cc:dd:ee", "aa:bb:cc:dd:ee:ff:00", "aa:bb:cc:dd:ee:fff", "aa:bb:cc:dd:ee:zz", "aabbccddeeff",
-                           "02:00:00:00:00:01-", "02:00:00:00:00:01-x"}) {
+  for (const char* text : {"", "aa:bb:cc:dd:ee", "aa:bb:cc:dd:ee:ff:00", "aa:bb:cc:dd:ee:fff", "aa:bb:cc:dd:ee:zz",
+                           "aabbccddeeff", "02:00:00:00:00:01-", "02:00:00:00:00:01-x"}) {
     EXPECT_FALSE(parse_mac_range(text)) << text;
   }
 }

@@ -13,7 +13,9 @@ Result<Capture> Capture::read(const std::string& path, uint32_t prefix) {
   std::unique_ptr<pcap_t, decltype(&pcap_close)> file(pcap_open_offline(path.c_str(), reason), pcap_close);
   if (!file) return Error{EINVAL, fmt::format("capture file {}: {}; give a pcap or pcapng file", path, reason)};
   if (pcap_datalink(file.get()) != DLT_EN10MB) {
-    return Error{EINVAL, fmt::format("capture file {}: its packets are not Ethernet frames, which are all a port can send", path)};
+    return Error{
+        EINVAL,
+        fmt::format("capture file {}: its packets are not Ethernet frames, which are all a port can send", path)};
   }
   Capture capture;
   pcap_pkthdr* header;
@@ -26,7 +28,8 @@ Result<Capture> Capture::read(const std::string& path, uint32_t prefix) {
     capture.largest_ = std::max(capture.largest_, header->caplen + prefix);
   }
   if (got != PCAP_ERROR_BREAK) {
-    return Error{EINVAL, fmt::format("capture file {}: packet {}: {}", path, capture.count() + 1, pcap_geterr(file.get()))};
+    return Error{EINVAL,
+                 fmt::format("capture file {}: packet {}: {}", path, capture.count() + 1, pcap_geterr(file.get()))};
   }
   if (capture.count() == 0) return Error{EINVAL, fmt::format("capture file {}: it holds no packet", path)};
   capture.bytes_.resize(capture.bytes_.size() + 64);  // copies work in whole cache lines

@@ -25,7 +25,8 @@ class PktGenCapture : public testing::Test {
 TEST_F(PktGenCapture, WhatIsWrittenIsReadBackWithRoomInFront) {
   auto writer = CaptureWriter::create(path_);
   ASSERT_TRUE(writer) << writer.error().text;
-  std::vector<std::vector<uint8_t>> packets = {std::vector<uint8_t>(60, 1), std::vector<uint8_t>(1514, 2), std::vector<uint8_t>(14, 3)};
+  std::vector<std::vector<uint8_t>> packets = {std::vector<uint8_t>(60, 1), std::vector<uint8_t>(1514, 2),
+                                               std::vector<uint8_t>(14, 3)};
   for (const auto& p : packets) writer->write({1, 2}, p.data(), uint32_t(p.size()));
   ASSERT_TRUE(writer->finish());
   auto capture = Capture::read(path_, 10);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// The Internet checksum (RFC 1071) and its incremental update (RFC 1624, equation 3). Words are taken as they lie in memory:
-// one's complement addition gives the same bytes in either byte order.
+// The Internet checksum (RFC 1071) and its incremental update (RFC 1624, equation 3). Words are taken as they lie in
+// memory: one's complement addition gives the same bytes in either byte order.
 #pragma once
 
 #include <cstddef>

@@ -22,8 +22,8 @@ struct Totals {
   }
 };
 
-// Written by one worker once a batch, read by the reporter: relaxed order, as no other data hangs on them. On cache lines of
-// its own, so that workers do not slow one another down.
+// Written by one worker once a batch, read by the reporter: relaxed order, as no other data hangs on them. On cache
+// lines of its own, so that workers do not slow one another down.
 class alignas(128) Counters {
  public:
   static constexpr uint32_t kNoSpaceSeen = UINT32_MAX;
@@ -37,7 +37,8 @@ class alignas(128) Counters {
     return {packets_.load(std::memory_order_relaxed), bytes_.load(std::memory_order_relaxed),
             events_.load(std::memory_order_relaxed)};
   }
-  // Free slots of the receive rings. The reporter's reset may lose a minimum at the turn of an interval, which is harmless.
+  // Free slots of the receive rings. The reporter's reset may lose a minimum at the turn of an interval, which is
+  // harmless.
   void note_space(uint32_t slots) {
     if (slots < least_space_.load(std::memory_order_relaxed)) least_space_.store(slots, std::memory_order_relaxed);
   }

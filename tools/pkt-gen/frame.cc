@@ -63,7 +63,7 @@ void Frame::build() {
   uint8_t* ip = f + kEthernetBytes;
   if (v4_) {
     ip[0] = 0x45;
-    ip[1] = 0x10;                   // low delay
+    ip[1] = 0x10;                    // low delay
     store16(ip + 6, htons(0x4000));  // do not fragment
     ip[8] = 64;
     ip[9] = IPPROTO_UDP;
@@ -143,8 +143,8 @@ uint64_t Frame::random() {
 }
 
 // Returns true when this side has gone through its range, so that the other one is to advance.
-bool Frame::step_side(const IpRange& range, bool random_side, IpNumber& address, uint16_t& port, uint32_t address_offset,
-                      uint32_t port_offset) {
+bool Frame::step_side(const IpRange& range, bool random_side, IpNumber& address, uint16_t& port,
+                      uint32_t address_offset, uint32_t port_offset) {
   if (random_side) {
     uint64_t drawn = random();
     if (v4_) {
@@ -180,7 +180,8 @@ void Frame::step() {
     put_mac(kSourceMac, source_mac_);
   }
   if (!spec_.destination_mac.single()) {
-    destination_mac_ = destination_mac_ >= spec_.destination_mac.last ? spec_.destination_mac.first : destination_mac_ + 1;
+    destination_mac_ =
+        destination_mac_ >= spec_.destination_mac.last ? spec_.destination_mac.first : destination_mac_ + 1;
     put_mac(kDestinationMac, destination_mac_);
   }
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// The UDP frame pkt-gen sends: built once, then altered in place from one packet to the next with its checksums kept right.
+// The UDP frame pkt-gen sends: built once, then altered in place from one packet to the next with its checksums kept
+// right.
 #pragma once
 
 #include <cstdint>
@@ -44,8 +45,8 @@ class Frame {
 
   // Whether step() does anything.
   bool varies() const { return varies_; }
-  // Goes on to the next addresses: source port, then source address, then destination port, then destination address, each
-  // starting again when its range is through. Random sides take any value. MAC ranges advance by one every time.
+  // Goes on to the next addresses: source port, then source address, then destination port, then destination address,
+  // each starting again when its range is through. Random sides take any value. MAC ranges advance by one every time.
   void step();
   // Makes the frame `bytes` long, with lengths and checksums to match. From kMinFrameBytes to FrameSpec::bytes.
   void resize(uint32_t bytes);

@@ -71,7 +71,8 @@ void bring_up(const char* name) {
   if (control.get() < 0 || ioctl(control.get(), SIOCGIFFLAGS, &request) < 0 || request.ifr_flags & IFF_UP) return;
   request.ifr_flags |= IFF_UP;
   if (ioctl(control.get(), SIOCSIFFLAGS, &request) < 0) {
-    say(fmt::format("tap {}: it is down and cannot be brought up: {}; run 'ip link set {} up'", name, strerror(errno), name));
+    say(fmt::format("tap {}: it is down and cannot be brought up: {}; run 'ip link set {} up'", name, strerror(errno),
+                    name));
   }
 }
 
@@ -99,8 +100,9 @@ Result<std::unique_ptr<FrameIo>> open_pcap(const Options& options) {
   constexpr int kSnapBytes = 65535, kPromiscuous = 1, kTimeoutMs = 1;
   pcap_t* device = pcap_open_live(options.device.c_str(), kSnapBytes, kPromiscuous, kTimeoutMs, reason);
   if (!device) {
-    return Error{ENXIO, fmt::format("unable to open {} through libpcap: {}; check the name with 'ip link', and run as root",
-                                    options.device, reason)};
+    return Error{ENXIO,
+                 fmt::format("unable to open {} through libpcap: {}; check the name with 'ip link', and run as root",
+                             options.device, reason)};
   }
   auto io = std::make_unique<PcapIo>(device);
   if (pcap_setnonblock(device, 1, reason) < 0) {

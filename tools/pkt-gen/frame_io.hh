@@ -17,7 +17,8 @@ class FrameIo {
   virtual int fd() const = 0;
   // 0, or an errno value; EAGAIN when poll should be asked for POLLOUT first.
   virtual int send(const uint8_t* data, uint32_t bytes) = 0;
-  // Bytes of the frame on the wire, of which up to `room` are stored; 0 when none is waiting; below 0 a negated errno value.
+  // Bytes of the frame on the wire, of which up to `room` are stored; 0 when none is waiting; below 0 a negated errno
+  // value.
   virtual int64_t receive(uint8_t* to, uint32_t room) = 0;
 };
 

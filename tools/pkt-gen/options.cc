@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// One table drives parsing and help: each row is a letter (or a long name), what it takes, what it means and how it is stored.
+// One table drives parsing and help: each row is a letter (or a long name), what it takes, what it means and how it is
+// stored.
 #include "options.hh"
 
 #include <fmt/core.h>
@@ -58,8 +59,8 @@ constexpr struct {
   const char* name;
   uint32_t burst;
 } kFunctions[] = {
-    {Function::rx, "rx", 512},      {Function::tx, "tx", 512},       {Function::ping, "ping", 1},
-    {Function::pong, "pong", 1},    {Function::txseq, "txseq", 512}, {Function::rxseq, "rxseq", 512},
+    {Function::rx, "rx", 512},   {Function::tx, "tx", 512},       {Function::ping, "ping", 1},
+    {Function::pong, "pong", 1}, {Function::txseq, "txseq", 512}, {Function::rxseq, "rxseq", 512},
 };
 
 Result<void> store_function(Options& o, const char* text) {
@@ -143,7 +144,7 @@ Result<void> store_rings(Options& o, const char* text) {
   }
   if (given < 2) value[1] = value[0];
   if (given < 4) value[3] = value[2];
-  o.rings = Rings{uint32_t(value[0]), uint32_t(value[1]), uint16_t(value[2]), uint16_t(value[3])};
+  o.rings = RingShape{uint32_t(value[0]), uint32_t(value[1]), uint16_t(value[2]), uint16_t(value[3])};
   return {};
 }
 
@@ -167,14 +168,15 @@ constexpr Row kRows[] = {
     {'h', "help", nullptr, "show this text and exit", [](Options& o, const char*) { return set(o.help); }},
     {0, "version", nullptr, "show the version and exit", [](Options& o, const char*) { return set(o.version); }},
     {'i', nullptr, "INTERFACE",
-     "port to use: valeS:P, netmap:IF or IF, pipes and monitors as netmap names them; tap:NAME or tapNAME for a tap device, "
+     "port to use: valeS:P, netmap:IF or IF, pipes and monitors as netmap names them; tap:NAME or tapNAME for a tap "
+     "device, "
      "pcap:IF for libpcap, null to send nowhere",
      store_interface},
     {'f', nullptr, "FUNCTION", "tx, rx (default), ping, pong, txseq or rxseq", store_function},
     {'n', nullptr, "COUNT", "packets to send or receive, or pings; 0 (default) is without end",
      [](Options& o, const char* t) { return store_scaled(o.count, t); }},
-    {'l', nullptr, "BYTES", "packet size without CRC (60); given twice, sizes are drawn from the second up to the first",
-     store_size},
+    {'l', nullptr, "BYTES",
+     "packet size without CRC (60); given twice, sizes are drawn from the second up to the first", store_size},
     {'b', nullptr, "PACKETS", "most packets moved at a time (512; for ping 1)",
      [](Options& o, const char* t) { return put(o.burst, t, 1, 1u << 20); }},
     {'4', nullptr, nullptr, "IPv4 addresses (default)",
@@ -231,11 +233,13 @@ constexpr Row kRows[] = {
      [](Options& o, const char*) { return set(o, kRateStatistics); }},
     {'B', nullptr, nullptr, "count CRC and framing, 24 bytes a packet, in bit rates",
      [](Options& o, const char*) { return set(o.framing); }},
-    {'C', nullptr, "TXS[,RXS[,TXR[,RXR]]]", "slots and rings of a port made by opening it; 0 is the default", store_rings},
+    {'C', nullptr, "TXS[,RXS[,TXR[,RXR]]]", "slots and rings of a port made by opening it; 0 is the default",
+     store_rings},
     {'e', nullptr, "BUFFERS", "ask for this many extra buffers when opening the port",
      [](Options& o, const char* t) { return put(o.extra_buffers, t, 0, 1u << 24); }},
     {'o', nullptr, "BITS",
-     "features by number: 1 prefetch, 2 touch received data, 4 and 8 copy into every slot, 16 timestamp, 32 is -I, 64 -X, 256 -r, "
+     "features by number: 1 prefetch, 2 touch received data, 4 and 8 copy into every slot, 16 timestamp, 32 is -I, 64 "
+     "-X, 256 -r, "
      "512 -z, 1024 -Z, 2048 -A, 4096 checksums",
      [](Options& o, const char* t) -> Result<void> {
        uint32_t bits = 0;
@@ -258,9 +262,7 @@ constexpr Row kRows[] = {
        return o.notes.emplace_back("-E has no effect: pipes need no reservation"), Result<void>{};
      }},
     {'m', nullptr, "MODE", nullptr,
-     [](Options& o, const char*) -> Result<void> {
-       return o.notes.emplace_back("-m has no effect"), Result<void>{};
-     }},
+     [](Options& o, const char*) -> Result<void> { return o.notes.emplace_back("-m has no effect"), Result<void>{}; }},
 };
 
 constexpr int kLongBase = 256;
@@ -280,8 +282,8 @@ Result<void> finish_addresses(Options& o) {
   if (!o.destination_mac) o.destination_mac = MacRange{0xffffffffffff, 0xffffffffffff};
   for (const auto& range : {*o.source, *o.destination}) {
     if (range.family != family) {
-      return invalid(fmt::format("address {} is not {}; give -s and -d (and -4 or -6) the same family", to_string(range),
-                                 family == Family::v4 ? "IPv4" : "IPv6"));
+      return invalid(fmt::format("address {} is not {}; give -s and -d (and -4 or -6) the same family",
+                                 to_string(range), family == Family::v4 ? "IPv4" : "IPv6"));
     }
   }
   o.family = family;
@@ -308,9 +310,11 @@ Result<void> finish_combinations(Options& o) {
   if (o.backend != Backend::netmap) {
     if (o.device.empty()) return invalid(fmt::format("-i: '{}' names no device", o.interface));
     if (o.function != Function::tx && o.function != Function::rx) {
-      return invalid(fmt::format("-f {} needs a netmap port; {} does tx and rx only", name_of(o.function), o.interface));
+      return invalid(
+          fmt::format("-f {} needs a netmap port; {} does tx and rx only", name_of(o.function), o.interface));
     }
-    if (o.backend == Backend::null && o.function != Function::tx) return invalid("-i null can only be sent to: use -f tx");
+    if (o.backend == Backend::null && o.function != Function::tx)
+      return invalid("-i null can only be sent to: use -f tx");
     if (o.threads > 1) return invalid(fmt::format("-p: {} has one queue; leave -p out", o.interface));
     if (o.vnet_header.value_or(0) || o.has(kIndirect) || o.rings) {
       return invalid(fmt::format("-H, -I and -C need a netmap port, which {} is not", o.interface));
@@ -325,10 +329,14 @@ Result<void> finish_combinations(Options& o) {
   if (o.has(kIndirect) && o.has(kRubbish)) return invalid("-I and -r exclude each other");
   if (!o.packet_file.empty() && o.function != Function::tx) return invalid("-P sends: use it with -f tx");
   if (o.once && o.packet_file.empty()) return invalid("--once needs a file, -P FILE");
-  if (!o.write_file.empty() && o.function != Function::rx) return invalid("--write stores what comes in: use it with -f rx");
+  if (!o.write_file.empty() && o.function != Function::rx)
+    return invalid("--write stores what comes in: use it with -f rx");
   if (!o.write_file.empty() && o.threads > 1) return invalid("--write works with one thread");
   if (o.function == Function::txseq && (o.min_bytes || o.has(kIndirect) || o.has(kRubbish))) {
     return invalid("txseq does not go with -l twice, -I or -r");
+  }
+  if (o.function == Function::ping && (o.min_bytes || o.fragments > 1 || o.has(kIndirect) || o.has(kRubbish))) {
+    return invalid("ping sends packets of one size, each in one slot: leave -l twice, -F, -I and -r out");
   }
   if (o.busy && !pings) return invalid("--busy is for ping and pong");
   long online = sysconf(_SC_NPROCESSORS_ONLN);
@@ -421,7 +429,8 @@ Result<Options> parse_options(int argc, char* const argv[]) {
     }
     if (o.help || o.version) return o;
   }
-  if (optind < argc) return invalid(fmt::format("'{}' is not an option; every argument follows a letter", argv[optind]));
+  if (optind < argc)
+    return invalid(fmt::format("'{}' is not an option; every argument follows a letter", argv[optind]));
   if (Result<void> done = finish(o); !done) return done.error();
   return o;
 }

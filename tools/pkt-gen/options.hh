@@ -32,7 +32,7 @@ enum Feature : uint32_t {
   kUpdateChecksum = 4096,
 };
 
-struct Rings {  // of -C; 0 is the port's choice
+struct RingShape {  // of -C; 0 is the port's choice
   uint32_t tx_slots = 0, rx_slots = 0;
   uint16_t tx_rings = 0, rx_rings = 0;
 };
@@ -67,7 +67,7 @@ struct Options {
   bool normalize = true;
   bool framing = false;
   uint32_t verbosity = 0;
-  std::optional<Rings> rings;
+  std::optional<RingShape> rings;
   uint32_t extra_buffers = 0;
   bool busy = false;
   bool json = false;

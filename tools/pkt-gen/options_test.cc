@@ -51,9 +51,9 @@ TEST(PktGenOptions, InterfaceNamesChooseTheBackend) {
     const char *given, *device;
     Backend backend;
   } cases[] = {
-      {"eth0", "netmap:eth0", Backend::netmap},    {"netmap:eth0-1", "netmap:eth0-1", Backend::netmap},
-      {"vale0:1", "vale0:1", Backend::netmap},     {"vale0:1{2", "vale0:1{2", Backend::netmap},
-      {"tap01", "tap01", Backend::tap},            {"tap:mine", "mine", Backend::tap},
+      {"eth0", "netmap:eth0", Backend::netmap}, {"netmap:eth0-1", "netmap:eth0-1", Backend::netmap},
+      {"vale0:1", "vale0:1", Backend::netmap},  {"vale0:1{2", "vale0:1{2", Backend::netmap},
+      {"tap01", "tap01", Backend::tap},         {"tap:mine", "mine", Backend::tap},
       {"pcap:eth0", "eth0", Backend::pcap},
   };
   for (const auto& c : cases) {

@@ -7,7 +7,7 @@ namespace unetmap::pktgen {
 namespace {
 
 constexpr uint64_t kBurstsPerSecond = 300;
-constexpr uint64_t kSpinNs = 20'000;           // closer than this, sleeping would be late
+constexpr uint64_t kSpinNs = 20'000;              // closer than this, sleeping would be late
 constexpr uint64_t kLongestSleepNs = 50'000'000;  // how late cancellation may be noticed
 
 void sleep_until(uint64_t ns) {

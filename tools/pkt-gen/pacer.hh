@@ -15,7 +15,8 @@ inline uint64_t now_ns() {
   return uint64_t(t.tv_sec) * 1'000'000'000 + uint64_t(t.tv_nsec);
 }
 
-// Packets a burst and nanoseconds between bursts that make `rate` packets a second, at least about 300 bursts each second.
+// Packets a burst and nanoseconds between bursts that make `rate` packets a second, at least about 300 bursts each
+// second.
 struct Schedule {
   uint32_t burst = 0;
   uint64_t period_ns = 0;  // 0: no limit
@@ -27,7 +28,8 @@ class Pacer {
   explicit Pacer(Schedule schedule) : schedule_(schedule) {}
 
   bool limited() const { return schedule_.period_ns != 0; }
-  // How many packets may leave now. Waits for the next burst's time when the last one is used up; 0 only when cancelled.
+  // How many packets may leave now. Waits for the next burst's time when the last one is used up; 0 only when
+  // cancelled.
   uint32_t allowance(const std::atomic<bool>& cancel) {
     if (!limited()) return schedule_.burst;
     if (left_ == 0) next_burst(cancel);

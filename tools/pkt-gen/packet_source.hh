@@ -5,23 +5,39 @@
 
 #include <cstdint>
 
+#include "capture_file.hh"
+#include "frame.hh"
+#include "options.hh"
 #include "pacer.hh"
-#include "worker.hh"
 
 namespace unetmap::pktgen {
 
+// What one sending thread is to send. The capture, if any, outlives the thread.
+struct Traffic {
+  FrameSpec frame;
+  const Options& options;
+  const Capture* capture = nullptr;
+  unsigned thread = 0;
+
+  FrameSpec seeded() const {
+    FrameSpec spec = frame;
+    spec.seed += thread;
+    return spec;
+  }
+};
+
 class PacketSource {
  public:
-  explicit PacketSource(const Worker& w)
-      : frame_(spec_of(w)),
-        capture_(w.run.capture.get()),
-        at_(w.index),
-        stride_(w.run.options.threads),
-        vnet_header_(w.run.frame.vnet_header),
-        min_bytes_(w.run.options.min_bytes),
-        max_bytes_(w.run.options.bytes),
-        stamped_(!capture_ && w.run.options.has(kTimestamp)),
-        random_state_(w.run.frame.seed + w.index + 1) {
+  explicit PacketSource(const Traffic& traffic)
+      : frame_(traffic.seeded()),
+        capture_(traffic.capture),
+        at_(traffic.thread),
+        stride_(traffic.options.threads),
+        vnet_header_(traffic.frame.vnet_header),
+        min_bytes_(capture_ ? 0 : traffic.options.min_bytes),
+        max_bytes_(traffic.frame.bytes),
+        stamped_(!capture_ && traffic.options.has(kTimestamp)),
+        random_state_(traffic.seeded().seed) {
     if (capture_) at_ %= capture_->count();
     if (min_bytes_) frame_.resize(draw_size());
   }
@@ -31,16 +47,14 @@ class PacketSource {
     uint32_t bytes;
   };
   Packet current() const {
-    if (capture_) {
-      Capture::Packet p = capture_->packet(at_);
-      return {p.data, p.bytes};
-    }
-    return {frame_.data(), frame_.size()};
+    if (!capture_) return {frame_.data(), frame_.size()};
+    Capture::Packet p = capture_->packet(at_);
+    return {p.data, p.bytes};
   }
   void advance() {
     if (capture_) {
-      at_ += stride_;
-      while (at_ >= capture_->count()) at_ -= capture_->count();
+      // Thread i of n sends packets i, i + n, ... of the file, and goes round.
+      at_ = (at_ + stride_) % capture_->count();
       return;
     }
     if (frame_.varies()) frame_.step();
@@ -50,16 +64,11 @@ class PacketSource {
   void stamp() {
     if (stamped_) frame_.put_time(now_ns());
   }
-  // Whether data of a packet already passed still is as it was.
+  // Whether the data of a packet already passed stays as it is.
   bool stable() const { return capture_ || (!frame_.varies() && !min_bytes_ && !stamped_); }
   uint32_t largest() const { return capture_ ? capture_->largest() : vnet_header_ + max_bytes_; }
 
  private:
-  static FrameSpec spec_of(const Worker& w) {
-    FrameSpec spec = w.run.frame;
-    spec.seed += w.index;
-    return spec;
-  }
   uint32_t draw_size() {
     random_state_ = random_state_ * 6364136223846793005ull + 1442695040888963407ull;
     return min_bytes_ + uint32_t((random_state_ >> 32) % (max_bytes_ - min_bytes_));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// -f ping and -f pong. Asleep in poll each side makes one call a round trip: poll hands over what was written before it waits.
-// With --busy it looks for packets by NIOCRXSYNC all the time instead, after one NIOCTXSYNC for each batch sent.
+// -f ping and -f pong. Asleep in poll each side makes one call a round trip: poll hands over what was written before it
+// waits. With --busy it looks for packets by NIOCRXSYNC all the time instead, after one NIOCTXSYNC for each batch sent.
 #include <fmt/core.h>
 #include <net/netmap_user.h>
 #include <sched.h>
@@ -13,6 +13,7 @@
 #include "log.hh"
 #include "pacer.hh"
 #include "ping_frame.hh"
+#include "slots.hh"
 #include "worker.hh"
 
 namespace unetmap::pktgen {
@@ -48,18 +49,21 @@ Worker::Wait wait_for_packets(Worker& w, int timeout_ms) {
 
 bool has_rings(Worker& w) {
   if (w.port->rx_rings() > 0 && w.port->tx_rings() > 0) return true;
-  w.failure = fmt::format("{}: {} needs rings of both directions; leave /R and /T out of its name", w.run.options.interface,
-                          name_of(w.run.options.function));
+  w.failure = fmt::format("{}: {} needs rings of both directions; leave /R and /T out of its name",
+                          w.run.options.interface, name_of(w.run.options.function));
   return false;
 }
 
 class Pinger {
  public:
   explicit Pinger(Worker& w)
-      : w_(w), ring_(w.port->tx_ring(0)), frame_(w.run.frame), pacer_(make_schedule(w.run.options.rate, w.run.options.burst)) {}
+      : w_(w),
+        ring_(w.port->tx_ring(0)),
+        frame_(w.run.frame),
+        pacer_(make_schedule(w.run.options.rate, w.run.options.burst)) {}
 
   bool fits() {
-    if (frame_.size() <= ring_->nr_buf_size - NETMAP_ROFFSET(ring_, &ring_->slot[0])) return true;
+    if (frame_.size() <= room_in_buffer(ring_)) return true;
     w_.failure = fmt::format("{}: pings of {} bytes do not fit its buffers; use a smaller -l", w_.run.options.interface,
                              frame_.size());
     return false;
@@ -76,7 +80,8 @@ class Pinger {
       if (outstanding() > 0 && now - std::max(last_answer_ns_, last_sent_ns_) > kLostAfterNs) {
         w_.pings_lost += outstanding();
         std::fill(waiting_.begin(), waiting_.end(), 0);
-        say(fmt::format("{}: no answer for {} s; is pong running there?", w_.run.options.interface, kLostAfterNs / 1'000'000'000));
+        say(fmt::format("{}: no answer for {} s; is pong running there?", w_.run.options.interface,
+                        kLostAfterNs / 1'000'000'000));
       }
       if (now - last_print_ns_ >= uint64_t{w_.run.options.report_ms} * 1'000'000) print(now);
     }
@@ -102,7 +107,7 @@ class Pinger {
       waiting_[sent_ % kWindow] = 1;
       last_sent_ns_ = now_ns();
       frame_.put_time(last_sent_ns_);
-      memcpy(NETMAP_BUF_OFFSET(ring_, slot), frame_.data(), frame_.size());
+      memcpy(buffer_of(ring_, slot), frame_.data(), frame_.size());
       slot->len = uint16_t(frame_.size());
       slot->flags = NS_REPORT;
       ring_->head = ring_->cur = nm_ring_next(ring_, ring_->head);
@@ -133,8 +138,7 @@ class Pinger {
       while (!nm_ring_empty(ring)) {
         const netmap_slot* slot = &ring->slot[ring->head];
         uint64_t now = now_ns();
-        std::optional<PingStamp> stamp = read_stamp(reinterpret_cast<const uint8_t*>(NETMAP_BUF_OFFSET(ring, slot)), slot->len,
-                                                    w_.run.frame.vnet_header);
+        std::optional<PingStamp> stamp = read_stamp(buffer_of(ring, slot), slot->len, w_.run.frame.vnet_header);
         // Others on the switch may send too: an answer bears a number still waited for and a time that can be.
         if (stamp && waiting_[stamp->number % kWindow] && stamp->ns <= now && now - stamp->ns < kLostAfterNs * 2) {
           waiting_[stamp->number % kWindow] = 0;
@@ -151,8 +155,8 @@ class Pinger {
     last_print_ns_ = now;
     if (recent_.count() == 0) return;
     live(w_.run.live, "ping_body", __LINE__,
-         fmt::format("count {} RTT: min {} av {:.0f} ns p50 {} p99 {} max {}", recent_.count(), recent_.min(), recent_.average(),
-                     recent_.percentile(50), recent_.percentile(99), recent_.max()));
+         fmt::format("count {} RTT: min {} av {:.0f} ns p50 {} p99 {} max {}", recent_.count(), recent_.min(),
+                     recent_.average(), recent_.percentile(50), recent_.percentile(99), recent_.max()));
     w_.latency.merge(recent_);
     recent_.clear();
   }
@@ -162,7 +166,7 @@ class Pinger {
   Frame frame_;
   Pacer pacer_;
   Totals totals_;
-  Histogram recent_;  // since the last print
+  Histogram recent_;                                              // since the last print
   std::vector<uint8_t> waiting_ = std::vector<uint8_t>(kWindow);  // by number: 1 until answered or lost
   uint64_t sent_ = 0;
   uint64_t answered_ = 0;
@@ -194,13 +198,12 @@ void run_pong(Worker& w) {
       uint32_t at = in->head;
       for (uint32_t left = nm_ring_space(in); left > 0; left--, at = nm_ring_next(in, at)) {
         const netmap_slot* request = &in->slot[at];
-        if (room == 0 || request->len > out->nr_buf_size || totals.packets == w.quota) {
+        if (room == 0 || request->len > room_in_buffer(out) || totals.packets == w.quota) {
           w.unanswered++;
           continue;
         }
         netmap_slot* answer = &out->slot[head];
-        write_answer(reinterpret_cast<uint8_t*>(NETMAP_BUF_OFFSET(out, answer)),
-                     reinterpret_cast<const uint8_t*>(NETMAP_BUF_OFFSET(in, request)), request->len, w.run.frame.vnet_header);
+        write_answer(buffer_of(out, answer), buffer_of(in, request), request->len, w.run.frame.vnet_header);
         answer->len = request->len;
         answer->flags = request->flags & NS_MOREFRAG;
         head = nm_ring_next(out, head);

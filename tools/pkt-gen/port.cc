@@ -115,8 +115,9 @@ Result<Port> Port::open(const Options& options) {
   if (nmport_open_desc(port.port_.get()) < 0) return open_error(options.interface, errno);
   uint32_t queues = port.queues(options.sends());
   if (options.threads > queues) {
-    return Error{EINVAL, fmt::format("{} threads need as many rings, but {} has {}; lower -p, or make the port with more by -C",
-                                     options.threads, options.interface, queues)};
+    return Error{EINVAL,
+                 fmt::format("{} threads need as many rings, but {} has {}; lower -p, or make the port with more by -C",
+                             options.threads, options.interface, queues)};
   }
   return port;
 }
@@ -166,9 +167,9 @@ bool Port::is_software() const {
 
 std::string Port::describe() const {
   const nmreq_register& reg = port_->reg;
-  std::string text = fmt::format("{}: region {} of {} KiB, interface at offset {}, {} tx and {} rx rings, {} extra buffers", name_,
-                                 reg.nr_mem_id, reg.nr_memsize >> 10, reg.nr_offset, reg.nr_tx_rings, reg.nr_rx_rings,
-                                 reg.nr_extra_bufs);
+  std::string text = fmt::format(
+      "{}: region {} of {} KiB, interface at offset {}, {} tx and {} rx rings, {} extra buffers", name_, reg.nr_mem_id,
+      reg.nr_memsize >> 10, reg.nr_offset, reg.nr_tx_rings, reg.nr_rx_rings, reg.nr_extra_bufs);
   auto add = [&](const char* kind, uint32_t i, const netmap_ring* ring) {
     text += fmt::format("\n  {}{}: {} slots, buffers of {} bytes", kind, i, ring->num_slots, ring->nr_buf_size);
   };
@@ -189,12 +190,14 @@ std::string Port::failure() const {
   int code = 0;
   if (ioctl(fd(), NIOCTXSYNC, nullptr) < 0 || ioctl(fd(), NIOCRXSYNC, nullptr) < 0) code = errno;
   if (code == ENXIO || code == ENODEV || code == EPIPE || code == ECONNRESET || code == EBADF) {
-    return fmt::format("{}: the port is gone ({}): its daemon ended or the port was removed; run pkt-gen again, which starts a "
-                       "new daemon",
-                       name_, strerror(code));
+    return fmt::format(
+        "{}: the port is gone ({}): its daemon ended or the port was removed; run pkt-gen again, which starts a "
+        "new daemon",
+        name_, strerror(code));
   }
   if (code) return fmt::format("{}: sync failed: {}; the ring was reset, run pkt-gen again", name_, strerror(code));
-  return fmt::format("{}: poll reported an error: the ring was reset or the other side went away; run pkt-gen again", name_);
+  return fmt::format("{}: poll reported an error: the ring was reset or the other side went away; run pkt-gen again",
+                     name_);
 }
 
 }  // namespace unetmap::pktgen

@@ -32,7 +32,7 @@ class Port {
   uint32_t queues(bool sending) const;  // of the port, host rings included
   uint64_t region_bytes() const;
   uint32_t extra_buffers() const;
-  bool is_software() const;  // VALE port, pipe or monitor of one: there is no link to wait for
+  bool is_software() const;      // VALE port, pipe or monitor of one: there is no link to wait for
   std::string describe() const;  // for -v: region and rings, several lines
 
   // Length of the virtio-net header that frames on this port start with.

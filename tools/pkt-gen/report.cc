@@ -62,8 +62,8 @@ std::string rate_line(const Totals& since, uint64_t usec, uint32_t min_space, Un
 
 std::string summary(const char* verb, const Totals& totals, double seconds, Units units) {
   if (totals.packets == 0) return fmt::format("{} nothing.\n", verb);
-  std::string text = fmt::format("{} {} packets {} bytes {} events {} bytes each in {:.2f} seconds.\n", verb, totals.packets,
-                                 totals.bytes, totals.events, totals.bytes / totals.packets, seconds);
+  std::string text = fmt::format("{} {} packets {} bytes {} events {} bytes each in {:.2f} seconds.\n", verb,
+                                 totals.packets, totals.bytes, totals.events, totals.bytes / totals.packets, seconds);
   double per_second = 1 / std::max(seconds, 1e-6);
   text += fmt::format("Speed: {}pps Bandwidth: {}bps (raw {}bps). Average batch: {:.2f} pkts\n",
                       scaled(double(totals.packets) * per_second, units.normalize),
@@ -75,7 +75,8 @@ std::string summary(const char* verb, const Totals& totals, double seconds, Unit
 
 std::string latency_text(const Histogram& latency, uint64_t sent, uint64_t lost) {
   if (latency.count() == 0) return fmt::format("RTT over 0 packets: none of {} came back\n", sent);
-  std::string text = fmt::format("RTT over {} packets: min {} av {:.0f} ns\n", latency.count(), latency.min(), latency.average());
+  std::string text =
+      fmt::format("RTT over {} packets: min {} av {:.0f} ns\n", latency.count(), latency.min(), latency.average());
   text += fmt::format("RTT percentiles: min {} avg {:.0f} p50 {} p90 {} p99 {} p99.9 {} max {} ns, {} sent, {} lost\n",
                       latency.min(), latency.average(), latency.percentile(50), latency.percentile(90),
                       latency.percentile(99), latency.percentile(99.9), latency.max(), sent, lost);
@@ -87,8 +88,8 @@ std::string latency_text(const Histogram& latency, uint64_t sent, uint64_t lost)
 }
 
 std::string sequence_text(const SequenceCounts& counts) {
-  return fmt::format("Sequence: {} gaps, {} numbers missing, {} out of order, {} packets too short\n", counts.gaps, counts.missing,
-                     counts.out_of_order, counts.too_short);
+  return fmt::format("Sequence: {} gaps, {} numbers missing, {} out of order, {} packets too short\n", counts.gaps,
+                     counts.missing, counts.out_of_order, counts.too_short);
 }
 
 std::string json_text(const Options& options, const Outcome& outcome) {
@@ -116,16 +117,15 @@ std::string json_text(const Options& options, const Outcome& outcome) {
     });
     out["sent"] = outcome.pings_sent;
     out["lost"] = outcome.pings_lost;
-    out["rtt_ns"] = {{"count", h.count()},        {"min", h.min()},
-                     {"avg", h.average()},        {"p50", h.percentile(50)},
-                     {"p90", h.percentile(90)},   {"p99", h.percentile(99)},
-                     {"p99.9", h.percentile(99.9)}, {"max", h.max()},
-                     {"buckets", buckets}};
+    out["rtt_ns"] = {{"count", h.count()},          {"min", h.min()},          {"avg", h.average()},
+                     {"p50", h.percentile(50)},     {"p90", h.percentile(90)}, {"p99", h.percentile(99)},
+                     {"p99.9", h.percentile(99.9)}, {"max", h.max()},          {"buckets", buckets}};
   }
   if (options.function == Function::pong) out["unanswered"] = outcome.unanswered;
   if (outcome.sequence) {
     const SequenceCounts& s = *outcome.sequence;
-    out["sequence"] = {{"gaps", s.gaps}, {"missing", s.missing}, {"out_of_order", s.out_of_order}, {"too_short", s.too_short}};
+    out["sequence"] = {
+        {"gaps", s.gaps}, {"missing", s.missing}, {"out_of_order", s.out_of_order}, {"too_short", s.too_short}};
   }
   out["error"] = outcome.failure.empty() ? ordered_json(nullptr) : ordered_json(outcome.failure);
   return out.dump();

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// The texts pkt-gen prints: live rates and the summary in the forms that scripts for netmap's pkt-gen look for, and JSON.
+// The texts pkt-gen prints: live rates and the summary in the forms that scripts for netmap's pkt-gen look for, and
+// JSON.
 #pragma once
 
 #include <deque>

@@ -34,7 +34,8 @@ TEST(PktGenReport, LiveLineWithStatisticsAndPlainUnits) {
   EXPECT_DOUBLE_EQ(window.mean(), 200);
   EXPECT_DOUBLE_EQ(window.deviation(), 100);
   std::string line = rate_line({1000, 60000, 10}, 1000000, 0, {false, true}, &window);
-  EXPECT_EQ(line, "1000 pps [avg/std 200 /100 pps] (1000 pkts 672000 bps in 1000000 usec) 100.00 avg_batch 0 min_space");
+  EXPECT_EQ(line,
+            "1000 pps [avg/std 200 /100 pps] (1000 pkts 672000 bps in 1000000 usec) 100.00 avg_batch 0 min_space");
 }
 
 TEST(PktGenReport, RateWindowForgets) {

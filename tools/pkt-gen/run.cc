@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// The main thread opens everything, starts a thread for each share of the work and then only waits for signals: its timer for
-// the next report, SIGUSR1 from a thread that ends, SIGINT and SIGTERM from the user.
+// The main thread opens everything, starts a thread for each share of the work and then only waits for signals: its
+// timer for the next report, SIGUSR1 from a thread that ends, SIGINT and SIGTERM from the user.
 #include "run.hh"
 
 #include <fmt/core.h>
@@ -46,7 +46,8 @@ void work(Worker& w, int cpu, pthread_t main_thread) {
     CPU_SET(cpu, &set);
     int error = pthread_setaffinity_np(pthread_self(), sizeof set, &set);
     pinned = error == 0;
-    if (error) w.failure = fmt::format("unable to pin a thread to CPU {}: {}; choose another with -a", cpu, strerror(error));
+    if (error)
+      w.failure = fmt::format("unable to pin a thread to CPU {}: {}; choose another with -a", cpu, strerror(error));
   }
   static constexpr void (*kBodies[])(Worker&) = {run_rx, run_tx, run_ping, run_pong, run_txseq, run_rxseq};
   if (pinned) kBodies[size_t(w.run.options.function)](w);
@@ -335,7 +336,8 @@ int run(const Options& options) {
     }
     if (!options.json) print_summary(options, outcome);
     if (outcome.failure.empty() && outcome.pings_sent > 0 && outcome.latency->count() == 0) {
-      outcome.failure = fmt::format("{}: no ping was answered; run pkt-gen -f pong on another port of the switch", options.interface);
+      outcome.failure =
+          fmt::format("{}: no ping was answered; run pkt-gen -f pong on another port of the switch", options.interface);
     }
   }
   if (options.json) puts(json_text(options, outcome).c_str());

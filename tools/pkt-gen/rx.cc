@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// -f rx. A receiver waits in poll and takes up to a burst of slots from each ring. Packets are counted by their last slot.
+// -f rx. A receiver waits in poll and takes up to a burst of slots from each ring. Packets are counted by their last
+// slot.
 #include <fmt/core.h>
 #include <net/netmap_user.h>
 
 #include <algorithm>
 #include <vector>
 
+#include "dump.hh"
 #include "log.hh"
 #include "pacer.hh"
+#include "slots.hh"
 #include "worker.hh"
 
 namespace unetmap::pktgen {
@@ -29,7 +32,7 @@ void count_slots(netmap_ring* ring, const netmap_slot* slot, const netmap_slot* 
   for (; slot != end; slot++) {
     bytes += slot->len;
     unfinished += (slot->flags & NS_MOREFRAG) != 0;
-    if constexpr (kTouch) touched ^= uint8_t(*NETMAP_BUF_OFFSET(ring, slot));
+    if constexpr (kTouch) touched ^= *buffer_of(ring, slot);
   }
   if constexpr (kTouch) asm volatile("" : : "r"(touched));  // so that the reads stay
   taken.bytes += bytes;
@@ -42,14 +45,9 @@ class CountTake {
   explicit CountTake(Worker&) {}
   Taken take(netmap_ring* ring, uint32_t limit) {
     Taken taken;
-    uint32_t from = ring->head, slots = std::min(limit, nm_ring_space(ring));
-    uint32_t first_run = std::min(slots, ring->num_slots - from);
-    count_slots<kTouch>(ring, ring->slot + from, ring->slot + from + first_run, taken);
-    uint32_t head = from + first_run;
-    if (head == ring->num_slots) {
-      head = slots - first_run;
-      count_slots<kTouch>(ring, ring->slot, ring->slot + head, taken);
-    }
+    uint32_t head = for_each_run(
+        ring, ring->head, std::min(limit, nm_ring_space(ring)),
+        [&](const netmap_slot* slot, const netmap_slot* end) { count_slots<kTouch>(ring, slot, end, taken); });
     ring->head = ring->cur = head;
     return taken;
   }
@@ -70,7 +68,7 @@ class DetailTake {
     if (writer_) gettimeofday(&now, nullptr);
     for (; slots > 0; slots--, head = nm_ring_next(ring, head)) {
       const netmap_slot* slot = &ring->slot[head];
-      const uint8_t* data = reinterpret_cast<const uint8_t*>(NETMAP_BUF_OFFSET(ring, slot));
+      const uint8_t* data = buffer_of(ring, slot);
       if (dump_) dump_slot(dump_, ring, head, data, slot->len);
       taken.bytes += slot->len;
       if (writer_) packet_.insert(packet_.end(), data, data + slot->len);

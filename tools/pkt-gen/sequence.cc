@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// -f txseq and -f rxseq. The payload of each slot starts with a number, one more than the slot's before; the receiver counts
-// what is missing or out of order, per ring.
+// -f txseq and -f rxseq. The payload of each slot starts with a number, one more than the slot's before; the receiver
+// counts what is missing or out of order, per ring.
 #include <fmt/core.h>
 #include <net/netmap_user.h>
 
@@ -8,9 +8,11 @@
 #include <cstring>
 #include <vector>
 
+#include "dump.hh"
 #include "log.hh"
 #include "pacer.hh"
 #include "sequence.hh"
+#include "slots.hh"
 #include "worker.hh"
 
 namespace unetmap::pktgen {
@@ -56,8 +58,9 @@ void run_txseq(Worker& w) {
   }
   netmap_ring* ring = w.port->tx_ring(0);  // one ring keeps the order
   Frame frame(w.run.frame);
-  if (frame.size() > ring->nr_buf_size - NETMAP_ROFFSET(ring, &ring->slot[0])) {
-    w.failure = fmt::format("{}: frames of {} bytes do not fit its buffers; use a smaller -l", o.interface, frame.size());
+  if (frame.size() > room_in_buffer(ring)) {
+    w.failure =
+        fmt::format("{}: frames of {} bytes do not fit its buffers; use a smaller -l", o.interface, frame.size());
     return;
   }
   FILE* dump = o.has(kDump) ? w.run.live : nullptr;
@@ -82,7 +85,7 @@ void run_txseq(Worker& w) {
     uint32_t head = ring->head;
     for (uint32_t i = 0; i < slots; i++) {
       netmap_slot* slot = &ring->slot[head];
-      uint8_t* to = reinterpret_cast<uint8_t*>(NETMAP_BUF_OFFSET(ring, slot));
+      uint8_t* to = buffer_of(ring, slot);
       frame.put_sequence(number++);
       memcpy(to, frame.data(), frame.size());
       bool last = (i + 1) % o.fragments == 0 || i + 1 == slots;
@@ -132,7 +135,7 @@ void run_rxseq(Worker& w) {
       uint32_t head = ring->head;
       for (uint32_t k = 0; k < slots; k++, head = nm_ring_next(ring, head)) {
         const netmap_slot* slot = &ring->slot[head];
-        const uint8_t* data = reinterpret_cast<const uint8_t*>(NETMAP_BUF_OFFSET(ring, slot));
+        const uint8_t* data = buffer_of(ring, slot);
         if (dump) dump_slot(dump, ring, head, data, slot->len);
         checks[i].frame(data, slot->len, w.run.frame.vnet_header);
         totals.bytes += slot->len;

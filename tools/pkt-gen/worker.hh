@@ -26,8 +26,8 @@ struct Run {
   FILE* live;  // reports
   std::atomic<bool> cancel{false};
   FrameSpec frame;
-  std::unique_ptr<FrameIo> io;           // or each worker has a port
-  std::unique_ptr<Capture> capture;      // -P
+  std::unique_ptr<FrameIo> io;            // or each worker has a port
+  std::unique_ptr<Capture> capture;       // -P
   std::unique_ptr<CaptureWriter> writer;  // --write; used by the only worker
 };
 
@@ -81,8 +81,5 @@ void run_pong(Worker& worker);
 
 // Shared by the senders: waits until everything handed to the tx rings has left, or cancellation.
 void drain_tx(Worker& worker);
-
-void dump_slot(FILE* to, const netmap_ring* ring, uint32_t index, const uint8_t* data, uint32_t bytes);
-void dump_bytes(FILE* to, const uint8_t* data, uint32_t bytes);
 
 }  // namespace unetmap::pktgen
