@@ -99,6 +99,8 @@ uint32_t Forwarder::copy_singles(const TxView& tx, Supply& supply, uint32_t from
   uint8_t* const bufs = supply.dest.bufs;
   const uint32_t buf_size = supply.dest.buf_size;
   constexpr uint16_t kOneFragment = 1 << NS_PORT_SHIFT;
+  // With offsets a rounded-up copy could begin to read the next buffer.
+  const uint32_t from_room = tx.offset_mask ? 0 : tx.buf_size;
   uint32_t previous = supply.last, previous_offset = supply.last_offset, i = 0;
   for (; i < n; i++) {
     const Frag& frag = frag_[from + i];
@@ -107,7 +109,7 @@ uint32_t Forwarder::copy_singles(const TxView& tx, Supply& supply, uint32_t from
     if (buf == 0 || offset > buf_size || frag.len > buf_size - offset) [[unlikely]]
       break;
     copy_packet(bufs + uint64_t{buf} * buf_size + offset, tx.bufs + frag.src, frag.len, buf_size - offset,
-                tx.buf_size - frag.src % tx.buf_size);
+                from_room);
     ex.fill(cell, buf, frag.len, kOneFragment);
     if (previous == UINT32_MAX) supply.first = cell;
     else ex.link(previous, cell, previous_offset);
@@ -157,7 +159,7 @@ void Forwarder::deliver_chain(const TxView& tx, Supply& supply, const Run& run) 
     uint16_t flags = uint16_t(left << NS_PORT_SHIFT | (left > 1 ? NS_MOREFRAG : 0));
     // Buffer 0 stands for an index that cannot be; a buffer that nobody reads.
     copy_packet(dest.bufs + uint64_t{buf} * dest.buf_size, tx.bufs + frag.src, frag.len, dest.buf_size,
-                tx.buf_size - frag.src % tx.buf_size);
+                tx.offset_mask ? 0 : tx.buf_size);
     ex.fill(cell, buf, frag.len, flags);
     supply.append(cell, 0);
   }

@@ -95,6 +95,9 @@ uint32_t Forwarder::classify_chain(const TxView& tx, uint32_t at, uint32_t avail
     return count;
   }
   frags_ += count;
+  chain_frags_ += count;
+  bytes_ += total;
+  packets_++;
   add_run(first, count, decide(tx, head, address_[first], now_s), true);
   return count;
 }
@@ -103,11 +106,13 @@ uint32_t Forwarder::classify_chain(const TxView& tx, uint32_t at, uint32_t avail
 // only ever stand at its beginning, so that fragment i is in slot hwcur + skipped_ + i.
 uint32_t Forwarder::classify(const TxView& tx, uint32_t hwcur, uint32_t head, uint32_t now_s) {
   frags_ = runs_ = skipped_ = 0;
+  bytes_ = packets_ = chain_frags_ = 0;
   uint32_t avail = head >= hwcur ? head - hwcur : head + tx.num_slots - hwcur, at = hwcur, done = 0;
   uint64_t last_low = 0;
   uint32_t last_high = 0;
   uint16_t last_dest = kDiscard;
   const uint32_t shortest = header_len_ + 14u;
+  uint64_t bytes = 0;
   while (done < avail && frags_ < kWindow) {
     netmap_slot slot = tx.slots[at];  // the one load of the slot; all later use is of this copy
     uint32_t ahead = at + 8 < tx.num_slots ? at + 8 : 0, ahead_buf = tx.slots[ahead].buf_idx;
@@ -139,12 +144,15 @@ uint32_t Forwarder::classify(const TxView& tx, uint32_t hwcur, uint32_t head, ui
         last_low = low;
         last_high = high;
         frags_++;
+        bytes += frag.len;
       }
     }
     done += used;
     at += used;
     if (at >= tx.num_slots) at -= tx.num_slots;
   }
+  bytes_ += bytes;
+  packets_ += frags_ - chain_frags_;
   return done;
 }
 
@@ -227,8 +235,39 @@ uint32_t Forwarder::reserve_lossless(const TxView& tx, uint32_t limit, Forwarded
   return limit;
 }
 
+// Where each fragment takes one cell.
+uint32_t Forwarder::reserve_plain(const TxView& tx, Dest& dest, MergedRuns runs, uint32_t limit, Forwarded& out) {
+  const uint32_t ring = tx.ring_id % uint32_t(dest.rings.size()), at = uint32_t(reserved_.size());
+  const Exchange& ex = dest.rings[ring];
+  uint32_t need = 0;
+  MergedRuns walk = runs;
+  while (const Run* run = walk.next()) {
+    if (run->first >= limit) break;
+    need += run->chain ? run->count : std::min<uint32_t>(run->count, limit - run->first);
+  }
+  reserved_.resize(at + need);
+  uint32_t got = need ? ex.pop(need, &reserved_[at]) : 0;
+  reserved_.resize(at + got);
+  reservations_.push_back({dest.port, at, got});
+  if (got == need) return limit;
+  uint32_t left = got;
+  while (const Run* run = runs.next()) {
+    uint32_t count = run->first >= limit ? 0 : run->chain ? run->count : std::min<uint32_t>(run->count, limit - run->first);
+    if (count > left && count <= ex.shape().cells) {
+      limit = run->chain ? run->first : run->first + left;
+      out.blocked = &dest;
+      out.blocked_ring = ring;
+      break;
+    }
+    left -= std::min(count, left);
+  }
+  return limit;
+}
+
 uint32_t Forwarder::reserve_at(const TxView& tx, Dest& dest, MergedRuns runs, uint32_t limit, Forwarded& out) {
   const Exchange& ex = dest.rings[tx.ring_id % dest.rings.size()];
+  if (header_len_of(dest.port) == header_len_ && dest.buf_size >= tx.buf_size && !ex.shape().offsets && !chain_frags_)
+    return reserve_plain(tx, dest, runs, limit, out);
   // f(first fragment, cells) for each packet before the limit, until it answers false.
   auto each_packet = [&](auto&& f) {
     MergedRuns walk = runs;
@@ -282,13 +321,12 @@ Forwarded Forwarder::forward(const TxView& tx, uint32_t hwcur, uint32_t head, ui
     });
     count_discarded(tx, limit);
     if (limit < frags_) slots = skipped_ + limit;
-    uint64_t bytes = 0, packets = 0;
-    for (uint32_t i = 0; i < limit; i++) {
-      bytes += frag_[i].len;
-      packets += !(frag_[i].flags & NS_MOREFRAG);
+    for (uint32_t i = limit; i < frags_; i++) {
+      bytes_ -= frag_[i].len;
+      packets_ -= !(frag_[i].flags & NS_MOREFRAG);
     }
-    drop(tx.kring->bytes, bytes);
-    drop(tx.kring->packets, packets);
+    drop(tx.kring->bytes, bytes_);
+    drop(tx.kring->packets, packets_);
     out.hwcur += slots;
     if (out.hwcur >= tx.num_slots) out.hwcur -= tx.num_slots;
   }

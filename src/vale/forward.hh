@@ -118,6 +118,7 @@ class Forwarder {
   template <class F>
   void each_destination(F&& f);
   uint32_t reserve_lossless(const TxView& tx, uint32_t limit, Forwarded& out);
+  uint32_t reserve_plain(const TxView& tx, Dest& dest, MergedRuns runs, uint32_t limit, Forwarded& out);
   uint32_t reserve_at(const TxView& tx, Dest& dest, MergedRuns runs, uint32_t limit, Forwarded& out);
   uint32_t cells_of_packet(const TxView& tx, const Dest& dest, uint32_t first, uint32_t count);
   void count_discarded(const TxView& tx, uint32_t limit) const;
@@ -141,6 +142,8 @@ class Forwarder {
   std::unique_ptr<uint64_t[]> address_;  // of fragments with NS_INDIRECT
   std::unique_ptr<Run[]> run_;
   uint32_t frags_ = 0, runs_ = 0;
+  uint64_t bytes_ = 0, packets_ = 0;  // of the window
+  uint32_t chain_frags_ = 0;          // fragments of packets of several slots
   uint32_t skipped_ = 0;  // slots of refused packets before frag_[0]
   uint16_t flood_first_ = kNoRun, flood_last_ = kNoRun;
   std::vector<Group> groups_;
