@@ -31,38 +31,14 @@ void capture_library_words() {
   library_words().clear();
 }
 
-const char* remedy(int code) {
-  switch (code) {
-    case ENXIO:
-    case ENODEV:
-      return "use a VALE port (vale0:1) or a pipe, or an interface that netmap supports";
-    case ENOENT:
-      return "check the name, and that UNETMAP_SOCKET, if set, names the daemon you mean";
-    case EBUSY:
-      return "another program has it for itself: end that one, or open another port";
-    case EINVAL:
-      return "check the name: valeS:P, netmap:IF, a pipe NAME{ID or NAME}ID, a ring -N, options after @ or /";
-    case ENOMEM:
-      return "ask for fewer rings, slots or extra buffers, or free memory";
-    case EACCES:
-    case EPERM:
-      return "run it as the user who owns the daemon, or set UNETMAP_SOCKET to your own";
-    case ECONNREFUSED:
-      return "start unetmapd, or unset UNETMAP_SOCKET to have it started on demand";
-    default:
-      return "see unetmapd(8)";
-  }
-}
-
+// The library names the cause and the remedy; should it have said nothing, errno must do.
 Error open_error(const std::string& name, int code) {
   if (code == 0) code = ENXIO;
-  std::string cause = strerror(code);
-  if (!library_words().empty() && library_words().find(cause) == std::string::npos) {
-    cause = fmt::format("{} ({})", library_words(), cause);
-  } else if (!library_words().empty()) {
-    cause = library_words();
+  std::string cause = library_words();
+  if (cause.empty()) {
+    cause = fmt::format("{}; use a VALE port (vale0:1), a pipe, or an interface that netmap supports", strerror(code));
   }
-  return Error{code, fmt::format("unable to register the interface {}: {}; {}", name, cause, remedy(code))};
+  return Error{code, fmt::format("unable to register the interface {}: {}", name, cause)};
 }
 
 // Rings from first to last; none when they are the other way round.
