@@ -88,6 +88,7 @@ std::string latency_text(const Histogram& latency, uint64_t sent, uint64_t lost)
 }
 
 std::string sequence_text(const SequenceCounts& counts) {
+  if (counts.gaps + counts.out_of_order + counts.too_short == 0) return {};
   return fmt::format("Sequence: {} gaps, {} numbers missing, {} out of order, {} packets too short\n", counts.gaps,
                      counts.missing, counts.out_of_order, counts.too_short);
 }

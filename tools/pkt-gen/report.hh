@@ -55,6 +55,7 @@ struct SequenceCounts {
     return *this;
   }
 };
+// Empty when all numbers came in order.
 std::string sequence_text(const SequenceCounts& counts);
 
 struct Outcome {

@@ -137,7 +137,12 @@ TEST(PktGenSequence, CountsGapsAndDisorder) {
   SequenceCheck check;
   for (uint32_t n : {7u, 8u, 9u}) check.seen(n);
   EXPECT_EQ(check.counts().gaps, 0u);
-  check.seen(13);  // 10, 11, 12 missing
+  EXPECT_EQ(sequence_text(check.counts()), "");
+  EXPECT_EQ(check.seen(13), SequenceCheck::Order::gap);  // 10, 11, 12 missing
+  EXPECT_EQ(check.wanted(), 10u);
+  EXPECT_EQ(check.found(), 13u);
+  EXPECT_EQ(sequence_text(check.counts()),
+            "Sequence: 1 gaps, 3 numbers missing, 0 out of order, 0 packets too short\n");
   EXPECT_EQ(check.counts().gaps, 1u);
   EXPECT_EQ(check.counts().missing, 3u);
   check.seen(11);

@@ -21,34 +21,64 @@ namespace {
 constexpr uint32_t kLateAtMost = 1u << 16;
 }
 
-void SequenceCheck::seen(uint32_t number) {
-  if (!started_) {
-    started_ = true;
-  } else if (number != expected_) {
-    uint32_t ahead = number - expected_;  // modulo 2^32; the upper half means behind
+SequenceCheck::Order SequenceCheck::seen(uint32_t number) {
+  Order order = Order::kept;
+  found_ = number;
+  wanted_ = started_ ? expected_ : number;
+  started_ = true;
+  if (number != wanted_) {
+    uint32_t ahead = number - wanted_;  // modulo 2^32; the upper half means behind
     if (ahead < UINT32_MAX / 2) {
+      order = Order::gap;
       counts_.gaps++;
       counts_.missing += ahead;
     } else {
+      order = Order::out_of_order;
       counts_.out_of_order++;
       // A late packet does not set the sequence back; a sender that started again does.
-      if (expected_ - number < kLateAtMost) return;
+      if (wanted_ - number < kLateAtMost) return order;
     }
   }
   expected_ = number + 1;
+  return order;
 }
 
-void SequenceCheck::frame(const uint8_t* data, uint32_t bytes, uint32_t vnet_header) {
+SequenceCheck::Order SequenceCheck::frame(const uint8_t* data, uint32_t bytes, uint32_t vnet_header) {
   if (bytes >= vnet_header + 14) {
     bool v4 = data[vnet_header + 12] == 0x08 && data[vnet_header + 13] == 0x00;
     uint32_t at = vnet_header + Frame::payload_offset(v4 ? Family::v4 : Family::v6);
     if (bytes >= at + 4) {
-      seen(uint32_t{data[at]} << 24 | uint32_t{data[at + 1]} << 16 | uint32_t{data[at + 2]} << 8 | data[at + 3]);
-      return;
+      return seen(uint32_t{data[at]} << 24 | uint32_t{data[at + 1]} << 16 | uint32_t{data[at + 2]} << 8 | data[at + 3]);
     }
   }
   counts_.too_short++;
+  return Order::too_short;
 }
+
+namespace {
+
+// Tells of disorder, twice a second at most.
+class Complaints {
+ public:
+  explicit Complaints(FILE* to) : to_(to) {}
+  void about(SequenceCheck::Order order, const SequenceCheck& check) {
+    uint64_t now = now_ns();
+    if (now - last_ns_ < 500'000'000) return;
+    last_ns_ = now;
+    if (order == SequenceCheck::Order::too_short) {
+      live(to_, "rxseq_body", __LINE__, "a packet is too short for a sequence number");
+      return;
+    }
+    const char* what = order == SequenceCheck::Order::gap ? "GAP" : "OUT OF ORDER";
+    live(to_, "rxseq_body", __LINE__, fmt::format("Sequence {}: exp {} found {}", what, check.wanted(), check.found()));
+  }
+
+ private:
+  FILE* to_;
+  uint64_t last_ns_ = 0;
+};
+
+}  // namespace
 
 void run_txseq(Worker& w) {
   const Options& o = w.run.options;
@@ -117,6 +147,7 @@ void run_rxseq(Worker& w) {
   const uint32_t rings = w.port->rx_rings();
   FILE* dump = w.run.options.has(kDump) ? w.run.live : nullptr;
   std::vector<SequenceCheck> checks(rings);
+  Complaints complaints(w.run.live);
   Totals totals;
   while (!w.cancelled() && totals.packets < w.quota) {
     Worker::Wait wait = w.wait_for(POLLIN, 1000);
@@ -137,7 +168,10 @@ void run_rxseq(Worker& w) {
         const netmap_slot* slot = &ring->slot[head];
         const uint8_t* data = buffer_of(ring, slot);
         if (dump) dump_slot(dump, ring, head, data, slot->len);
-        checks[i].frame(data, slot->len, w.run.frame.vnet_header);
+        SequenceCheck::Order order = checks[i].frame(data, slot->len, w.run.frame.vnet_header);
+        if (order != SequenceCheck::Order::kept) [[unlikely]] {
+          complaints.about(order, checks[i]);
+        }
         totals.bytes += slot->len;
       }
       ring->head = ring->cur = head;
