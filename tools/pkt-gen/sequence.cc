@@ -131,6 +131,7 @@ void run_txseq(Worker& w) {
     totals.events++;
     pacer.spent(slots);
     w.counters.publish(totals);
+    if (pacer.limited() && !w.sync(NIOCTXSYNC)) break;
   }
   if (w.failure.empty()) drain_tx(w);
   w.end_ns = now_ns();

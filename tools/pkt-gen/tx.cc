@@ -2,6 +2,7 @@
 // -f tx. A sender waits in poll for room, fills up to a burst of packets on each ring and comes back; poll hands them
 // over.
 #include <fmt/core.h>
+#include <net/netmap.h>
 
 #include <algorithm>
 #include <cstring>
@@ -53,6 +54,8 @@ void send_on_rings(Worker& w, Fill& fill) {
       pacer.spent(filled.packets);
       if (pacer.limited()) allowed -= filled.packets;
     }
+    // The next poll comes after the pause, which these packets are not to wait for.
+    if (pacer.limited() && !w.sync(NIOCTXSYNC)) break;
   }
   if (w.failure.empty()) drain_tx(w);
   w.end_ns = now_ns();
