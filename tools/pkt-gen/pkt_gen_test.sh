@@ -1,0 +1,223 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-2-Clause
+# pkt-gen through a daemon of its own: every function and each kind of packet, counted and compared at the other end.
+# usage: pkt_gen_test.sh BUILD_DIR    exit 0 ok, 1 failed, 77 skipped
+set -eu
+build=${1:-${UNETMAP_BUILD:-}}
+[ -n "$build" ] || { echo "usage: pkt_gen_test.sh BUILD_DIR" >&2; exit 2; }
+bin=$(cd "$build/bin" && pwd)
+for program in pkt-gen unetmapd; do
+  [ -x "$bin/$program" ] || { echo "SKIP: $program is not built in $build"; exit 77; }
+done
+command -v python3 >/dev/null || { echo "SKIP: python3 is not installed"; exit 77; }
+generate=$bin/pkt-gen
+
+work=$(mktemp -d)
+started=
+cleanup() {
+  for pid in $started; do kill "$pid" 2>/dev/null || true; done
+  rm -rf "$work"
+}
+trap cleanup EXIT
+trap 'exit 1' INT TERM
+fail() {
+  echo "FAIL: $*" >&2
+  for log in "$work"/*.log; do echo "--- ${log##*/}"; tail -n 20 "$log"; done >&2
+  exit 1
+}
+export UNETMAP_SOCKET="$work/socket"
+
+# wait_for FILE TEXT PID: until a program has written TEXT, as long as it lives.
+wait_for() {
+  tries=0
+  until grep -q "$2" "$1" 2>/dev/null; do
+    tries=$((tries + 1))
+    kill -0 "$3" 2>/dev/null || fail "a program ended before it wrote '$2'"
+    [ $tries -lt 300 ] || fail "'$2' did not come"
+    sleep 0.1
+  done
+}
+# receive LOG OPTION...: starts a program whose first line says that its port is open; leaves its number in $other.
+receive() {
+  log=$1
+  shift
+  timeout 120 "$generate" -T 200 "$@" >"$log" 2>&1 &
+  other=$!
+  started="$started $other"
+  wait_for "$log" "Receiving from\|Working on" $other
+}
+send() {
+  log=$1
+  shift
+  timeout 120 "$generate" -T 200 "$@" >"$log" 2>&1 || fail "pkt-gen $* ended with $?"
+}
+has() { grep -Eq "$2" "$1" || fail "${1##*/} has no line like: $2"; }
+# json FILE EXPRESSION: EXPRESSION, in terms of r, holds for the last line of FILE.
+json() {
+  python3 -c 'import json, sys; r = json.loads(open(sys.argv[1]).read().splitlines()[-1]); sys.exit(not eval(sys.argv[2]))' "$1" "$2" ||
+    fail "${1##*/}: not so: $2"
+}
+
+cat >"$work/pcap.py" <<'PY'
+import struct
+def packets(path):
+    data = open(path, "rb").read()
+    order = "<" if data[:4] in (b"\xd4\xc3\xb2\xa1", b"\x4d\x3c\xb2\xa1") else ">"
+    at, found = 24, []
+    while at < len(data):
+        size = struct.unpack(order + "I", data[at + 8:at + 12])[0]
+        found.append(data[at + 16:at + 16 + size])
+        at += 16 + size
+    return found
+def write(path, found):
+    with open(path, "wb") as out:
+        out.write(struct.pack("<IHHiIII", 0xa1b2c3d4, 2, 4, 0, 0, 65535, 1))
+        for p in found:
+            out.write(struct.pack("<IIII", 1, 0, len(p), len(p)) + p)
+def summed(data, total=0):
+    if len(data) % 2:
+        data += b"\0"
+    total += sum(struct.unpack(f">{len(data) // 2}H", data))
+    while total >> 16:
+        total = (total & 0xffff) + (total >> 16)
+    return total
+def check_udp4(p):
+    assert p[12:14] == b"\x08\x00" and p[23] == 17, p.hex()
+    assert struct.unpack(">H", p[16:18])[0] == len(p) - 14, len(p)
+    assert summed(p[14:34]) == 0xffff, "IP checksum"
+    assert summed(p[26:34] + p[34:], 17 + len(p) - 34) == 0xffff, "UDP checksum"
+PY
+
+echo "== send and receive on a switch, in the forms that scripts read"
+receive "$work/rx.log" -i vale0:rx -f rx -n 1000
+send "$work/tx.log" -ivale0:tx -ftx -n1000
+wait $other || fail "the receiver ended with an error"
+has "$work/tx.log" '^Sending on vale0:tx: 1 queues, 1 threads and 1 cpus\.$'
+has "$work/tx.log" '^Sent 1000 packets 60000 bytes [0-9]+ events 60 bytes each in [0-9]+\.[0-9][0-9] seconds\.$'
+has "$work/tx.log" '^Speed: [0-9.]+ [KMG]?pps Bandwidth: [0-9.]+ [KMG]?bps \(raw [0-9.]+ [KMG]?bps\)\. Average batch: [0-9.]+ pkts$'
+has "$work/rx.log" '^Received 1000 packets 60000 bytes [0-9]+ events 60 bytes each in '
+has "$work/rx.log" '^[0-9]{3}\.[0-9]{6} main_thread \[[0-9]+\] [0-9.]+ [KMG]?pps \([0-9.]+ [KMG]?pkts [0-9.]+ [KMG]?bps in [0-9]+ usec\) [0-9.]+ avg_batch [0-9]+ min_space$'
+
+# through OPTION...: sends by a pipe, which loses nothing, with a receiver that writes a capture; leaves it in $work/out.pcap.
+through() {
+  receive "$work/rx.log" -i 'vale9:p}1' -f rx -W --write "$work/out.pcap"
+  send "$work/tx.log" -i 'vale9:p{1' -f tx "$@"
+  wait $other || fail "receiver of: $*"
+}
+check() { PYTHONPATH="$work" python3 -c "from pcap import *; found = packets('$work/out.pcap'); $1" || fail "what came out is not what was to come: $1"; }
+
+echo "== packets"
+through -n 5000
+check "assert len(found) == 5000 and len(set(found)) == 1; check_udp4(found[0])"
+through -n 5000 -s 10.0.0.1:5-10.0.0.4:9 -d 10.1.0.1:7-10.1.0.2:8
+check "assert len(found) == 5000 and len(set(found[:80])) == 80 and len(set(found)) == 80; [check_udp4(p) for p in found[:80]]"
+through -n 3000 -l 1514 -l 60
+check "assert len(found) == 3000 and all(60 <= len(p) < 1514 for p in found) and len({len(p) for p in found}) > 500; [check_udp4(p) for p in found[:300]]"
+through -n 3000 -z -Z -o 16
+check "assert len(found) == 3000 and len(set(found)) > 2990; [check_udp4(p) for p in found[:300]]"
+through -n 2000 -F 5 -l 1000
+check "assert len(found) == 2000 and {len(p) for p in found} == {1000}; check_udp4(found[0])"
+through -n 2000 -l 9000
+check "assert len(found) == 2000 and {len(p) for p in found} == {9000}; check_udp4(found[-1])"
+through -n 100 -6 -S 02:00:00:00:00:01-02:00:00:00:00:04
+check "assert len({p[6:12] for p in found}) == 4 and {p[12:14] for p in found} == {b'\x86\xdd'}"
+
+echo "== indirect buffers on a switch"
+receive "$work/rx.log" -i vale0:rx -f rx -n 900 --write "$work/out.pcap"
+send "$work/tx.log" -i vale0:tx -f tx -I -n 900 -s 10.0.0.1-10.0.0.9
+wait $other || fail "receiver of indirect packets"
+check "assert len(found) == 900 and len(set(found)) == 9; [check_udp4(p) for p in found[:9]]"
+
+echo "== a capture comes out as it went in"
+PYTHONPATH="$work" python3 -c "
+import random; from pcap import *
+random.seed(5); write('$work/in.pcap', [random.randbytes(random.randint(14, 3000)) for _ in range(2500)])"
+through -P "$work/in.pcap" --once
+check "assert found == packets('$work/in.pcap')"
+through -P "$work/in.pcap" -n 6000
+check "assert found == (packets('$work/in.pcap') * 3)[:6000]"
+
+echo "== numbered packets"
+receive "$work/rx.log" -i 'vale9:p}1' -f rxseq -n 300000
+send "$work/tx.log" -i 'vale9:p{1' -f txseq -n 300000
+wait $other || fail "rxseq"
+has "$work/rx.log" '^Received 300000 packets'
+grep -q Sequence "$work/rx.log" && fail "packets of a pipe are out of order"
+
+echo "== several threads, a ring each"
+receive "$work/rx.log" -i vale1:rx -f rx -p 2 -C ,,2 -W --json
+send "$work/tx.log" -i vale1:tx -f tx -p 2 -C ,,2 -n 1001 --json
+wait $other || fail "receiver of two threads"
+json "$work/tx.log" 'r["packets"] == 1001 and [t["packets"] for t in r["threads"]] == [501, 500] and r["error"] is None'
+json "$work/rx.log" 'r["packets"] == 1001 and len(r["threads"]) == 2 and r["bytes"] == 60060'
+
+echo "== round trips"
+receive "$work/pong.log" -i vale2:pong -f pong
+pong=$other
+send "$work/ping.log" -i vale2:ping -f ping -n 2000
+has "$work/ping.log" '^RTT over 2000 packets: min [0-9]+ av [0-9]+ ns$'
+has "$work/ping.log" 'p50 [0-9]+ p90 [0-9]+ p99 [0-9]+ p99\.9 [0-9]+ max [0-9]+ ns, 2000 sent, 0 lost$'
+send "$work/ping.log" -i vale2:ping -f ping -n 500 -6 -l 100 -b 8 --json
+json "$work/ping.log" 'r["rtt_ns"]["count"] == 500 and r["lost"] == 0'
+json "$work/ping.log" '0 < r["rtt_ns"]["min"] <= r["rtt_ns"]["p50"] <= r["rtt_ns"]["p90"] <= r["rtt_ns"]["p99"] <= r["rtt_ns"]["max"]'
+kill -INT $pong
+wait $pong || fail "pong did not end well"
+has "$work/pong.log" '^Answered 2500 packets'
+receive "$work/pong.log" -i vale2:pong -f pong --busy -n 300
+pong=$other
+send "$work/ping.log" -i vale2:ping -f ping -n 300 --busy --json
+wait $pong || fail "busy pong"
+json "$work/ping.log" 'r["rtt_ns"]["count"] == 300'
+
+echo "== a fixed rate"
+send "$work/tx.log" -i vale3:tx -f tx -R 20K -n 10000 --json
+json "$work/tx.log" '0.45 < r["seconds"] and r["packets"] == 10000'
+
+echo "== interrupted"
+"$generate" -i vale3:tx -f tx --json >"$work/tx.json" 2>"$work/tx.log" &
+sender=$!
+started="$started $sender"
+wait_for "$work/tx.log" main_thread $sender
+kill -INT $sender
+wait $sender || fail "an interrupted sender ends with an error"
+json "$work/tx.json" 'r["packets"] > 0 and r["error"] is None'
+
+echo "== what fails says so"
+status=0
+"$generate" -i nosuchif0 -f tx >"$work/tx.log" 2>&1 || status=$?
+[ $status = 1 ] || fail "a missing interface ends with $status"
+has "$work/tx.log" '^pkt-gen: unable to register the interface nosuchif0: '
+status=0
+"$generate" -i vale0:1 -q >"$work/tx.log" 2>&1 || status=$?
+[ $status = 2 ] || fail "an unknown option ends with $status"
+status=0
+"$generate" -i vale3:alone -f tx -p 2 >"$work/tx.log" 2>&1 || status=$?
+[ $status = 1 ] || fail "more threads than rings end with $status"
+has "$work/tx.log" 'threads need as many rings'
+
+echo "== the daemon dies"
+export UNETMAP_SOCKET="$work/short-lived"
+"$bin/unetmapd" --foreground >"$work/daemon.log" 2>&1 &
+daemon=$!
+started="$started $daemon"
+tries=0
+until [ -S "$UNETMAP_SOCKET" ] || [ $tries -ge 100 ]; do
+  tries=$((tries + 1))
+  sleep 0.1
+done
+for function in rx tx; do
+  timeout 60 "$generate" -i vale0:$function -f $function -T 200 >"$work/$function.log" 2>&1 &
+  eval "$function=\$!"
+  started="$started $!"
+done
+wait_for "$work/rx.log" 'main_thread.*[1-9].*pkts' $rx
+kill -KILL $daemon
+wait $daemon 2>/dev/null || true
+for function in rx tx; do
+  status=0
+  eval "wait \$$function" || status=$?
+  [ $status = 1 ] || fail "$function ends with $status when the daemon dies"
+  has "$work/$function.log" 'pkt-gen: vale0:.*: the port is gone'
+  has "$work/$function.log" '^(Sent|Received) [0-9]+ packets'
+done
+echo "ok"
