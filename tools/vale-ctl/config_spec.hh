@@ -55,7 +55,7 @@ inline std::optional<Numbers> parse_numbers(std::string_view spec, size_t max_co
     }
     const auto number = parse_number(word, std::numeric_limits<uint32_t>::max());
     if (!number) {
-      why = "'" + std::string(word) + "' is not a number";
+      why.assign("'").append(word).append("' is not a number");
       return std::nullopt;
     }
     numbers.value[numbers.count++] = *number;
