@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// The way of a request through the checks that all share, and the requests that only ask.
+#include <algorithm>
+
+#include "daemon/options.hh"
+#include "daemon/port_memory.hh"
+#include "daemon/registry.hh"
+
+namespace unetmap::daemon {
+namespace {
+
+constexpr uint16_t kOldestApi = 14, kNewestApi = 15;
+
+}  // namespace
+
+Result<void> Registry::control(File& file, wire::ControlRequest& request) {
+  if (request.version < kOldestApi || request.version > kNewestApi) {
+    int asked = request.version;
+    request.version = NETMAP_API;
+    return Error{EINVAL, "netmap API " + std::to_string(asked) + ": not supported; compile the program for version " +
+                             std::to_string(NETMAP_API)};
+  }
+  int bytes = wire::body_size(request.type);
+  if (bytes < 0) return Error{EINVAL, "request " + std::to_string(request.type) + ": unknown; see NETMAP_REQ_* in net/netmap.h"};
+  if (request.body.size() != size_t(bytes))
+    return Error{EINVAL, "request " + std::to_string(request.type) + ": its body has the wrong size; see net/netmap.h"};
+  if (auto good = check_options(request); !good) return good;
+  switch (request.type) {
+    case NETMAP_REQ_REGISTER: return do_register(file, request);
+    case NETMAP_REQ_PORT_INFO_GET: return port_info(request);
+    case NETMAP_REQ_VALE_ATTACH: return vale_attach(request);
+    case NETMAP_REQ_VALE_DETACH: return vale_detach(request);
+    case NETMAP_REQ_VALE_LIST: return vale_list(request);
+    case NETMAP_REQ_PORT_HDR_SET: return port_header(request, true);
+    case NETMAP_REQ_PORT_HDR_GET: return port_header(request, false);
+    case NETMAP_REQ_VALE_NEWIF: return vale_newif(request);
+    case NETMAP_REQ_VALE_DELIF: return vale_delif(request);
+    case NETMAP_REQ_VALE_POLLING_ENABLE:
+    case NETMAP_REQ_VALE_POLLING_DISABLE: return polling(request);
+    case NETMAP_REQ_POOLS_INFO_GET: return pools_info(request);
+    default:
+      return Error{EINVAL, "request " + std::to_string(request.type) +
+                               ": is for the library in the program itself; run the program with unetmap run"};
+  }
+}
+
+// Of a port that does not exist: what it would be if it were opened now with the given wishes.
+Result<void> Registry::port_info(wire::ControlRequest& request) {
+  auto body = request.body_as<nmreq_port_info_get>();
+  if (request.name.empty()) {
+    uint32_t id = body.nr_mem_id ? body.nr_mem_id : kGlobalRegion;
+    if (id == kGlobalRegion) {
+      body.nr_memsize = global_region_shape().memsize();
+    } else {
+      auto region = region_by_id(id);
+      if (!region) return region.error();
+      body.nr_memsize = (*region)->shape().memsize();
+    }
+    body.nr_mem_id = uint16_t(id);
+    request.set_body(body);
+    return {};
+  }
+  auto name = parse_port_name(request.name);
+  if (!name) return name.error();
+  Port* port = port_named(name->full());
+  PortShape shape;
+  if (port) {
+    shape = port->shape;
+    body.nr_memsize = port->region->shape().memsize();
+    body.nr_mem_id = uint16_t(port->region->info().id);
+  } else {
+    auto expected = expected_shape(*name, body);
+    if (!expected) return expected.error();
+    shape = *expected;
+    body.nr_memsize = body.nr_mem_id == kGlobalRegion ? global_region_shape().memsize() : region_shape_for(shape, 0).memsize();
+  }
+  body.nr_tx_slots = shape.tx_slots;
+  body.nr_rx_slots = shape.rx_slots;
+  body.nr_tx_rings = uint16_t(shape.tx_rings - shape.host_tx_rings);
+  body.nr_rx_rings = uint16_t(shape.rx_rings - shape.host_rx_rings);
+  body.nr_host_tx_rings = shape.host_tx_rings;
+  body.nr_host_rx_rings = shape.host_rx_rings;
+  request.set_body(body);
+  return {};
+}
+
+Result<PortShape> Registry::expected_shape(const PortName& name, const nmreq_port_info_get& wishes) const {
+  auto kept = persistent_.find(name.port_name);
+  if (kept != persistent_.end()) return kept->second.shape;
+  if (!name.on_switch() && !name.pipe)
+    return Error{ENXIO, name.base + ": no such port; use a port of a switch, such as vale0:1, or make a persistent port with "
+                                    "vale-ctl -n " + name.base};
+  PortShape shape;
+  auto wish = [](auto wanted, auto& field, uint32_t least, uint32_t most) {
+    if (wanted) field = std::decay_t<decltype(field)>(std::clamp<uint32_t>(wanted, least, most));
+  };
+  wish(wishes.nr_tx_slots, shape.tx_slots, 2, 16384);
+  wish(wishes.nr_rx_slots, shape.rx_slots, 2, 16384);
+  wish(wishes.nr_tx_rings, shape.tx_rings, 1, 32);
+  wish(wishes.nr_rx_rings, shape.rx_rings, 1, 32);
+  return shape;
+}
+
+Result<void> Registry::pools_info(wire::ControlRequest& request) {
+  auto body = request.body_as<nmreq_pools_info>();
+  uint32_t id = body.nr_mem_id ? body.nr_mem_id : request.name.empty() ? kGlobalRegion : 0;
+  if (!request.name.empty()) {
+    auto name = parse_port_name(request.name);
+    if (!name) return name.error();
+    if (Port* port = port_named(name->full())) {
+      request.set_body(port->region->pools_info());
+      return {};
+    }
+    auto shape = expected_shape(*name, {});
+    if (!shape) return shape.error();
+    if (id == 0) {
+      request.set_body(Region::pools_info(region_shape_for(*shape, 0), 0));
+      return {};
+    }
+  }
+  if (id == kGlobalRegion) {
+    request.set_body(Region::pools_info(global_region_shape(), kGlobalRegion));
+    return {};
+  }
+  auto region = region_by_id(id);
+  if (!region) return region.error();
+  request.set_body((*region)->pools_info());
+  return {};
+}
+
+}  // namespace unetmap::daemon

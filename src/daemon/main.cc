@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// unetmapd: serves netmap descriptors to the programs of one user.
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <ctime>
+
+#include "daemon/listen.hh"
+#include "daemon/log.hh"
+#include "daemon/privileges.hh"
+#include "daemon/server.hh"
+
+namespace {
+
+using unetmap::UniqueFd;
+using namespace unetmap::daemon;
+
+struct Settings {
+  bool foreground = false;
+  std::string socket;
+  double idle_exit_s = -1;  // below 0: the default
+  int ready_fd = -1;
+};
+
+// SIGTERM and SIGINT as something to wait for. SIGPIPE would come of clients that do not wait for an answer.
+UniqueFd stop_signals() {
+  signal(SIGPIPE, SIG_IGN);
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGTERM);
+  sigaddset(&set, SIGINT);
+  sigprocmask(SIG_BLOCK, &set, nullptr);
+  return UniqueFd(signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
+}
+
+// Tells who started us that we listen.
+void announce(const Settings& settings) {
+  if (settings.ready_fd < 0) return;
+  (void)!write(settings.ready_fd, "", 1);
+  close(settings.ready_fd);
+}
+
+// Away from the program that happened to start us: its directory, its terminal, its standard error.
+bool detach(const Settings& settings) {
+  pid_t child = fork();
+  if (child < 0) return false;
+  if (child > 0) {
+    announce(settings);
+    _exit(0);
+  }
+  setsid();
+  (void)!chdir("/");
+  if (settings.ready_fd >= 0) close(settings.ready_fd);
+  int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+  for (int fd = 0; fd <= 2; fd++) dup2(null, fd);
+  close(null);
+  return true;
+}
+
+int64_t now_ms() {
+  timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+// Until a signal, or until nobody has needed us for `idle_exit_ms` (0: for ever).
+int serve(Server& server, Listener& listener, int signals, int64_t idle_exit_ms) {
+  bool stopped = false;
+  if (auto watched = server.watch(signals, [&] { stopped = true; }); !watched) {
+    log(watched.error().text);
+    return 1;
+  }
+  int64_t idle_since = now_ms();
+  while (!stopped) {
+    int64_t timeout = -1;
+    if (idle_exit_ms > 0 && server.idle()) {
+      timeout = idle_since + idle_exit_ms - now_ms();
+      if (timeout <= 0) {
+        listener.hide();
+        // Clients that found the socket before it was hidden.
+        while (true) {
+          auto more = server.step(0);
+          if (!more || !*more || stopped) break;
+        }
+        if (server.idle()) break;
+        listener.show();
+        continue;
+      }
+    }
+    auto done = server.step(timeout < 0 ? -1 : int(timeout) + 1);
+    if (!done) {
+      log(done.error().text);
+      return 1;
+    }
+    if (*done || !server.idle()) idle_since = now_ms();
+  }
+  listener.remove();
+  sd_notify(0, "STOPPING=1");
+  return 0;
+}
+
+int run(const Settings& settings) {
+  umask(0077);
+  raise_file_limit();
+  auto listener = Listener::from_systemd();
+  bool from_systemd = listener && *listener;
+  if (listener && !from_systemd) listener = Listener::open(settings.socket.empty() ? unetmap::wire::default_socket_path() : settings.socket);
+  if (!listener) {
+    if (listener.error().code == EADDRINUSE && settings.ready_fd >= 0) {
+      // Who started us wants one to listen there, and one does.
+      announce(settings);
+      return 0;
+    }
+    log(listener.error().text);
+    return 1;
+  }
+  UniqueFd signals = stop_signals();
+  bool foreground = settings.foreground || from_systemd;
+  if (!foreground && !detach(settings)) {
+    log("cannot detach: no more processes; run with --foreground");
+    return 1;
+  }
+  drop_privileges();
+  auto server = Server::create(listener->take_socket());
+  if (!server) {
+    log(server.error().text);
+    return 1;
+  }
+  if (foreground) announce(settings);
+  sd_notify(0, "READY=1");
+  double idle_exit_s = settings.idle_exit_s >= 0 ? settings.idle_exit_s : foreground ? 0 : 5;
+  return serve(**server, *listener, signals.get(), int64_t(idle_exit_s * 1000));
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Settings settings;
+  CLI::App app{"Serves netmap ports and VALE switches to the programs of one user."};
+  app.set_version_flag("-V,--version", UNETMAP_VERSION);
+  app.add_flag("-f,--foreground", settings.foreground, "Stay in the foreground, with messages on the standard error");
+  app.add_option("-s,--socket", settings.socket, "Listen at PATH instead of the default place ($UNETMAP_SOCKET, "
+                 "$XDG_RUNTIME_DIR/unetmap/unetmapd.sock or the like)")->option_text("PATH");
+  app.add_option("--idle-exit", settings.idle_exit_s, "End when nobody needs it for so long; 0 for never, which is the default "
+                 "with --foreground, else 5")->option_text("SECONDS")->check(CLI::NonNegativeNumber);
+  app.add_option("--ready-fd", settings.ready_fd, "Write one NUL byte to descriptor N when listening")->option_text("N");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  }
+  return run(settings);
+}

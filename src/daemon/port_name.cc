@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "daemon/port_name.hh"
+
+#include <algorithm>
+
+namespace unetmap::daemon {
+namespace {
+
+constexpr std::string_view kSwitchPrefix = "vale";
+
+bool is_id_char(char c) {
+  return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+}
+// Interfaces may have more in their names.
+bool is_port_char(char c) { return is_id_char(c) || c == '-' || c == '.' || c == '@'; }
+
+template <class F>
+bool all(std::string_view text, F&& f) {
+  return !text.empty() && std::all_of(text.begin(), text.end(), f);
+}
+
+Error bad(std::string_view name, const char* why) { return {EINVAL, std::string(name) + ": " + why}; }
+
+}  // namespace
+
+Result<PortName> parse_port_name(std::string_view name) {
+  PortName out;
+  std::string_view base = name;
+  if (size_t at = name.find_first_of("{}"); at != std::string_view::npos) {
+    out.pipe = name[at];
+    out.pipe_id = name.substr(at + 1);
+    base = name.substr(0, at);
+    if (!all(out.pipe_id, is_id_char))
+      return bad(name, "a pipe's name ends in { or } and letters, digits or _; choose such a name");
+  }
+  if (base.empty()) return bad(name, "names no port; give a name such as vale0:1");
+  out.base = base;
+  out.port_name = base;
+  size_t colon = base.find(':');
+  if (base.substr(0, kSwitchPrefix.size()) == kSwitchPrefix && colon != std::string_view::npos) {
+    out.switch_name = base.substr(0, colon);
+    out.port_name = base.substr(colon + 1);
+    if (!all(out.switch_name, is_id_char))
+      return bad(name, "a switch's name is vale and letters, digits or _; choose such a name");
+  }
+  if (!all(out.port_name, is_port_char))
+    return bad(name, "a port's name has letters, digits, _, - and . only; choose such a name");
+  return out;
+}
+
+}  // namespace unetmap::daemon

@@ -1,0 +1,307 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "daemon/registry.hh"
+
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "daemon/port_memory.hh"
+
+namespace unetmap::daemon {
+namespace {
+
+constexpr uint32_t kMaxRegionId = 0xffff;  // nr_mem_id has 16 bits
+// Ports that nobody addresses by number leave the low numbers, which fit a slot's flags, to those that are.
+constexpr uint16_t kFirstHiddenIndex = 256;
+
+}  // namespace
+
+Registry::~Registry() {
+  while (!files_.empty()) {
+    files_.begin()->second->goodbye = true;
+    close_file(files_.begin()->second.get());
+  }
+  while (!ports_.empty()) {
+    Port* port = ports_.begin()->second.get();
+    port->attached = false;
+    drop_if_unused(port);
+  }
+}
+
+// --- descriptors ---
+
+File* Registry::open_file(pid_t pid) {
+  do last_file_++;
+  while (last_file_ == 0 || files_.count(last_file_));
+  auto file = std::make_unique<File>();
+  file->id = last_file_;
+  file->pid = pid;
+  return (files_[file->id] = std::move(file)).get();
+}
+
+void Registry::close_file(File* file) {
+  std::unique_ptr<File> hold = std::move(files_.find(file->id)->second);
+  files_.erase(file->id);
+  Port* port = file->port;
+  if (!port) return;
+  if (!file->goodbye) suspect(*file);
+  std::erase(port->users, file);
+  remove_if(*port->region, file->if_offset, file->if_bytes, others_in_region(*port));
+  drop_if_unused(port);
+}
+
+void Registry::audit(File& file) {
+  if (file.port) suspect(file);
+}
+
+void Registry::suspect(const File& file) {
+  to_reset_.insert(file.resolved.begin(), file.resolved.end());
+  to_reset_.insert(file.port->unique);
+  for (uint16_t monitor : file.port->record()->monitors)
+    if (monitor != 0)
+      if (auto* record = file.port->sw->find(monitor - 1u)) to_reset_.insert(record->port->unique);
+  to_restore_.insert(file.port->sw);
+}
+
+void Registry::settle() {
+  for (const std::shared_ptr<Switch>& sw : to_restore_)
+    if (sw.use_count() > 1) sw->restore();
+  to_restore_.clear();
+  for (uint64_t unique : to_reset_) {
+    auto found = by_unique_.find(unique);
+    if (found == by_unique_.end()) continue;
+    Port& port = *found->second;
+    port.resets++;
+    if (port.info.exchange_stride)
+      for (uint16_t i = 0; i < port.info.rx_rings; i++) {
+        uint64_t at = port.info.exchange_ofs + i * port.info.exchange_stride + offsetof(RxExchange, reset_wanted);
+        (void)port.region->write_exchange(at, &port.resets, sizeof port.resets).has_value();
+      }
+    wake_users(port);
+  }
+  to_reset_.clear();
+}
+
+// --- making and unmaking ---
+
+Port* Registry::port_named(const std::string& name) {
+  auto found = ports_.find(name);
+  return found == ports_.end() ? nullptr : found->second.get();
+}
+
+const Port* Registry::find_port(const std::string& name) const {
+  auto found = ports_.find(name);
+  return found == ports_.end() ? nullptr : found->second.get();
+}
+
+size_t Registry::region_count() const { return ports_in_.size(); }
+
+Result<std::shared_ptr<Switch>> Registry::switch_named(const std::string& name) {
+  if (auto found = switches_.find(name); found != switches_.end()) return found->second;
+  if (switches_.size() >= kMaxSwitches)
+    return Error{ENXIO, name + ": there are " + std::to_string(kMaxSwitches) +
+                            " switches already, as many as there can be; close the ports of one, or use one of them"};
+  auto made = Switch::create(name);
+  if (!made) return made.error();
+  switches_[name] = *made;
+  return *made;
+}
+
+// A switch lives with its ports.
+void Registry::forget_switch(std::shared_ptr<Switch>& sw) {
+  if (sw && sw->ports() == 0 && !sw->name().empty()) switches_.erase(sw->name());
+  sw.reset();
+}
+
+Result<std::shared_ptr<Region>> Registry::make_region(const RegionShape& shape) {
+  std::erase_if(extmem_, [](auto& entry) { return entry.second.expired(); });
+  uint32_t id = last_region_;
+  do {
+    id = id >= kMaxRegionId ? kGlobalRegion + 1 : id + 1;
+    auto found = regions_.find(id);
+    if (found == regions_.end() || found->second.expired()) break;
+  } while (id != last_region_);
+  if (auto found = regions_.find(id); found != regions_.end() && !found->second.expired())
+    return Error{ENOMEM, "memory regions: all 65534 are in use; close some ports"};
+  auto region = Region::create(id, ++last_region_unique_, shape);
+  if (!region) return region.error();
+  last_region_ = id;
+  regions_[id] = *region;
+  return *region;
+}
+
+Result<std::shared_ptr<Region>> Registry::region_by_id(uint32_t id) {
+  auto found = regions_.find(id);
+  if (found != regions_.end())
+    if (auto region = found->second.lock()) return region;
+  if (id != kGlobalRegion)
+    return Error{EINVAL, "memory region " + std::to_string(id) +
+                             ": no port has it; open a port first and use the nr_mem_id that it reports, or 0 for a new one"};
+  auto region = Region::create(kGlobalRegion, ++last_region_unique_, global_region_shape());
+  if (!region) return region.error();
+  regions_[kGlobalRegion] = *region;
+  return *region;
+}
+
+Result<std::shared_ptr<Region>> Registry::region_for(const Recipe& recipe) {
+  if (recipe.region) return recipe.region;
+  if (recipe.mem_id != 0) return region_by_id(recipe.mem_id);
+  return make_region(region_shape_for(recipe.shape, recipe.extra_bufs));
+}
+
+Result<Port*> Registry::make_port(std::string name, wire::PortKind kind, std::shared_ptr<Switch> sw,
+                                  std::shared_ptr<Region> region, const PortShape& shape, uint32_t flags) {
+  auto port = std::make_unique<Port>();
+  port->unique = ++last_port_;
+  port->name = std::move(name);
+  port->region = std::move(region);
+  port->sw = std::move(sw);
+  port->shape = shape;
+  port->info.kind = uint16_t(kind);
+  port->info.index = kNoPort;
+  if (auto placed = place_port(*port->region, shape, port->name, port->info); !placed) {
+    forget_switch(port->sw);
+    return placed.error();
+  }
+  bool hidden = kind == wire::PortKind::kPipe || kind == wire::PortKind::kMonitor;
+  auto index = port->sw->add(port.get(), shape.rx_rings, flags, hidden ? kFirstHiddenIndex : 0);
+  if (!index) {
+    remove_port(*port->region, port->info, {});
+    forget_switch(port->sw);
+    return index.error();
+  }
+  port->info.index = *index;
+  port->info.generation = port->record()->generation;
+  Port* made = port.get();
+  by_unique_[made->unique] = made;
+  ports_in_[made->region.get()].insert(made);
+  ports_[made->name] = std::move(port);
+  return made;
+}
+
+void Registry::drop_if_unused(Port* port) {
+  auto unused = [](const Port& p) { return p.users.empty() && p.dependents == 0 && !p.attached; };
+  if (!unused(*port)) return;
+  if (port->peer) {
+    if (!unused(*port->peer)) return;
+    Port* peer = port->peer;
+    peer->peer = port->peer = nullptr;
+    destroy(peer);
+  }
+  destroy(port);
+}
+
+void Registry::destroy(Port* port) {
+  auto found = ports_.find(port->name);
+  std::unique_ptr<Port> hold = std::move(found->second);
+  ports_.erase(found);
+  by_unique_.erase(port->unique);
+  Port* parent = port->parent;
+  if (parent && port->kind() == wire::PortKind::kMonitor) parent->sw->remove_monitor(parent->info.index, port->info.index);
+  port->sw->remove(port->info.index);
+  forget_switch(port->sw);
+  auto& neighbours = ports_in_[port->region.get()];
+  neighbours.erase(port);
+  if (neighbours.empty()) {
+    ports_in_.erase(port->region.get());  // and the region goes as a whole
+  } else {
+    std::vector<const wire::PortInfo*> others;
+    for (const Port* other : neighbours) others.push_back(&other->info);
+    remove_port(*port->region, port->info, others);
+  }
+  for (auto it = persistent_.begin(); it != persistent_.end(); ++it)
+    if (it->second.port == port->name) {
+      it->second.port.clear();
+      if (it->second.autodelete) persistent_.erase(it);
+      break;
+    }
+  if (parent) {
+    parent->dependents--;
+    drop_if_unused(parent);
+  }
+}
+
+std::vector<const wire::PortInfo*> Registry::others_in_region(const Port& port) const {
+  std::vector<const wire::PortInfo*> out;
+  for (const Port* other : ports_in_.find(port.region.get())->second) out.push_back(&other->info);
+  return out;
+}
+
+// --- requests ---
+
+void Registry::wake_users(const Port& port) {
+  for (const File* user : port.users) (void)eventfd_write(user->doorbell.get(), 1);
+}
+
+wire::BindInfo Registry::bind_info(const File& file) const {
+  const Port& port = *file.port;
+  wire::BindInfo out{};
+  memcpy(out.name, port.name.data(), std::min(port.name.size(), sizeof out.name - 1));
+  out.file_id = file.id;
+  out.mode = file.mode;
+  out.reg_flags = file.reg_flags;
+  out.if_offset = file.if_offset;
+  out.region = port.region->info();
+  out.memsize = port.region->shape().memsize();
+  out.tx_first = file.tx.first;
+  out.tx_end = file.tx.end;
+  out.rx_first = file.rx.first;
+  out.rx_end = file.rx.end;
+  out.exclusive = file.exclusive;
+  auto info_of = [](const Port& p) {
+    wire::PortInfo info = p.info;
+    info.header_len = p.record()->header_len;
+    info.flags = p.record()->flags;
+    return info;
+  };
+  out.port = info_of(port);
+  if (port.peer) out.peer = info_of(*port.peer);
+  return out;
+}
+
+std::vector<int> Registry::bind_fds(const File& file) const {
+  const Port& port = *file.port;
+  return {port.region->private_fd(), port.region->exchange_fd(), port.sw->fd(), file.doorbell.get()};
+}
+
+Result<Registry::Destination> Registry::resolve(File& file, const wire::ResolveRequest& request) {
+  if (!file.port)
+    return Error{EACCES, "port " + std::to_string(request.port) + ": this descriptor is not registered; register it first"};
+  const Switch::Record* record = file.port->sw->find(request.port);
+  if (!record || record->generation != request.generation)
+    return Error{ESTALE, file.port->sw->name() + ": port " + std::to_string(request.port) +
+                             " is gone or another one by now; read the port table again"};
+  Port& to = *record->port;
+  if (to.info.exchange_stride == 0)
+    return Error{ENXIO, to.name + ": takes packets from its other end alone; send to a port of the switch"};
+  if (std::find(file.resolved.begin(), file.resolved.end(), to.unique) == file.resolved.end()) {
+    // Those that are gone make room before the list grows.
+    if (file.resolved.size() == file.resolved.capacity())
+      std::erase_if(file.resolved, [&](uint64_t unique) { return !by_unique_.count(unique); });
+    file.resolved.push_back(to.unique);
+  }
+  Destination out{};
+  out.info.port = to.info;
+  out.info.port.header_len = record->header_len;
+  out.info.port.flags = record->flags;
+  out.info.region = to.region->info();
+  out.exchange_fd = to.region->exchange_fd();
+  return out;
+}
+
+Result<int> Registry::doorbell(const File& file, uint32_t file_id) const {
+  auto found = files_.find(file_id);
+  if (!file.port || found == files_.end() || !found->second->port || found->second->port->sw != file.port->sw)
+    return Error{ESTALE, "descriptor " + std::to_string(file_id) + ": is not on this switch; it was closed, or never was"};
+  return found->second->doorbell.get();
+}
+
+void Registry::ring(const File& file, const wire::ResolveRequest& request) const {
+  if (!file.port) return;
+  const Switch::Record* record = file.port->sw->find(request.port);
+  if (record && record->generation == request.generation) wake_users(*record->port);
+}
+
+}  // namespace unetmap::daemon

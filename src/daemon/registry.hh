@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Everything that exists - switches, ports, regions, descriptors - and what the netmap requests do to it. Knows no
+// sockets: the server feeds it.
+//
+// Lifetimes. A switch lives with its ports, a region with its ports. A port lives while a file is bound to it, a pipe
+// or monitor hangs on it, or it is attached; both ends of a pipe come and go together. A persistent port
+// (NETMAP_REQ_VALE_NEWIF) is only a name and a shape until it is opened or attached.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "daemon/port.hh"
+#include "daemon/port_name.hh"
+#include "wire/control.hh"
+#include "wire/messages.hh"
+
+namespace unetmap::daemon {
+
+class Registry {
+ public:
+  static constexpr uint32_t kMaxSwitches = 256;
+
+  Registry() = default;
+  ~Registry();
+  Registry(const Registry&) = delete;
+  Registry& operator=(const Registry&) = delete;
+
+  // --- descriptors ---
+  File* open_file(pid_t pid);
+  // The last copy of the descriptor is gone. Without File::goodbye its holder may have died in the middle of a sync.
+  void close_file(File* file);
+  // A process that used this descriptor died in the middle of a sync; the descriptor lives on.
+  void audit(File& file);
+  // Does the rest of close_file() and audit(), once for many of them: what dead processes could write is put right.
+  void settle();
+
+  // --- requests ---
+  // Carries a netmap request out; body and options are updated, also on failure.
+  Result<void> control(File& file, wire::ControlRequest& request);
+  // What a registered file is bound to; its descriptors in the order of wire::BindFds.
+  wire::BindInfo bind_info(const File& file) const;
+  std::vector<int> bind_fds(const File& file) const;
+
+  struct Destination {
+    wire::DestInfo info;
+    int exchange_fd;
+  };
+  Result<Destination> resolve(File& file, const wire::ResolveRequest& request);
+  // The doorbell of another file of the same switch.
+  Result<int> doorbell(const File& file, uint32_t file_id) const;
+  // Wakes everyone who is bound to that port of the file's switch.
+  void ring(const File& file, const wire::ResolveRequest& request) const;
+
+  // --- queries ---
+  // JSON to JSON, see docs/wire.md.
+  Result<std::string> query(const std::string& json);
+  Result<void> set(const std::string& json);
+
+  // Nothing here that would be missed.
+  bool idle() const { return files_.empty() && persistent_.empty() && ports_.empty(); }
+  const Port* find_port(const std::string& name) const;
+  size_t port_count() const { return ports_.size(); }
+  size_t switch_count() const { return switches_.size(); }
+  size_t file_count() const { return files_.size(); }
+  size_t region_count() const;
+
+ private:
+  struct Persistent {
+    PortShape shape;
+    uint16_t mem_id = 0;
+    uint16_t header_len = 0;
+    bool autodelete = false;  // made for a pipe, goes with its port
+    std::string port;         // name of its Port while it has one
+  };
+  // How a port that does not exist yet is to be made.
+  struct Recipe {
+    PortShape shape;
+    uint32_t extra_bufs = 0;
+    uint16_t mem_id = 0;
+    std::shared_ptr<Region> region;  // given: nothing else counts
+  };
+
+  // registry.cc: making and unmaking
+  Port* port_named(const std::string& name);
+  Result<std::shared_ptr<Switch>> switch_named(const std::string& name);
+  Result<std::shared_ptr<Region>> make_region(const RegionShape& shape);
+  Result<std::shared_ptr<Region>> region_by_id(uint32_t id);
+  Result<std::shared_ptr<Region>> region_for(const Recipe& recipe);
+  Result<Port*> make_port(std::string name, wire::PortKind kind, std::shared_ptr<Switch> sw,
+                          std::shared_ptr<Region> region, const PortShape& shape, uint32_t flags);
+  void drop_if_unused(Port* port);
+  void destroy(Port* port);
+  std::vector<const wire::PortInfo*> others_in_region(const Port& port) const;
+  void forget_switch(std::shared_ptr<Switch>& sw);
+  void suspect(const File& file);
+  static void wake_users(const Port& port);
+
+  // register.cc
+  Result<void> do_register(File& file, wire::ControlRequest& request);
+  Result<void> use_extmem(File& file, wire::ControlRequest& request, Recipe& recipe);
+  Result<Port*> base_port(const PortName& name, const Recipe& recipe, bool for_pipe);
+  Result<Port*> make_base_port(const PortName& name, const Recipe& recipe, bool is_persistent);
+  Result<Port*> pipe_port(const PortName& name, const nmreq_register& body, const Recipe& recipe);
+  Result<Port*> monitor_port(const PortName& name, const nmreq_register& body, const Recipe& recipe);
+  Result<Port*> null_port(const nmreq_register& body, const Recipe& recipe);
+  Result<void> bind(File& file, Port& port, nmreq_register& body);
+
+  // vale_requests.cc
+  Result<void> vale_attach(wire::ControlRequest& request);
+  Result<void> vale_detach(wire::ControlRequest& request);
+  Result<void> vale_list(wire::ControlRequest& request);
+  Result<void> vale_newif(wire::ControlRequest& request);
+  Result<void> vale_delif(wire::ControlRequest& request);
+  Result<void> port_header(wire::ControlRequest& request, bool set);
+  Result<void> polling(wire::ControlRequest& request);
+
+  // info_requests.cc
+  Result<void> port_info(wire::ControlRequest& request);
+  Result<void> pools_info(wire::ControlRequest& request);
+  Result<PortShape> expected_shape(const PortName& name, const nmreq_port_info_get& wishes) const;
+
+  std::map<std::string, std::unique_ptr<Port>> ports_;
+  std::unordered_map<uint64_t, Port*> by_unique_;
+  std::map<std::string, std::shared_ptr<Switch>> switches_;  // named ones
+  std::map<std::string, Persistent> persistent_;
+  std::unordered_map<uint32_t, std::weak_ptr<Region>> regions_;
+  std::unordered_map<uint32_t, std::unique_ptr<File>> files_;
+  std::unordered_map<const Region*, std::set<Port*>> ports_in_;
+
+  struct ExtmemKey {
+    pid_t pid;
+    uint64_t address, bytes;
+    auto operator<=>(const ExtmemKey&) const = default;
+  };
+  std::map<ExtmemKey, std::weak_ptr<Region>> extmem_;
+
+  friend class Query;
+
+  std::set<uint64_t> to_reset_;  // ports whose exchanges somebody may have spoiled
+  std::set<std::shared_ptr<Switch>> to_restore_;
+  uint32_t last_file_ = 0, last_region_ = kGlobalRegion, last_region_unique_ = 0;
+  uint64_t last_port_ = 0;
+
+};
+
+}  // namespace unetmap::daemon

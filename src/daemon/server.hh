@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// The sockets in front of the Registry: accepts connections, reads requests, answers them.
+//
+// A connection is a netmap descriptor (a File); its hang-up is the end of its last copy. One message is taken from a
+// connection at a time, answers are sent without waiting, and an answer that cannot be sent is dropped: no client can
+// keep another one waiting.
+#pragma once
+
+#include <functional>
+#include <unordered_map>
+
+#include "base/fd.hh"
+#include "base/result.hh"
+#include "daemon/registry.hh"
+#include "wire/channel.hh"
+
+namespace unetmap::daemon {
+
+class Server {
+ public:
+  // `listener`: a listening SOCK_SEQPACKET socket, or none.
+  static Result<std::unique_ptr<Server>> create(UniqueFd listener);
+  ~Server();
+  Server(const Server&) = delete;
+  Server& operator=(const Server&) = delete;
+
+  // Waits at most `timeout_ms` (-1: without end) for something to do and does it. False when nothing came in time.
+  Result<bool> step(int timeout_ms);
+  // Takes a connection that exists already.
+  Result<void> adopt(UniqueFd connection, pid_t pid);
+  // Has `ready` called from step() when `fd` is readable.
+  Result<void> watch(int fd, std::function<void()> ready);
+
+  Registry& registry() { return registry_; }
+  size_t connections() const { return connections_.size(); }
+  bool idle() const { return connections_.empty() && registry_.idle(); }
+
+ private:
+  Server() = default;
+  struct Connection {
+    UniqueFd fd;
+    File* file;
+  };
+  struct Answer {
+    std::vector<uint8_t> body;
+    std::vector<int> fds;
+    bool has_bind = false;
+    UniqueFd owned;  // one of `fds`, made for this answer
+  };
+
+  void accept_one();
+  void handle(int fd);
+  bool serve(Connection& connection, wire::Datagram&& request);
+  Result<void> carry_out(File& file, wire::Op op, std::span<const uint8_t> body, Answer& answer);
+  Result<void> control(File& file, std::span<const uint8_t> body, Answer& answer);
+  void add_binding(const File& file, Answer& answer);
+  static Result<void> add_text(const std::string& text, Answer& answer);
+  static void send_answer(int to, uint16_t op, const Result<void>& result, Answer& answer);
+
+  Registry registry_;
+  UniqueFd epoll_, listener_, spare_;
+  std::unordered_map<int, Connection> connections_;
+  std::unordered_map<int, std::function<void()>> watched_;
+};
+
+}  // namespace unetmap::daemon

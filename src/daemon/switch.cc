@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "daemon/switch.hh"
+
+#include <sys/random.h>
+
+#include <algorithm>
+
+namespace unetmap::daemon {
+namespace {
+
+constexpr uint32_t kFdbAge_s = 300;
+constexpr auto kRelaxed = std::memory_order_relaxed;
+
+// Only where it differs: a page that nobody used stays unallocated, a line that everybody reads stays shared.
+template <class T>
+void put(std::atomic<T>& at, T value, std::memory_order order = kRelaxed) {
+  if (at.load(kRelaxed) != value) at.store(value, order);
+}
+
+}  // namespace
+
+Result<std::shared_ptr<Switch>> Switch::create(std::string name) {
+  auto fd = mem::create("unetmap-switch", sizeof(SwitchShared));
+  if (!fd) return fd.error();
+  auto map = mem::Mapping::map(fd->get(), sizeof(SwitchShared));
+  if (!map) return map.error();
+  std::shared_ptr<Switch> out(new Switch);
+  out->name_ = std::move(name);
+  out->fd_ = std::move(*fd);
+  out->map_ = std::move(*map);
+  if (getrandom(&out->seed_, sizeof out->seed_, GRND_NONBLOCK) != sizeof out->seed_)
+    out->seed_ = reinterpret_cast<uintptr_t>(out->map_.data()) * 0x9E3779B97F4A7C15ull;
+  out->restore();
+  return out;
+}
+
+Result<uint16_t> Switch::add(Port* port, uint16_t rx_rings, uint32_t flags, uint16_t lowest) {
+  uint32_t index = lowest;
+  while (index < records_.size() && records_[index].port) index++;
+  if (index >= kMaxPorts)
+    return Error{ENOSPC, name_ + ": it has " + std::to_string(ports_) + " ports, as many as it can; use another switch"};
+  while (records_.size() <= index) {
+    Record fresh;
+    if (records_.size() < retired_.size()) fresh.generation = retired_[records_.size()];
+    records_.push_back(fresh);
+  }
+  Record& record = records_[index];
+  uint32_t generation = record.generation == 0 ? 1 : record.generation + 2;
+  record = Record{};
+  record.port = port;
+  record.generation = generation;
+  record.rx_rings = rx_rings;
+  record.flags = flags;
+  ports_++;
+  if (flags & kPortLossless) lossless_++;
+  PortEntry& entry = shared().port[index];
+  for (auto& seq : entry.tx_seq) put(seq, 0u);  // odd if the one before was killed while sending
+  for (auto& counter : entry.counters) put(counter, uint64_t{0});
+  for (auto& word : entry.reserved) put(word, 0u);
+  write_entry(uint16_t(index));
+  put(shared().port_limit, limit());
+  if (flags & kPortFlood) {
+    flood_.push_back(uint16_t(index));
+    write_flood();
+  }
+  put(shared().lossless_ports, lossless_);
+  bump_topology();
+  return uint16_t(index);
+}
+
+void Switch::remove(uint16_t index) {
+  Record& record = records_[index];
+  if (record.flags & kPortFlood) {
+    auto at = std::find(flood_.begin(), flood_.end(), index);
+    *at = flood_.back();
+    flood_.pop_back();
+  }
+  if (record.flags & kPortLossless) lossless_--;
+  uint32_t generation = record.generation;
+  record = Record{};
+  record.generation = generation;
+  ports_--;
+  write_entry(index);
+  write_flood();
+  while (!records_.empty() && !records_.back().port) {
+    if (retired_.size() < records_.size()) retired_.resize(records_.size());
+    retired_[records_.size() - 1] = records_.back().generation;
+    records_.pop_back();
+  }
+  put(shared().port_limit, limit());
+  put(shared().lossless_ports, lossless_);
+  bump_topology();
+}
+
+void Switch::set_header_len(uint16_t index, uint16_t header_len) {
+  records_[index].header_len = header_len;
+  write_entry(index);
+  bump_topology();
+}
+
+void Switch::set_flag(uint16_t index, uint32_t flag, bool on) {
+  Record& record = records_[index];
+  uint32_t flags = on ? record.flags | flag : record.flags & ~flag;
+  if (flags == record.flags) return;
+  if ((flags ^ record.flags) & kPortLossless) lossless_ += on ? 1 : -1;
+  record.flags = flags;
+  write_entry(index);
+  put(shared().lossless_ports, lossless_);
+  bump_topology();
+}
+
+bool Switch::add_monitor(uint16_t index, uint16_t monitor) {
+  for (uint16_t& slot : records_[index].monitors) {
+    if (slot != 0) continue;
+    slot = uint16_t(monitor + 1);
+    write_entry(index);
+    bump_topology();
+    return true;
+  }
+  return false;
+}
+
+void Switch::remove_monitor(uint16_t index, uint16_t monitor) {
+  for (uint16_t& slot : records_[index].monitors)
+    if (slot == monitor + 1) slot = 0;
+  write_entry(index);
+  bump_topology();
+}
+
+// The generation last: who sees it sees the rest. A free entry has the even number after its last one.
+void Switch::write_entry(uint16_t index) {
+  const Record& record = records_[index];
+  PortEntry& entry = shared().port[index];
+  if (!record.port) put(entry.generation, record.generation ? record.generation + 1 : 0, std::memory_order_release);
+  put(entry.rx_rings, record.rx_rings);
+  put(entry.header_len, record.header_len);
+  put(entry.flags, record.flags);
+  for (uint32_t i = 0; i < kMaxMonitors; i++) put(entry.monitors[i], record.monitors[i]);
+  if (record.port) put(entry.generation, record.generation, std::memory_order_release);
+}
+
+void Switch::write_flood() {
+  SwitchShared& to = shared();
+  for (size_t i = 0; i < flood_.size(); i++) put(to.flood[i], flood_[i]);
+  put(to.flood_count, uint32_t(flood_.size()), std::memory_order_release);
+}
+
+void Switch::bump_topology() { shared().topology.store(++topology_, std::memory_order_release); }
+
+void Switch::restore() {
+  SwitchShared& to = shared();
+  put(to.fdb_seed, seed_);
+  put(to.fdb_age_s, kFdbAge_s);
+  put(to.lossless_ports, lossless_);
+  put(to.port_limit, limit());
+  for (uint32_t i = 0; i < limit(); i++) write_entry(uint16_t(i));
+  // Beyond the limit nobody looks, but a sender asks by whatever index the forwarding table names.
+  for (uint32_t i = limit(); i < retired_.size(); i++)
+    put(to.port[i].generation, retired_[i] ? retired_[i] + 1 : 0, std::memory_order_release);
+  write_flood();
+  bump_topology();
+}
+
+}  // namespace unetmap::daemon
