@@ -210,7 +210,8 @@ for function in rx tx; do
   eval "$function=\$!"
   started="$started $!"
 done
-wait_for "$work/rx.log" 'main_thread.*[1-9].*pkts' $rx
+# shellcheck disable=SC2154  # assigned by eval above
+wait_for "$work/rx.log" "main_thread.*[1-9].*pkts" "$rx"
 kill -KILL $daemon
 wait $daemon 2>/dev/null || true
 for function in rx tx; do
