@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -27,6 +28,12 @@ GROUPS = {**core.GROUPS, **scale.GROUPS, **peers.GROUPS}
 NOT_WHEN_QUICK = ("peers-large",)
 OPTIONAL_TARGETS = ("bench-vde-client", "bench-dpdk-client")
 EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
+
+
+def accepts(path):
+    """Whether a daemon listens there: the socket's file alone comes a moment earlier."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as probe:
+        return probe.connect_ex(path) == 0
 
 
 class Bench:
@@ -68,7 +75,7 @@ class Bench:
         if self._daemon is None:
             daemon = Child([self.tool("unetmapd"), "--foreground"], env=self.environment)
             self.undo.callback(daemon.stop)
-            daemon.wait_for(lambda: os.path.exists(self.environment["UNETMAP_SOCKET"]), "its socket")
+            daemon.wait_for(lambda: accepts(self.environment["UNETMAP_SOCKET"]), "its socket")
             self._daemon = daemon
         return self._daemon
 
