@@ -146,4 +146,14 @@ bool any_queued(const std::vector<RingView>& rings) {
   return std::any_of(rings.begin(), rings.end(), [](const RingView& ring) { return ring.ready(); });
 }
 
+bool any_pending(std::vector<RingView>& rings) {
+  bool pending = false;
+  for (RingView& ring : rings) {
+    if (!ring.pending()) continue;
+    ring.want_more(ring.space());
+    pending = true;
+  }
+  return pending;
+}
+
 }  // namespace bridge

@@ -31,4 +31,8 @@ uint32_t move_rings(std::vector<RingView>& rx, std::vector<RingView>& tx, uint32
 /// Whether any ring holds packets for us, beyond a chain whose end is still to come.
 bool any_queued(const std::vector<RingView>& rings);
 
+/// Whether a transmit ring has slots that its port has yet to take; those rings then ask to be looked at again when
+/// it has taken some. A pipe takes them in a sync of ours only, and nobody else would call it.
+bool any_pending(std::vector<RingView>& rings);
+
 }  // namespace bridge

@@ -232,6 +232,20 @@ TEST(BridgeForward, LimitCountsPacketsAndRingsWrap) {
   EXPECT_EQ(counters.packets, 20u);
 }
 
+TEST(BridgeForward, SlotsThatHaveNotLeftAskForAnotherLook) {
+  Region region(1, 8, 256);
+  region.open_tx(0, 7);
+  std::vector<RingView> tx{region.view(0)};
+  EXPECT_FALSE(any_pending(tx));
+  EXPECT_EQ(region.ring(0)->cur, 0u);
+  tx[0].skip(3);
+  tx[0].publish();
+  EXPECT_TRUE(any_pending(tx));
+  EXPECT_EQ(region.ring(0)->cur, 7u) << "cur at tail: not before the port has taken some";
+  region.ring(0)->tail = 2;  // the port took all
+  EXPECT_FALSE(any_pending(tx));
+}
+
 TEST(BridgeForward, ReceiveRingsKeepToTheirTransmitRing) {
   Region a(3, 8, 256), b(2, 8, 256);
   std::vector<RingView> rx, tx;

@@ -49,18 +49,17 @@ bool Loop::run() {
   return true;
 }
 
-/// Asks for room where packets wait for it and for packets where there are none: never for what is there already.
+/// Asks for room where packets wait for it or have not left yet, and for packets where there are none: never for what
+/// is there already.
 bool Loop::wait(bool& stop) {
   pollfd fds[3] = {};
   for (int i = 0; i < port_count_; ++i) fds[i].fd = ports_[i]->fd();
   for (int i = 0; i < direction_count_; ++i) {
     const int from = i;
     const int to = port_count_ == 2 ? 1 - i : 0;
-    if (any_queued(directions_[i].from->rx)) {
-      fds[to].events |= POLLOUT;
-    } else {
-      fds[from].events |= POLLIN;
-    }
+    const bool queued = any_queued(directions_[i].from->rx);
+    if (!queued) fds[from].events |= POLLIN;
+    if (queued || any_pending(directions_[i].to->tx)) fds[to].events |= POLLOUT;
   }
   pollfd& stop_entry = fds[port_count_];
   stop_entry = {stop_fd_, POLLIN, 0};

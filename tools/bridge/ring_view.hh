@@ -48,6 +48,9 @@ class RingView {
   /// Whether there are more slots than were found too few by want_more().
   bool ready() const { return space() > too_few_; }
 
+  /// Of a transmit ring: whether slots that were handed over are not through yet. An idle ring has all but one.
+  bool pending() const { return space() + 1 < num_slots_; }
+
   SlotCopy load(uint32_t index) const {
     const netmap_slot& slot = ring_->slot[index];
     return {__atomic_load_n(&slot.buf_idx, __ATOMIC_RELAXED), __atomic_load_n(&slot.len, __ATOMIC_RELAXED),
