@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "shim/bells.hh"
+
+#include <pthread.h>
+#include <sys/epoll.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <new>
+
+#include "shim/deadline.hh"
+#include "shim/next.hh"
+#include "shim/own_process.hh"
+
+namespace unetmap::shim {
+namespace {
+
+constexpr size_t kListening = 256;  // entries kept; a collision only costs two system calls a sleep
+constexpr uint64_t kBell = ~uint64_t{0};
+constexpr int kEvents = 32;
+
+// Counts forks: an epoll instance from before is the parent's too, and of no use to the child.
+std::atomic<uint32_t> process{1};
+
+[[gnu::constructor]] void count_forks() {
+  pthread_atfork(nullptr, nullptr, [] { process.fetch_add(1, std::memory_order_relaxed); });
+}
+
+// 0: free. A thread that is ending has none any more, but may still poll in destructors of its own.
+thread_local int thread_bells_in_use = 0;
+struct OwnBells : Bells {
+  ~OwnBells() { thread_bells_in_use++; }
+};
+thread_local OwnBells thread_bells;
+
+int raw_ctl(int epfd, int op, int fd, epoll_event* event) { return int(syscall(SYS_epoll_ctl, epfd, op, fd, event)); }
+
+}  // namespace
+
+Bells::~Bells() { close_internal(epfd_); }
+
+void Bells::drop_after_fork() {
+  uint32_t now = process.load(std::memory_order_relaxed);
+  if (process_ == now) return;
+  close_internal(epfd_);
+  epfd_ = -1;
+  process_ = now;
+  listening_.assign(listening_.size(), {});
+}
+
+int Bells::instance() {
+  drop_after_fork();
+  if (epfd_ < 0) epfd_ = make_internal(int(syscall(SYS_epoll_create1, EPOLL_CLOEXEC)));
+  return epfd_;
+}
+
+bool Bells::add(int fd, uint32_t events, uint64_t data) {
+  epoll_event event{};
+  event.events = events;
+  event.data.u64 = data;
+  if (raw_ctl(epfd_, EPOLL_CTL_ADD, fd, &event) == 0) return true;
+  // Listened to before and overwritten in our cache. The change has its present state reported again.
+  return errno == EEXIST && raw_ctl(epfd_, EPOLL_CTL_MOD, fd, &event) == 0;
+}
+
+bool Bells::listen(int fd, client::Descriptor& d) {
+  if (instance() < 0) return false;
+  ended_fd_ = -1;
+  int doorbell = client::doorbell(d);
+  if (listening_.empty()) {
+    try {
+      listening_.resize(kListening);
+    } catch (const std::bad_alloc&) {
+      errno = ENOMEM;
+      return false;
+    }
+  }
+  Listening& slot = listening_[size_t(fd) % kListening];
+  if (slot.fd == fd && slot.descriptor == &d && slot.doorbell == doorbell && !slot.alive.expired()) return true;
+  slot = {};
+  client::DescriptorRef ref = client::find(fd);
+  if (ref.get() != &d) {
+    errno = EBADF;
+    return false;
+  }
+  if (doorbell >= 0 && !add(doorbell, EPOLLIN | EPOLLET, kBell)) return false;
+  if (!add(fd, EPOLLET, uint64_t(fd))) return false;
+  slot = {fd, doorbell, &d, ref};
+  return true;
+}
+
+void Bells::look_at(const epoll_event* events, int count) {
+  for (int i = 0; i < count; i++) {
+    if (events[i].data.u64 == kBell) continue;
+    // Perhaps not the one that is being waited for: who waits for it next is to be told again.
+    ended_fd_ = int(events[i].data.u64);
+    listening_[size_t(ended_fd_) % kListening] = {};
+  }
+}
+
+int Bells::sleep(int64_t timeout_ns, const sigset_t* sigmask) {
+  epoll_event events[kEvents];
+  int n;
+  if (timeout_ns < 0 || !next::epoll_pwait2.get()) {
+    n = next::epoll_pwait(epfd_, events, kEvents, ms_not_below(timeout_ns), sigmask);
+  } else {
+    timespec timeout = timespec_of(timeout_ns);
+    n = next::epoll_pwait2(epfd_, events, kEvents, &timeout, sigmask);
+    if (n < 0 && errno == ENOSYS) n = next::epoll_pwait(epfd_, events, kEvents, ms_not_below(timeout_ns), sigmask);
+  }
+  if (n <= 0) return n;
+  KeepErrno keep;
+  look_at(events, n);
+  return 1;
+}
+
+void Bells::clear() {
+  KeepErrno keep;
+  epoll_event events[kEvents];
+  int n = int(syscall(SYS_epoll_pwait, epfd_, events, kEvents, 0, nullptr, 0));
+  if (n > 0) look_at(events, n);
+}
+
+ThreadBells::ThreadBells() {
+  temporary_ = thread_bells_in_use++ > 0;
+  bells_ = temporary_ ? new Bells : &thread_bells;
+}
+
+ThreadBells::~ThreadBells() {
+  thread_bells_in_use--;
+  if (temporary_) delete bells_;
+}
+
+}  // namespace unetmap::shim

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// ioctl and mmap.
+#include <linux/ethtool.h>
+#include <linux/sockios.h>
+#include <net/if.h>
+#include <net/netmap.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cstdarg>
+
+#include "client/descriptor.hh"
+#include "shim/epoll_sets.hh"
+#include "shim/interface_name.hh"
+#include "shim/next.hh"
+
+namespace unetmap::shim {
+namespace {
+
+constinit Next<int(int, unsigned long, ...)> next_ioctl{"ioctl"};
+
+int device_request(int fd, client::Descriptor& seen, unsigned long request, void* argument) {
+  int saved_errno = errno;
+  if (request == NIOCTXSYNC || request == NIOCRXSYNC) {
+    int result = client::control(seen, request, argument);
+    if (result >= 0) errno = saved_errno;
+    return result;
+  }
+  switch (request) {
+    case FIONBIO:
+    case FIOASYNC:
+    case FIOCLEX:
+    case FIONCLEX:
+      return next_ioctl(fd, request, argument);  // of any descriptor
+    default:
+      break;
+  }
+  // These may take long, and another thread may close the descriptor meanwhile.
+  client::DescriptorRef d = client::find(fd);
+  if (!d) return next_ioctl(fd, request, argument);
+  int result = client::control(*d, request, argument);
+  if (result < 0) return result;
+  if (request == NIOCREGIF || request == NIOCCTRL) note_registered(*d);
+  errno = saved_errno;
+  return result;
+}
+
+// Programs that open a VALE port by name ask the stack whether the interface runs, and to make it promiscuous
+// (libpcap, tcpreplay). The stack does not know it: it is always up, and sees what the switch sends it.
+int interface_request(int socket, unsigned long request, void* argument) {
+  int saved_errno = errno;
+  int result = next_ioctl(socket, request, argument);
+  auto* interface = static_cast<ifreq*>(argument);
+  if (result >= 0 || errno != ENODEV || !interface || !names_vale_port(interface->ifr_name, IFNAMSIZ)) return result;
+  if (request == SIOCGIFFLAGS) {
+    interface->ifr_flags = IFF_UP | IFF_RUNNING | IFF_BROADCAST | IFF_MULTICAST | IFF_PROMISC;
+  } else if (request == SIOCETHTOOL) {
+    // Offloads: there are none to switch.
+    auto* value = reinterpret_cast<ethtool_value*>(interface->ifr_data);
+    if (!value) return result;
+    switch (value->cmd) {
+      case ETHTOOL_GGSO:
+      case ETHTOOL_GTSO:
+      case ETHTOOL_GGRO:
+      case ETHTOOL_GRXCSUM:
+      case ETHTOOL_GTXCSUM:
+        value->data = 0;
+        break;
+      case ETHTOOL_SGSO:
+      case ETHTOOL_STSO:
+      case ETHTOOL_SGRO:
+      case ETHTOOL_SRXCSUM:
+      case ETHTOOL_STXCSUM:
+        if (value->data == 0) break;
+        errno = EOPNOTSUPP;
+        return result;
+      default:
+        return result;
+    }
+  }
+  errno = saved_errno;
+  return 0;
+}
+
+}  // namespace
+
+extern "C" {
+
+int shim_ioctl(int fd, unsigned long request, ...) UNETMAP_INTERPOSE(ioctl);
+int shim_ioctl(int fd, unsigned long request, ...) {
+  va_list arguments;
+  va_start(arguments, request);
+  void* argument = va_arg(arguments, void*);
+  va_end(arguments);
+  // Only 32 bits of a request count; some programs pass them sign-extended.
+  request = uint32_t(request);
+  if (client::Descriptor* d = client::peek(fd)) return device_request(fd, *d, request, argument);
+  if (request == SIOCGIFFLAGS || request == SIOCSIFFLAGS || request == SIOCETHTOOL)
+    return interface_request(fd, request, argument);
+  return next_ioctl(fd, request, argument);
+}
+
+// The raw system call: libc's mmap adds nothing to it here, and programs' allocators call this very early.
+void* shim_mmap(void* address, size_t length, int protection, int flags, int fd, off_t offset) UNETMAP_INTERPOSE(mmap);
+void* shim_mmap(void* address, size_t length, int protection, int flags, int fd, off_t offset) {
+  if (fd >= 0 && !(flags & MAP_ANONYMOUS) && client::maybe_netmap(fd))
+    if (client::DescriptorRef d = client::find(fd)) {
+      int saved_errno = errno;
+      void* at = client::map(*d, address, length, protection, flags, offset);
+      if (at != MAP_FAILED) errno = saved_errno;
+      return at;
+    }
+  return reinterpret_cast<void*>(syscall(SYS_mmap, address, length, protection, flags, fd, offset));
+}
+
+void* shim_mmap64(void* address, size_t length, int protection, int flags, int fd, off_t offset)
+    UNETMAP_INTERPOSE(mmap64);
+void* shim_mmap64(void* address, size_t length, int protection, int flags, int fd, off_t offset) {
+  return shim_mmap(address, length, protection, flags, fd, offset);
+}
+
+}  // extern "C"
+
+}  // namespace unetmap::shim
