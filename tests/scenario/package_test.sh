@@ -81,7 +81,8 @@ fi
 
 step "its programs, on a daemon of their own"
 export UNETMAP_SOCKET="$work/socket"
-unset LD_PRELOAD LD_LIBRARY_PATH || true
+# The package must find its own daemon and library, not those of the build.
+unset LD_PRELOAD LD_LIBRARY_PATH UNETMAPD || true
 bin=$root/usr/bin
 timeout 60 "$bin/pkt-gen" -i vale0:rx -f rx -n 100 -w 0 >"$work/rx.log" 2>&1 &
 receiver=$!
@@ -94,6 +95,8 @@ done
 timeout 60 "$bin/pkt-gen" -i vale0:tx -f tx -n 1000 -l 60 -w 0 >"$work/tx.log" 2>&1 || { cat "$work/tx.log"; fail "pkt-gen -f tx"; }
 wait "$receiver" || { cat "$work/rx.log"; fail "pkt-gen -f rx"; }
 receiver=
+for exe in /proc/[0-9]*/exe; do readlink "$exe" || true; done 2>/dev/null | grep -qx "$bin/unetmapd" ||
+  fail "the daemon that runs is not the package's"
 grep -q 'Sent 1000 packets' "$work/tx.log" || { cat "$work/tx.log"; fail "the sender does not report 1000 packets"; }
 grep -qE 'Received [0-9]+ packets' "$work/rx.log" || { cat "$work/rx.log"; fail "the receiver reports nothing"; }
 
