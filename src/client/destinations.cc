@@ -42,6 +42,7 @@ Result<std::unique_ptr<Destinations::Target>> Destinations::map_target(uint16_t 
   dest.port = port;
   dest.buf_size = info.region.buf_size;
   dest.bufs = target->region->bufs();
+  dest.takes_buffers = info.port.flags & kPortZeroCopy;
   for (uint32_t r = 0; r < info.port.rx_rings; r++) {
     vale::ExchangeShape shape{info.port.rx_slots - 1, info.port.rx_base_buf + r * info.port.rx_base_stride,
                               info.region.nbufs, info.region.buf_size, info.port.offset_mask != 0};
@@ -79,32 +80,25 @@ void Destinations::wake(WaitList& list, vale::Dest& dest) {
   wake_waiters(list, bound_.owner.fd(), {dest.generation, dest.port, 0});
 }
 
-void Destinations::relieve(vale::Dest&) { sched_yield(); }
+void Destinations::enter(std::atomic<uint32_t>& seq) {
+  seq_ = &seq;
+  seq.store(seq.load(std::memory_order_relaxed) | 1, std::memory_order_seq_cst);
+}
+
+void Destinations::leave() {
+  if (seq_) seq_->store((seq_->load(std::memory_order_relaxed) | 1) + 1, std::memory_order_release);
+}
+
+// Others may wait for us to come out of our sync; they need not where we hold nothing.
+void Destinations::relieve(vale::Dest&, bool empty_handed) {
+  if (empty_handed) leave();
+  sched_yield();
+  if (empty_handed && seq_) enter(*seq_);
+}
 
 bool Destinations::read_user(uint64_t address, uint8_t* to, uint32_t len) {
   iovec local{to, len}, remote{reinterpret_cast<void*>(address), len};
   return process_vm_readv(getpid(), &local, 1, &remote, 1, 0) == ssize_t(len);
-}
-
-Observer::Observer(Bound& bound, uint32_t ring)
-    : bound_(bound),
-      ring_(ring),
-      destinations_(bound),
-      forwarder_(bound.sw->shared(), bound.info.port.index, bound.info.port.generation, destinations_) {}
-
-void Observer::show(netmap_slot* slots, uint32_t num_slots, uint32_t from, uint32_t to, uint16_t monitor) {
-  vale::Dest* none = nullptr;
-  destinations_.refresh(none);
-  vale::TxView view;
-  view.slots = slots;
-  view.num_slots = num_slots;
-  view.buf_size = bound_.info.region.buf_size;
-  view.nbufs = bound_.info.region.nbufs;
-  view.bufs = bound_.region->bufs();
-  view.offset_mask = bound_.info.port.offset_mask;
-  view.kring = &unused_counters_;
-  view.ring_id = uint16_t(ring_);
-  forwarder_.copy_to_monitor(view, from, to, monitor);
 }
 
 }  // namespace unetmap::client

@@ -35,6 +35,7 @@ RxRing::RxRing(Bound& bound, uint32_t index) : bound_(bound), index_(index) {
   view.exchange =
       vale::Exchange(bound.region->exchange.data() + port.exchange_ofs + index * port.exchange_stride, shape);
   view.offset_mask = port.offset_mask;
+  view.takes_buffers = port.flags & kPortZeroCopy;
   receiver_ = std::make_unique<vale::Receiver>(bound.sw->shared(), view);
 }
 
@@ -70,6 +71,8 @@ int RxRing::sync() {
   if (head >= n || cur >= n || hwcur >= n || hwtail >= n || !in_range(head, hwcur, hwtail) || !in_range(cur, head, hwtail))
     return reinit();
   uint32_t before = hwtail;
+  bool watched = monitored(bound_.port_entry());
+  if (watched && head != hwcur) observe(hwcur, head, Moment::kReleased);
   if (receiver_) {
     const vale::Exchange& ex = receiver_->view().exchange;
     if (head != hwcur) {
@@ -84,11 +87,14 @@ int RxRing::sync() {
     if (ex.shared().writers.any.load(std::memory_order_relaxed) &&
         (hwtail == head || ex.free_cells() >= ex.shape().cells / 2))
       wake_writers();
-    if (hwtail != before) observe(before, hwtail);
+    if (watched && hwtail != before) observe(before, hwtail, Moment::kArrived);
   } else {
     if (head != hwcur) kring_->hwcur.store(head, std::memory_order_seq_cst);
     hwtail = kring_->hwtail.load(std::memory_order_acquire);
     if (hwtail >= n) return reinit();
+    // What was shown before is known from the ring alone; a tail that cannot be is the application's doing.
+    before = __atomic_load_n(&ring_->tail, __ATOMIC_RELAXED);
+    if (watched && before != hwtail && before < n && in_range(before, head, hwtail)) observe(before, hwtail, Moment::kArrived);
     uint32_t used = (hwtail + n - head) % n;
     if (kring_->writers.any.load(std::memory_order_relaxed) && used <= n / 2) wake_writers();
   }
@@ -102,17 +108,9 @@ int RxRing::sync() {
   return 0;
 }
 
-// Copies of [from, to) for those who watch what this port receives.
-void RxRing::observe(uint32_t from, uint32_t to) {
-  PortEntry* entry = bound_.port_entry();
-  if (!entry) return;
-  for (auto& monitor : entry->monitors) {
-    uint16_t port = monitor.load(std::memory_order_relaxed);
-    if (port == 0 || port > kMaxPorts) continue;
-    if (!(bound_.sw->shared()->port[port - 1].flags.load(std::memory_order_relaxed) & kPortMonitorRx)) continue;
-    if (!observer_) observer_ = std::make_unique<Observer>(bound_, index_);
-    observer_->show(ring_->slot, num_slots_, from, to, uint16_t(port - 1));
-  }
+void RxRing::observe(uint32_t from, uint32_t to, Moment moment) {
+  if (!observer_) observer_ = std::make_unique<Observer>(bound_, index_, true);
+  observer_->show(ring_->slot, num_slots_, from, to, moment);
 }
 
 bool RxRing::ready() const {

@@ -55,7 +55,10 @@ class Destinations final : public vale::Outside {
 
   vale::Dest* resolve(uint16_t port, uint32_t generation) override;
   void wake(WaitList& list, vale::Dest& dest) override;
-  void relieve(vale::Dest& dest) override;
+  void relieve(vale::Dest& dest, bool empty_handed) override;
+  // Around each time that cells may be in our hands: marks `seq` (PortEntry::tx_seq) odd in between.
+  void enter(std::atomic<uint32_t>& seq);
+  void leave();
   bool read_user(uint64_t address, uint8_t* to, uint32_t len) override;
 
  private:
@@ -70,6 +73,38 @@ class Destinations final : public vale::Outside {
   std::vector<uint16_t> mapped_;
   std::vector<std::pair<uint16_t, uint32_t>> refused_;  // port, generation: asked for and not to be had
   uint32_t topology_ = 0;
+  std::atomic<uint32_t>* seq_ = nullptr;
+};
+
+// When monitors are shown packets of a ring.
+enum class Moment {
+  kSent,      // their slots are done with, and still name them
+  kPassedOn,  // sent, but their buffers have gone to the other end of a pipe
+  kArrived,
+  kReleased,  // the application gave their slots back
+};
+
+// True if anybody watches this port.
+bool monitored(const PortEntry* entry);
+
+// Shows the packets in [from, to) of a ring to the monitors of its port. Copies are made when packets pass; a zero-copy
+// monitor gets the buffers once the application is done with them, if no other did.
+void show_to_monitors(Bound& bound, vale::Forwarder& forwarder, const vale::TxView& view, uint32_t from, uint32_t to,
+                      Moment moment);
+
+// Shows packets of a ring that forwards nothing itself: receive rings, pipes. Made when first needed.
+class Observer {
+ public:
+  Observer(Bound& bound, uint32_t ring, bool rx);
+  void show(netmap_slot* slots, uint32_t num_slots, uint32_t from, uint32_t to, Moment moment);
+
+ private:
+  Bound& bound_;
+  std::atomic<uint32_t>& seq_;
+  TxKring unused_counters_{};
+  Destinations destinations_;
+  vale::Forwarder forwarder_;
+  vale::TxView view_;
 };
 
 // One transmit ring of a bound descriptor.
@@ -106,20 +141,7 @@ class TxRing {
   netmap_slot* peer_slots_ = nullptr;
   RxKring* peer_kring_ = nullptr;
   uint32_t peer_num_slots_ = 0;
-};
-
-// Delivers copies of what a receive ring shows to the monitors of its port.
-class Observer {
- public:
-  Observer(Bound& bound, uint32_t ring);
-  void show(netmap_slot* slots, uint32_t num_slots, uint32_t from, uint32_t to, uint16_t monitor);
-
- private:
-  Bound& bound_;
-  uint32_t ring_;
-  TxKring unused_counters_{};
-  Destinations destinations_;
-  vale::Forwarder forwarder_;
+  std::unique_ptr<Observer> observer_;  // of a pipe
 };
 
 class RxRing {
@@ -143,7 +165,7 @@ class RxRing {
 
  private:
   void step_reset(uint32_t& hwtail, uint32_t hwcur);
-  void observe(uint32_t from, uint32_t to);
+  void observe(uint32_t from, uint32_t to, Moment moment);
   int reinit();
 
   Bound& bound_;

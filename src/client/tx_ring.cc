@@ -84,20 +84,14 @@ uint32_t TxRing::forward(uint32_t hwcur, uint32_t head) {
     forwarder_ = std::make_unique<vale::Forwarder>(bound_.sw->shared(), bound_.info.port.index,
                                                    bound_.info.port.generation, destinations_);
   destinations_.refresh(blocked_);
-  std::atomic<uint32_t>& seq = entry->tx_seq[index_ % kMaxRings];
-  seq.store(seq.load(std::memory_order_relaxed) | 1, std::memory_order_seq_cst);
+  destinations_.enter(entry->tx_seq[index_ % kMaxRings]);
   vale::Forwarded out = forwarder_->forward(view_, hwcur, head, uint32_t(coarse_ms() / 1000),
                                             uint32_t(sched_getcpu()) + 1);
   blocked_ = out.blocked;
   blocked_ring_ = out.blocked_ring;
-  if (out.hwcur != hwcur)
-    for (auto& monitor : entry->monitors) {
-      uint16_t port = monitor.load(std::memory_order_relaxed);
-      if (port == 0 || port > kMaxPorts) continue;
-      uint32_t flags = bound_.sw->shared()->port[port - 1].flags.load(std::memory_order_relaxed);
-      if (flags & kPortMonitorTx) forwarder_->copy_to_monitor(view_, hwcur, out.hwcur, uint16_t(port - 1));
-    }
-  seq.store((seq.load(std::memory_order_relaxed) | 1) + 1, std::memory_order_release);
+  if (out.hwcur != hwcur && monitored(entry))
+    show_to_monitors(bound_, *forwarder_, view_, hwcur, out.hwcur, Moment::kSent);
+  destinations_.leave();
   return out.hwcur;
 }
 
@@ -149,7 +143,12 @@ uint32_t TxRing::exchange_with_peer(uint32_t hwcur, uint32_t head) {
   }
   add(kring_->packets, packets);
   add(kring_->bytes, bytes);
-  if (whole_to != peer_kring_->hwtail.load(std::memory_order_relaxed)) {
+  uint32_t shown = peer_kring_->hwtail.load(std::memory_order_relaxed);
+  if (whole_to != shown && shown < m) {
+    if (monitored(bound_.port_entry())) {
+      if (!observer_) observer_ = std::make_unique<Observer>(bound_, index_, false);
+      observer_->show(peer_slots_, m, shown, whole_to, Moment::kPassedOn);
+    }
     peer_kring_->hwtail.store(whole_to, std::memory_order_seq_cst);
     uint16_t cpu = uint16_t(sched_getcpu() + 1);
     if (peer_kring_->sender_cpu.load(std::memory_order_relaxed) != cpu)

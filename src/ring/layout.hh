@@ -22,6 +22,7 @@ constexpr uint32_t kMaxPorts = 32768;      // of a switch; index 0xffff is never
 constexpr uint32_t kMaxRings = 64;         // of a port and direction, host rings included
 constexpr uint32_t kMaxSlots = 65536;      // of a ring
 constexpr uint32_t kMaxMonitors = 8;       // of a port
+constexpr uint32_t kRxSeqs = 32;           // of a port; receive rings share them by number
 constexpr uint16_t kNoPort = 0xffff;
 constexpr uint32_t kDefaultBufSize = 2048;
 
@@ -104,9 +105,9 @@ struct PortEntry {
   std::atomic<uint32_t> reserved[8];
   std::atomic<uint64_t> counters[8];
   // Odd while a sync of that transmit ring is under way: who waits until all that were odd have changed knows that
-  // nobody holds a cell any more that was free before.
-  std::atomic<uint32_t> tx_seq[kMaxRings];
-  std::atomic<uint32_t> pad[32];
+  // nobody holds a cell any more that was free before. From kMaxRings on: odd while a receive ring hands packets to
+  // the port's monitors.
+  std::atomic<uint32_t> tx_seq[kMaxRings + kRxSeqs];
 };
 static_assert(offsetof(PortEntry, tx_seq) == 128 && sizeof(PortEntry) == 512);
 

@@ -28,7 +28,7 @@ bool Forwarder::Supply::need(uint32_t n) {
       dest.relief_skip--;
       break;
     }
-    forwarder.outside_.relieve(dest);
+    forwarder.outside_.relieve(dest, have == 0 && forwarder.reserved_.empty());
     if (ex.free_cells() + have >= n) {
       dest.relief_backoff = 0;
     } else if (attempt == 1) {
@@ -63,9 +63,12 @@ void Forwarder::Supply::finish() {
 }
 
 void Forwarder::Supply::lose(uint64_t packets) {
-  if (copies) return;
-  forwarder.drop(kring.lost_full, packets);
+  if (!copies) forwarder.drop(kring.lost_full, packets);
   ex.shared().lost_full.fetch_add(packets, std::memory_order_relaxed);
+}
+
+void Forwarder::Supply::refuse(std::atomic<uint64_t>& counter) {
+  if (!copies) forwarder.drop(counter);
 }
 
 OutputForm output_form(uint16_t header_len) {
@@ -98,7 +101,7 @@ uint32_t Forwarder::copy_singles(const TxView& tx, Supply& supply, uint32_t from
   const Exchange& ex = supply.ex;
   uint8_t* const bufs = supply.dest.bufs;
   const uint32_t buf_size = supply.dest.buf_size;
-  constexpr uint16_t kOneFragment = 1 << NS_PORT_SHIFT;
+  const uint16_t flags = uint16_t(1 << NS_PORT_SHIFT | supply.mark);
   // With offsets a rounded-up copy could begin to read the next buffer.
   const uint32_t from_room = tx.offset_mask ? 0 : tx.buf_size;
   uint32_t previous = supply.last, previous_offset = supply.last_offset, i = 0;
@@ -110,7 +113,7 @@ uint32_t Forwarder::copy_singles(const TxView& tx, Supply& supply, uint32_t from
       break;
     copy_packet(bufs + uint64_t{buf} * buf_size + offset, tx.bufs + frag.src, frag.len, buf_size - offset,
                 from_room);
-    ex.fill(cell, buf, frag.len, kOneFragment);
+    ex.fill(cell, buf, frag.len, flags);
     if (previous == UINT32_MAX) supply.first = cell;
     else ex.link(previous, cell, previous_offset);
     previous = cell;
@@ -145,10 +148,11 @@ void Forwarder::deliver_chain(const TxView& tx, Supply& supply, const Run& run) 
   const Dest& dest = supply.dest;
   bool direct = true;
   for (uint32_t i = run.first; i < run.first + run.count; i++)
-    direct = direct && !(frag_[i].flags & NS_INDIRECT) && frag_[i].len <= dest.buf_size && !ex.shape().offsets;
+    direct = direct && !(frag_[i].flags & NS_INDIRECT) && frag_[i].len > 0 && frag_[i].len <= dest.buf_size &&
+             !ex.shape().offsets;
   if (!direct) {
     uint32_t bytes = gather(tx, run.first, run.count);
-    if (bytes == 0) return drop(supply.kring.lost_indirect);
+    if (bytes == 0) return supply.refuse(supply.kring.lost_indirect);
     return deliver_split(scratch_.get(), bytes, supply);
   }
   if (!supply.need(run.count)) return supply.lose(1);
@@ -156,7 +160,7 @@ void Forwarder::deliver_chain(const TxView& tx, Supply& supply, const Run& run) 
     const Frag& frag = frag_[run.first + i];
     uint32_t cell = supply.take(), buf = ex.buffer_of(cell);
     uint16_t left = uint16_t(run.count - i);
-    uint16_t flags = uint16_t(left << NS_PORT_SHIFT | (left > 1 ? NS_MOREFRAG : 0));
+    uint16_t flags = uint16_t(left << NS_PORT_SHIFT | (left > 1 ? NS_MOREFRAG : 0) | supply.mark);
     // Buffer 0 stands for an index that cannot be; a buffer that nobody reads.
     copy_packet(dest.bufs + uint64_t{buf} * dest.buf_size, tx.bufs + frag.src, frag.len, dest.buf_size,
                 tx.offset_mask ? 0 : tx.buf_size);
@@ -174,7 +178,7 @@ void Forwarder::deliver_split(const uint8_t* bytes, uint32_t len, Supply& supply
   uint32_t room = ex.shape().offsets ? dest.buf_size / 2 : dest.buf_size;
   uint32_t cells = (len + room - 1) / room;
   if (cells > kMaxFrags || cells > ex.shape().cells) {
-    if (!supply.copies) ex.shared().lost_oversize.fetch_add(1, std::memory_order_relaxed);
+    ex.shared().lost_oversize.fetch_add(1, std::memory_order_relaxed);
     return supply.lose(1);
   }
   if (!supply.need(cells)) return supply.lose(1);
@@ -182,7 +186,7 @@ void Forwarder::deliver_split(const uint8_t* bytes, uint32_t len, Supply& supply
     uint32_t cell = supply.take(), buf = ex.buffer_of(cell), offset = std::min(ex.offset_of(cell), dest.buf_size - room);
     uint32_t piece = std::min(room, len - i * room), left = cells - i;
     memcpy(dest.bufs + uint64_t{buf} * dest.buf_size + offset, bytes + i * room, piece);
-    ex.fill(cell, buf, uint16_t(piece), uint16_t(left << NS_PORT_SHIFT | (left > 1 ? NS_MOREFRAG : 0)));
+    ex.fill(cell, buf, uint16_t(piece), uint16_t(left << NS_PORT_SHIFT | (left > 1 ? NS_MOREFRAG : 0) | supply.mark));
     supply.append(cell, offset);
   }
   supply.still_needed -= std::min(supply.still_needed, cells);
@@ -196,7 +200,7 @@ void Forwarder::deliver_converted(const TxView& tx, Supply& supply, uint32_t fir
   OutputForm form = output_form(header_len_of(supply.dest.port));
   form.fragment_seed = ++fragment_seed_;
   if (segmenter.start({scratch_.get(), bytes}, header_len_, form) != Refusal::kNone)
-    return supply.copies ? void() : drop(supply.kring.lost_convert);
+    return drop(supply.kring.lost_convert);
   while (size_t n = segmenter.next({piece_.get(), kScratchBytes})) deliver_split(piece_.get(), uint32_t(n), supply);
 }
 
@@ -227,28 +231,6 @@ void Forwarder::deliver(const TxView& tx, Dest& dest, MergedRuns runs, uint32_t 
     }
   }
   supply.finish();
-}
-
-void Forwarder::copy_to_monitor(const TxView& view, uint32_t from, uint32_t to, uint16_t monitor) {
-  Dest* dest = current(monitor);
-  if (!dest) return;
-  header_len_ = header_len_of(self_);
-  while (from != to) {
-    frags_ = runs_ = 0;
-    uint32_t at = from;
-    while (at != to && frags_ < kWindow) {
-      netmap_slot slot = view.slots[at];
-      if (check(view, slot, frag_[frags_]) && !(slot.flags & NS_INDIRECT)) frags_++;
-      if (++at == view.num_slots) at = 0;
-    }
-    const Exchange& ex = dest->rings[view.ring_id % dest->rings.size()];
-    Supply supply{*this, *dest, ex, *view.kring, cells_.get()};
-    supply.copies = true;
-    supply.still_needed = frags_;
-    deliver_singles(view, supply, 0, frags_);
-    supply.finish();
-    from = at;
-  }
 }
 
 }  // namespace unetmap::vale

@@ -39,7 +39,8 @@ struct Forwarder::Supply {
   uint32_t used = 0, have = 0;
   uint32_t still_needed = 0; // estimate of what is yet to come, for sizing a pop
   bool exhausted = false;
-  bool copies = false;      // nothing waits for this: a copy for a monitor
+  bool copies = false;      // for a monitor: nothing waits for this, and losses are the monitor's alone
+  uint16_t mark = 0;        // slot flags that all get
   uint32_t first = UINT32_MAX, last = UINT32_MAX, last_offset = 0, count = 0;
 
   // Makes `n` cells available in one piece of `cells`; false if the destination stays full.
@@ -60,6 +61,8 @@ struct Forwarder::Supply {
   // Gives back what is left, then flushes.
   void finish();
   void lose(uint64_t packets);
+  // A loss that is the packet's own fault.
+  void refuse(std::atomic<uint64_t>& counter);
 };
 
 }  // namespace unetmap::vale

@@ -22,6 +22,7 @@ struct Dest {
   uint16_t port = kNoPort;
   uint32_t buf_size = 0;    // bytes
   uint8_t* bufs = nullptr;  // buffer 0 of its region, mapped
+  bool takes_buffers = false;  // a zero-copy monitor
   std::vector<Exchange> rings;
   // A full destination is offered the processor before its packets are dropped, less often the less that helped.
   uint32_t relief_skip = 0, relief_backoff = 0;
@@ -33,8 +34,8 @@ class Outside {
   virtual Dest* resolve(uint16_t port, uint32_t generation) = 0;
   // Wakes whoever sleeps on `list`, a list of `dest`.
   virtual void wake(WaitList& list, Dest& dest) = 0;
-  // Lets others run for a moment because `dest` is full.
-  virtual void relieve(Dest& dest) = 0;
+  // Lets others run for a moment because `dest` is full. `empty_handed`: we have no cells of anybody.
+  virtual void relieve(Dest& dest, bool empty_handed) = 0;
   // Copies from an address that the application named; false if that cannot be read.
   virtual bool read_user(uint64_t address, uint8_t* to, uint32_t len) = 0;
 
@@ -68,8 +69,12 @@ class Forwarder {
   // `cpu`: where this runs, + 1; left at the destinations as a hint for their spinning.
   Forwarded forward(const TxView& tx, uint32_t hwcur, uint32_t head, uint32_t now_s, uint32_t cpu);
 
-  // Delivers copies of the packets in [from, to) of `view`, of either direction, to port `monitor` alone.
-  void copy_to_monitor(const TxView& view, uint32_t from, uint32_t to, uint16_t monitor);
+  // Delivers copies of the packets in [from, to) of `view`, of either direction, to port `monitor` alone. `sent`: they
+  // were seen leaving. What does not fit is lost, whole packets, and counted at the monitor.
+  void copy_to_monitor(const TxView& view, uint32_t from, uint32_t to, uint16_t monitor, bool sent);
+  // As above, but the slots and the monitor exchange buffers where they are in one region: for packets that nobody
+  // needs any more.
+  void exchange_with_monitor(const TxView& view, uint32_t from, uint32_t to, uint16_t monitor, bool sent);
 
  private:
   static constexpr uint32_t kWindow = 256;  // fragments looked at before anything is delivered: what stays in L1
@@ -128,6 +133,9 @@ class Forwarder {
   void deliver_chain(const TxView& tx, Supply& supply, const Run& run);
   void deliver_converted(const TxView& tx, Supply& supply, uint32_t first, uint32_t count);
   void deliver_split(const uint8_t* bytes, uint32_t len, Supply& supply);
+  uint32_t load_packet(const TxView& view, uint32_t at, uint32_t to, bool& good);
+  void deliver_loaded(const TxView& view, Supply& supply);
+  void swap_packet(const TxView& view, Supply& supply, uint32_t at, uint32_t count);
   uint32_t gather(const TxView& tx, uint32_t first, uint32_t count);
 
   SwitchShared* shared_;

@@ -9,10 +9,13 @@ Receiver::Receiver(SwitchShared* shared, const RxView& view) : shared_(shared), 
   chains_.reserve(view.exchange.shape().cells);
 }
 
-// To the free ring; while a reset is under way the cell waits for its end.
+// To the free ring.
 inline void Receiver::recycle(uint32_t cell, uint64_t& position) {
-  if (resetting()) drained_[cell] = 1;
-  else view_.exchange.put_free(position++, cell);
+  if (resetting()) [[unlikely]] {
+    accounted_[cell] = 1;
+    if (drained_) return;
+  }
+  view_.exchange.put_free(position++, cell);
 }
 
 uint32_t Receiver::give_back(uint32_t hwcur, uint32_t head) {
@@ -37,7 +40,7 @@ uint32_t Receiver::give_back(uint32_t hwcur, uint32_t head) {
     recycle(cell, position);
     freed++;
   }
-  if (freed && !resetting()) ex.publish_free(position);
+  if (freed && !drained_) ex.publish_free(position);
   return freed;
 }
 
@@ -50,21 +53,29 @@ inline bool Receiver::place(uint32_t cell, uint32_t& hwtail, uint32_t hwcur, uin
   if ((own & kInRing) || next == hwcur) return false;
   uint64_t word = ex.cell(cell).packet.load(std::memory_order_relaxed);
   uint32_t len = uint32_t(word >> 16) & 0xffff, offset = ex.offset_of(cell);
+  uint32_t named = uint32_t(word >> 32);
+  if (named != own && len > 0 && view_.takes_buffers) [[unlikely]] {
+    // The packet comes in its own buffer, and the sender has ours.
+    uint32_t theirs = named ^ (shape.base_buf + cell);
+    if (theirs >= 2 && theirs < shape.nbufs) own = named;
+  }
   uint32_t buf = own ^ (shape.base_buf + cell);
-  if (len == 0 || len + offset > shape.buf_size || uint32_t(word >> 32) != own) {
+  if (len == 0 || len + offset > shape.buf_size || named != own) {
     // Void, or spoiled: with a length or for a buffer that is not the cell's.
     if (len) view_.kring->lost_corrupt.fetch_add(1, std::memory_order_relaxed);
-    if (uint32_t(word >> 32) != own) ex.fill(cell, buf, 0, 0);
+    if (named != own) ex.fill(cell, buf, 0, 0);
     recycle(cell, free_position);
     return true;
   }
   netmap_slot& slot = view_.slots[hwtail];
   slot.buf_idx = buf;
   slot.len = uint16_t(len);
-  slot.flags = uint16_t(word & (0xff00 | NS_MOREFRAG));
+  slot.flags = uint16_t(word & (0xff00 | NS_MOREFRAG | NS_TXMON));
   slot.ptr = offset;
   view_.cell_of[hwtail].store(cell ^ hwtail, std::memory_order_relaxed);
   view_.own[cell].store(own | kInRing, std::memory_order_relaxed);
+  if (resetting()) [[unlikely]]
+    accounted_[cell] = 1;
   hwtail = next;
   return true;
 }
@@ -106,17 +117,38 @@ bool Receiver::reset_wanted() const {
          view_.kring->reset_done.load(std::memory_order_relaxed);
 }
 
-void Receiver::begin_reset() {
+// Whether the free ring holds only what can be: each cell once, none that is in our ring. Notes what is on it, and
+// puts right which buffer goes with each.
+bool Receiver::free_ring_makes_sense() {
   const Exchange& ex = view_.exchange;
-  reset_goal_ = ex.shared().reset_wanted.load(std::memory_order_acquire);
-  drained_.assign(ex.shape().cells, 0);
-  // Positions that cannot be are put right first: nothing is free then.
-  uint64_t head = ex.shared().free_head.load(std::memory_order_relaxed), tail = ex.tail_position();
-  if (tail - head > ex.shape().cells) ex.publish_free(head);
+  uint64_t head = ex.shared().free_head.load(std::memory_order_acquire), tail = ex.tail_position();
+  if (tail - head > ex.shape().cells) return false;
+  for (uint64_t at = head; at != tail; at++) {
+    uint32_t cell = ex.free_at(at);
+    if (cell >= ex.shape().cells || accounted_[cell]) return false;
+    uint32_t own = view_.own[cell].load(std::memory_order_relaxed);
+    if (own & kInRing) return false;
+    accounted_[cell] = 1;
+    if (uint32_t(ex.cell(cell).packet.load(std::memory_order_relaxed) >> 32) != own)
+      ex.fill(cell, own ^ (ex.shape().base_buf + cell), 0, 0);
+  }
+  return true;
+}
+
+// Takes everything off the free ring.
+void Receiver::drain() {
+  const Exchange& ex = view_.exchange;
+  uint64_t head = ex.shared().free_head.load(std::memory_order_relaxed);
+  if (ex.tail_position() - head > ex.shape().cells) ex.publish_free(head);
   std::vector<uint32_t> ids(256);
+  std::fill(accounted_.begin(), accounted_.end(), 0);
   for (uint32_t n, total = 0; total < 2 * ex.shape().cells && (n = ex.pop(uint32_t(ids.size()), ids.data())); total += n)
-    for (uint32_t i = 0; i < n; i++) drained_[ids[i]] = 1;
+    for (uint32_t i = 0; i < n; i++) accounted_[ids[i]] = 1;
   ex.publish_free(ex.shared().free_head.load(std::memory_order_relaxed));
+  drained_ = true;
+}
+
+void Receiver::note_busy_senders() {
   busy_.clear();
   uint32_t ports = std::min(shared_->port_limit.load(std::memory_order_relaxed), kMaxPorts);
   for (uint32_t p = 0; p < ports; p++) {
@@ -137,22 +169,33 @@ bool Receiver::senders_left() {
   return busy_.empty();
 }
 
+void Receiver::begin_reset() {
+  goal_ = view_.exchange.shared().reset_wanted.load(std::memory_order_acquire);
+  accounted_.assign(view_.exchange.shape().cells, 0);
+  drained_ = false;
+  if (!free_ring_makes_sense()) drain();
+  note_busy_senders();
+}
+
 bool Receiver::reset_step(uint32_t& hwtail, uint32_t hwcur, uint32_t patience) {
   const Exchange& ex = view_.exchange;
-  if (reset_state_++ == 0) begin_reset();
+  if (steps_ == 0) begin_reset();
+  steps_++;
   bool left = senders_left();
   hwtail = take(hwtail, hwcur);
-  if (!left && reset_state_ < patience) return false;
+  if (!left && steps_ < patience) return false;
   uint64_t position = ex.tail_position();
   for (uint32_t cell = 0; cell < ex.shape().cells; cell++) {
     uint32_t own = view_.own[cell].load(std::memory_order_relaxed);
-    if ((own & kInRing) || (!left && !drained_[cell])) continue;
-    ex.fill(cell, (own ^ (ex.shape().base_buf + cell)), 0, 0);
+    // With the free ring emptied all that is ours goes back to it; else only what nobody can have.
+    if ((own & kInRing) || (accounted_[cell] ? !drained_ : !left)) continue;
+    ex.fill(cell, own ^ (ex.shape().base_buf + cell), 0, 0);
     ex.put_free(position++, cell);
   }
   ex.publish_free(position);
-  view_.kring->reset_done.store(reset_goal_, std::memory_order_relaxed);
-  reset_state_ = 0;
+  view_.kring->reset_done.store(goal_, std::memory_order_relaxed);
+  steps_ = 0;
+  drained_ = false;
   return true;
 }
 

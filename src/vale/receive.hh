@@ -21,6 +21,9 @@ struct RxView {
   std::atomic<uint32_t>* own = nullptr;      // by cell: buffer XOR its first buffer | kInRing
   Exchange exchange;
   uint64_t offset_mask = 0;
+  // A zero-copy monitor: packets may come in buffers of their own, for which their sender took the cell's. Its region is
+  // its target's, so whoever can name a buffer there could write to it anyway.
+  bool takes_buffers = false;
 };
 constexpr uint32_t kInRing = 1u << 31;
 
@@ -35,26 +38,32 @@ class Receiver {
   uint32_t take(uint32_t hwtail, uint32_t hwcur);
   bool anything() const { return view_.exchange.anything(); }
 
-  // A process that could write the exchange is gone: cells may be missing, doubled or spoiled. Rebuilds the free ring
-  // from what is certain. Steps: empty the free ring, wait until every sender that was in a sync has left it, take the
-  // stack, put every cell that is not in the ring on the free ring. A sender that does not leave is waited for at most
-  // until `patience` calls, then only its cells are left out, until another reset.
+  // A process that could write the exchange is gone: cells may be missing, and if it wrote garbage, doubled or spoiled.
+  // The audit finds out without disturbing anybody: cells that are neither free nor in the ring are in a sender's hands
+  // or lost; those that still are after every sender that was in a sync has left it are lost, and become free. Where
+  // the free ring itself makes no sense, it is emptied first, all is waited for, and it is made anew.
+  // A sender that does not come out of its sync (stopped) is waited for `patience` calls, and then what it may have in
+  // its hands is left out until another audit.
   bool reset_wanted() const;
-  // One step; true when the reset is finished. Call again, soon, while it is not.
+  // One step; true when done. Call again, soon, while it is not.
   bool reset_step(uint32_t& hwtail, uint32_t hwcur, uint32_t patience);
-  bool resetting() const { return reset_state_ != 0; }
+  bool resetting() const { return steps_ != 0; }
 
  private:
   void recycle(uint32_t cell, uint64_t& position);
   bool place(uint32_t cell, uint32_t& hwtail, uint32_t hwcur, uint64_t& free_position);
   void begin_reset();
+  bool free_ring_makes_sense();
+  void drain();
+  void note_busy_senders();
   bool senders_left();
 
   SwitchShared* shared_;
   RxView view_;
   std::vector<uint32_t> chains_;
-  uint32_t reset_state_ = 0, reset_goal_ = 0;
-  std::vector<uint8_t> drained_;  // by cell: known to be in no sender's hands
+  uint32_t steps_ = 0, goal_ = 0;
+  bool drained_ = false;           // the free ring was emptied; cells that come back wait for the end
+  std::vector<uint8_t> accounted_;  // by cell: known to be in no sender's hands since the audit began
   struct Busy {
     uint16_t port, ring;
     uint32_t seq;
