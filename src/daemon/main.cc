@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
@@ -127,11 +128,16 @@ int run(const Settings& settings) {
     return 1;
   }
   drop_privileges();
-  auto server = Server::create(listener->take_socket());
+  UniqueFd socket = listener->take_socket();
+  // Once more, as the process that stays: a client asks its socket who listens at the other end.
+  listen(socket.get(), SOMAXCONN);
+  auto server = Server::create(std::move(socket));
   if (!server) {
     log(server.error().text);
     return 1;
   }
+  std::string path = listener->path().empty() ? unetmap::wire::default_socket_path() : listener->path();
+  (*server)->registry().set_socket_path(path);
   if (foreground) announce(settings);
   sd_notify(0, "READY=1");
   double idle_exit_s = settings.idle_exit_s >= 0 ? settings.idle_exit_s : foreground ? 0 : 5;

@@ -111,6 +111,10 @@ class Exchange {
     uint32_t raw = id ^ at;
     if (free_[at].load(std::memory_order_relaxed) != raw) free_[at].store(raw, std::memory_order_relaxed);
   }
+  uint32_t free_at(uint64_t position) const {
+    uint32_t at = uint32_t(position) & mask_;
+    return free_[at].load(std::memory_order_relaxed) ^ at;
+  }
   void publish_free(uint64_t position) const {
     x_->free_tail.store(position - shape_.cells, std::memory_order_seq_cst);
   }
