@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "capture.hh"
+
+#include <fmt/core.h>
+
+namespace unetmap::cli {
+
+Result<Capture> Capture::open(const std::string& path) {
+  char reason[PCAP_ERRBUF_SIZE] = "";
+  pcap_t* file = pcap_open_offline(path.c_str(), reason);
+  if (!file) return Error{EINVAL, fmt::format("capture {}: {}; give a pcap or pcapng file", path, reason)};
+  return Capture(file, path);
+}
+
+Result<std::optional<Capture::Record>> Capture::next() {
+  pcap_pkthdr* header;
+  const u_char* bytes;
+  int got = pcap_next_ex(file_.get(), &header, &bytes);
+  if (got == PCAP_ERROR_BREAK) return std::optional<Record>();
+  records_++;
+  if (got != 1) return Error{EINVAL, fmt::format("capture {}: record {}: {}", path_, records_, pcap_geterr(file_.get()))};
+  return std::optional<Record>(Record{*header, {bytes, header->caplen}});
+}
+
+std::string Capture::link_type_name() const {
+  const char* name = pcap_datalink_val_to_name(link_type());
+  return name ? name : fmt::format("link type {}", link_type());
+}
+
+Result<CaptureWriter> CaptureWriter::create(const std::string& path, const Capture& like) {
+  std::unique_ptr<pcap_t, decltype(&pcap_close)> type(pcap_open_dead(like.link_type(), like.snapshot_bytes()), pcap_close);
+  pcap_dumper_t* file = pcap_dump_open(type.get(), path.c_str());
+  if (!file) return Error{EIO, fmt::format("capture {}; name a file that can be written", pcap_geterr(type.get()))};
+  return CaptureWriter(file, path);
+}
+
+void CaptureWriter::write(const pcap_pkthdr& header, std::span<const uint8_t> bytes) {
+  pcap_dump(reinterpret_cast<u_char*>(file_.get()), &header, bytes.data());
+}
+
+Result<void> CaptureWriter::finish() {
+  bool failed = pcap_dump_flush(file_.get()) != 0 || ferror(pcap_dump_file(file_.get()));
+  file_.reset();
+  if (failed) return Error{EIO, fmt::format("capture {}: could not be written in full; is the disk full?", path_)};
+  return {};
+}
+
+}  // namespace unetmap::cli

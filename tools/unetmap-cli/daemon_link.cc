@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "daemon_link.hh"
+
+#include <fmt/core.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include <cerrno>
+#include <cstring>
+#include <vector>
+
+#include "wire/channel.hh"
+
+namespace unetmap::cli {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+Error not_understood() {
+  return {EPROTO, "unetmapd: answer not understood; is the daemon of the same version as this program? End it and try again"};
+}
+
+// The text in a memfd: all of it, without the zeroes that fill its last page.
+Result<std::string> read_all(int fd) {
+  std::string text;
+  char part[16384];
+  for (;;) {
+    ssize_t n = pread(fd, part, sizeof part, off_t(text.size()));
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return Error::from_errno(errno, "unetmapd: read its answer");
+    if (n == 0) break;
+    text.append(part, size_t(n));
+  }
+  text.erase(text.find_last_not_of('\0') + 1);
+  return text;
+}
+
+}  // namespace
+
+Result<std::optional<DaemonLink>> DaemonLink::connect(const std::string& path) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path.size() >= sizeof address.sun_path) {
+    return Error{ENAMETOOLONG, fmt::format("UNETMAP_SOCKET {}: longer than {} characters; choose a shorter path", path,
+                                           sizeof address.sun_path - 1)};
+  }
+  memcpy(address.sun_path, path.c_str(), path.size() + 1);
+  UniqueFd socket(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
+  if (!socket) return Error::from_errno(errno, "socket");
+  int result;
+  do {
+    result = ::connect(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof address);
+  } while (result < 0 && errno == EINTR);
+  if (result == 0) return std::optional<DaemonLink>(DaemonLink(std::move(socket)));
+  if (errno == ENOENT || errno == ECONNREFUSED) return std::optional<DaemonLink>();
+  int code = errno;
+  const char* remedy = code == EACCES ? "; it is another user's: run as that user, or name one of your own in UNETMAP_SOCKET"
+                                      : "; name another socket in UNETMAP_SOCKET";
+  return Error{code, fmt::format("unetmapd at {}: {}{}", path, strerror(code), remedy)};
+}
+
+Result<std::string> DaemonLink::ask(wire::Op op, const std::string& body) {
+  int pair[2];
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) return Error::from_errno(errno, "socketpair");
+  UniqueFd ours(pair[0]), theirs(pair[1]);
+  wire::RequestHead head{wire::kMagic, wire::kVersion, uint16_t(op), uint32_t(body.size()), 0};
+  std::vector<uint8_t> request(sizeof head + body.size());
+  memcpy(request.data(), &head, sizeof head);
+  memcpy(request.data() + sizeof head, body.data(), body.size());
+  int reply_to[] = {theirs.get()};
+  if (auto sent = wire::send(socket_.get(), request, reply_to); !sent) {
+    return Error{sent.error().code, "unetmapd: " + sent.error().text + "; it may have ended: try again"};
+  }
+  theirs.reset();
+
+  auto answer = wire::receive(ours.get(), wire::kMaxReply);
+  if (!answer) return Error{answer.error().code, "unetmapd: " + answer.error().text};
+  wire::ReplyHead reply;
+  if (answer->bytes.empty()) return Error{ENXIO, "unetmapd: it ended before it answered; try again"};
+  if (answer->bytes.size() < sizeof reply) return not_understood();
+  memcpy(&reply, answer->bytes.data(), sizeof reply);
+  if (reply.magic != wire::kMagic || reply.version != wire::kVersion ||
+      uint64_t{reply.body_bytes} + reply.text_bytes != answer->bytes.size() - sizeof reply) {
+    return not_understood();
+  }
+  if (reply.error != 0) {
+    const char* text = reinterpret_cast<const char*>(answer->bytes.data()) + sizeof reply + reply.body_bytes;
+    return Error{reply.error, reply.text_bytes ? std::string(text, reply.text_bytes) : strerror(reply.error)};
+  }
+  if (answer->fds.empty()) return std::string();
+  return read_all(answer->fds[0].get());
+}
+
+Result<Json> DaemonLink::query(const Json& question) {
+  auto text = ask(wire::Op::kQuery, question.dump());
+  if (!text) return text.error();
+  Json answer = Json::parse(*text, nullptr, false);
+  if (!answer.is_object()) return not_understood();
+  return answer;
+}
+
+Result<void> DaemonLink::set(const Json& wanted) {
+  auto text = ask(wire::Op::kSet, wanted.dump());
+  if (!text) return text.error();
+  return {};
+}
+
+}  // namespace unetmap::cli

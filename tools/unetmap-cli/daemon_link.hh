@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Questions to a daemon that runs already. Unlike opening the device, looking at things here never starts one.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+
+#include "base/fd.hh"
+#include "base/result.hh"
+#include "wire/messages.hh"
+
+namespace unetmap::cli {
+
+class DaemonLink {
+ public:
+  // To the daemon at `path`; no value when none runs there. Errors: it runs, but cannot be talked to.
+  static Result<std::optional<DaemonLink>> connect(const std::string& path);
+
+  // {"what": ...} to the daemon's answer.
+  Result<nlohmann::ordered_json> query(const nlohmann::ordered_json& question);
+  // {"port": NAME, ...}: changes a port.
+  Result<void> set(const nlohmann::ordered_json& wanted);
+
+ private:
+  explicit DaemonLink(UniqueFd socket) : socket_(std::move(socket)) {}
+  // The text that came with the answer.
+  Result<std::string> ask(wire::Op op, const std::string& body);
+
+  UniqueFd socket_;
+};
+
+}  // namespace unetmap::cli

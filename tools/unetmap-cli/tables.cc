@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "tables.hh"
+
+#include <fmt/core.h>
+
+#include <map>
+
+namespace unetmap::cli {
+namespace {
+
+constexpr size_t kNameWidth = 24;
+
+// Of a counter group, what one direction of a port has in "tx" or "rx".
+uint64_t number(const Json& group, const char* key) {
+  auto found = group.find(key);
+  return found != group.end() && found->is_number() ? found->get<uint64_t>() : 0;
+}
+std::string text(const Json& object, const char* key) {
+  auto found = object.find(key);
+  return found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
+}
+const Json& group(const Json& port, const char* direction) {
+  static const Json kNone = Json::object();
+  auto found = port.find(direction);
+  return found != port.end() && found->is_object() ? *found : kNone;
+}
+const Json& list(const Json& answer, const char* key) {
+  static const Json kNone = Json::array();
+  auto found = answer.find(key);
+  return found != answer.end() && found->is_array() ? *found : kNone;
+}
+
+uint64_t lost(const Json& counters) {
+  uint64_t sum = 0;
+  for (const auto& [name, value] : counters.items())
+    if (name.starts_with("lost_") && value.is_number()) sum += value.get<uint64_t>();
+  return sum;
+}
+
+const char* meaning(const std::string& counter) {
+  static const std::map<std::string, const char*> kMeanings = {
+      {"lost_malformed", "shorter than 14 bytes, or a chain of slots that cannot be"},
+      {"lost_buffer", "buffer, length or offset outside of its memory"},
+      {"lost_full", "no room in the receive ring"},
+      {"lost_indirect", "NS_INDIRECT address that cannot be read"},
+      {"lost_noport", "nobody to deliver to"},
+      {"lost_convert", "no valid form for the port's virtio-net header"},
+      {"lost_oversize", "longer than the receive ring"},
+      {"lost_corrupt", "spoiled by another program of the switch"},
+      {"reinits", "rings started anew after an illegal head or cur"},
+      {"syncs", "ioctls and polls that looked at the rings"},
+  };
+  auto found = kMeanings.find(counter);
+  return found == kMeanings.end() ? "" : found->second;
+}
+
+// What a port did between two answers.
+struct Rates {
+  double tx_packets, tx_bits, rx_packets, rx_bits, lost;
+};
+
+Rates rates(const Json& before, const Json& after, double seconds) {
+  auto per_second = [&](const char* direction, auto&& value) {
+    uint64_t from = value(group(before, direction)), to = value(group(after, direction));
+    return to > from && seconds > 0 ? double(to - from) / seconds : 0.0;
+  };
+  auto packets = [](const Json& g) { return number(g, "packets"); };
+  auto bytes = [](const Json& g) { return number(g, "bytes"); };
+  return {per_second("tx", packets), 8 * per_second("tx", bytes), per_second("rx", packets), 8 * per_second("rx", bytes),
+          per_second("tx", lost) + per_second("rx", lost)};
+}
+
+// A port made anew under its old name counts from 0 again; it has another index or generation.
+const Json& same_port(const Json& answer, const Json& port) {
+  static const Json kNone = Json::object();
+  for (const Json& other : list(answer, "ports"))
+    if (text(other, "name") == text(port, "name")) return other;
+  return kNone;
+}
+
+}  // namespace
+
+std::string short_number(double value) {
+  static constexpr const char* kUnits[] = {"", "K", "M", "G", "T", "P", "E"};
+  size_t unit = 0;
+  while (value >= 999.5 && unit + 1 < std::size(kUnits)) {
+    value /= 1000;
+    unit++;
+  }
+  if (unit == 0) return fmt::format("{:.0f}", value);
+  return fmt::format("{:.{}f}{}", value, value < 9.995 ? 2 : value < 99.95 ? 1 : 0, kUnits[unit]);
+}
+
+std::string short_name(const std::string& name, size_t width) {
+  if (name.size() <= width) return name;
+  size_t head = (width - 1) / 2, tail = width - 1 - head;
+  return name.substr(0, head) + "~" + name.substr(name.size() - tail);
+}
+
+std::string ports_table(const Json& answer) {
+  std::string out = fmt::format("{:<{}} {:<10} {:>11} {:>11} {:>6} {:>8}\n", "PORT", kNameWidth, "KIND", "TX", "RX",
+                                "OPENED", "LOSSLESS");
+  for (const Json& port : list(answer, "ports")) {
+    auto rings = [&](const char* count, const char* slots) {
+      return fmt::format("{} x {}", number(port, count), number(port, slots));
+    };
+    out += fmt::format("{:<{}} {:<10} {:>11} {:>11} {:>6} {:>8}\n", short_name(text(port, "name"), kNameWidth), kNameWidth,
+                       text(port, "kind"), rings("tx_rings", "tx_slots"), rings("rx_rings", "rx_slots"),
+                       number(port, "users"), port.value("lossless", false) ? "on" : "off");
+  }
+  return out;
+}
+
+std::string stats_table(const Json& answer) {
+  std::string out = fmt::format("{:<{}} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8}\n", "PORT", kNameWidth, "SENT", "BYTES", "LOST",
+                                "RECEIVED", "BYTES", "MISSED");
+  for (const Json& port : list(answer, "ports")) {
+    const Json &tx = group(port, "tx"), &rx = group(port, "rx");
+    out += fmt::format("{:<{}} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8}\n", short_name(text(port, "name"), kNameWidth), kNameWidth,
+                       short_number(double(number(tx, "packets"))), short_number(double(number(tx, "bytes"))),
+                       short_number(double(lost(tx))), short_number(double(number(rx, "packets"))),
+                       short_number(double(number(rx, "bytes"))), short_number(double(lost(rx))));
+  }
+  return out;
+}
+
+std::string stats_of_port(const Json& port) {
+  std::string out = text(port, "name") + "\n";
+  for (const char* direction : {"tx", "rx"}) {
+    for (const auto& [name, value] : group(port, direction).items()) {
+      if (!value.is_number()) continue;
+      std::string line = fmt::format("  {} {:<15} {:>18}  {}", direction, name, value.get<uint64_t>(), meaning(name));
+      out += line.substr(0, line.find_last_not_of(' ') + 1) + "\n";
+    }
+  }
+  return out;
+}
+
+std::string rates_table(const Json& before, const Json& after, double seconds) {
+  std::string out = fmt::format("{:<{}} {:>10} {:>10} {:>10} {:>10} {:>8}\n", "PORT", kNameWidth, "SENT/s", "bit/s",
+                                "RECEIVED/s", "bit/s", "LOST/s");
+  for (const Json& port : list(after, "ports")) {
+    Rates r = rates(same_port(before, port), port, seconds);
+    out += fmt::format("{:<{}} {:>10} {:>10} {:>10} {:>10} {:>8}\n", short_name(text(port, "name"), kNameWidth), kNameWidth,
+                       short_number(r.tx_packets), short_number(r.tx_bits), short_number(r.rx_packets),
+                       short_number(r.rx_bits), short_number(r.lost));
+  }
+  return out;
+}
+
+Json rates_json(const Json& before, const Json& after, double seconds) {
+  Json out = {{"seconds", seconds}, {"ports", Json::array()}};
+  for (const Json& port : list(after, "ports")) {
+    Rates r = rates(same_port(before, port), port, seconds);
+    out["ports"].push_back({{"name", text(port, "name")},
+                            {"tx_pps", r.tx_packets},
+                            {"tx_bps", r.tx_bits},
+                            {"rx_pps", r.rx_packets},
+                            {"rx_bps", r.rx_bits},
+                            {"lost_pps", r.lost}});
+  }
+  return out;
+}
+
+std::string fdb_table(const Json& answer) {
+  std::string out = fmt::format("{:<18} {:<40} {:>8}\n", "ADDRESS", "PORT", "AGE s");
+  for (const Json& entry : list(answer, "entries")) {
+    out += fmt::format("{:<18} {:<40} {:>8}\n", text(entry, "mac"), short_name(text(entry, "port"), 40),
+                       number(entry, "age_s"));
+  }
+  return out;
+}
+
+std::string daemon_table(const Json& answer) {
+  std::string out;
+  for (const auto& [name, value] : answer.items())
+    out += fmt::format("{:<13} {}\n", name, value.is_string() ? value.get<std::string>() : value.dump());
+  return out;
+}
+
+std::string replay_table(const ReplayOutcome& o, const std::string& file) {
+  std::string out = fmt::format("{}: {} frames\n", file, o.link_type);
+  out += fmt::format("  {:<14} {:>12} {:>16}\n", "", "packets", "bytes");
+  out += fmt::format("  {:<14} {:>12} {:>16}\n", "went in", o.sent_packets, o.sent_bytes);
+  out += fmt::format("  {:<14} {:>12} {:>16}\n", "came out", o.received_packets, o.received_bytes);
+  out += fmt::format("  {:<14} {:>12}\n", "lost", o.lost());
+  out += fmt::format("  {:<14} {:>12}\n", "mismatches", o.mismatches);
+  auto note = [&](uint64_t count, const char* what, const char* meaning) {
+    if (count) out += fmt::format("  {:<14} {:>12}  {}\n", what, count, meaning);
+  };
+  note(o.truncated, "truncated", "records cut when captured: replayed as stored");
+  note(o.long_packets, "long", "packets of several slots");
+  note(o.too_short, "left out", "records below 14 bytes: no switch forwards them");
+  note(o.too_long, "left out", "records of more than 64 buffers");
+  if (!o.first_mismatch.empty()) out += "first mismatch: " + o.first_mismatch + "\n";
+  if (o.sent_packets == 0)
+    out += "There was no packet to replay.\n";
+  else
+    out += o.identical() ? fmt::format("Every packet came out byte for byte as it went in, in order ({:.3f} s).\n", o.seconds)
+                         : "What came out is NOT what went in.\n";
+  return out;
+}
+
+Json replay_json(const ReplayOutcome& o, const std::string& file) {
+  return {{"file", file},
+          {"link_type", o.link_type},
+          {"sent_packets", o.sent_packets},
+          {"sent_bytes", o.sent_bytes},
+          {"received_packets", o.received_packets},
+          {"received_bytes", o.received_bytes},
+          {"lost", o.lost()},
+          {"mismatches", o.mismatches},
+          {"truncated", o.truncated},
+          {"long_packets", o.long_packets},
+          {"too_short", o.too_short},
+          {"too_long", o.too_long},
+          {"seconds", o.seconds},
+          {"first_mismatch", o.first_mismatch},
+          {"identical", o.identical()}};
+}
+
+}  // namespace unetmap::cli
