@@ -25,8 +25,9 @@ fi
 
 work=$(mktemp -d)
 receiver=
+activator=
 cleanup() {
-  [ -z "$receiver" ] || kill "$receiver" 2>/dev/null || true
+  for pid in $receiver $activator; do kill "$pid" 2>/dev/null || true; done
   rm -rf "$work"
 }
 trap cleanup EXIT
@@ -136,6 +137,34 @@ for module in unetmap libnetmap; do
   LD_LIBRARY_PATH=$lib timeout 60 "$work/two_ports" || fail "the program built with $module.pc: exit $?"
 done
 
+cc -Wall -Werror "$work/two_ports.c" -o "$work/two_ports" -I"$root/usr/include" -L"$lib" -lnetmap || fail "link with -lnetmap"
+LD_LIBRARY_PATH=$lib timeout 60 "$work/two_ports" || fail "the program linked with -lnetmap: exit $?"
+
+step "a C++ program"
+cat >"$work/port.cc" <<'CC'
+#include <cstdio>
+#include <unetmap/port.hh>
+
+int main() {
+  unetmap::Port port = unetmap::Port::open("vale7:c");
+  bool refused = false;
+  try {
+    unetmap::Port::open("vale7:not-a-name");
+  } catch (const std::system_error& error) {
+    refused = true;
+    std::puts(error.what());
+  }
+  return refused ? 0 : 1;
+}
+CC
+if command -v c++ >/dev/null; then
+  # shellcheck disable=SC2046
+  c++ -std=c++20 -Wall -Werror "$work/port.cc" -o "$work/port" $(pkg-config --cflags --libs unetmap) || fail "compile C++"
+  LD_LIBRARY_PATH=$lib timeout 60 "$work/port" || fail "the C++ program: exit $?"
+else
+  echo "no C++ compiler, left out"
+fi
+
 step "an unmodified program under unetmap run"
 cat >"$work/nm_open.c" <<'C'
 #define NETMAP_WITH_LIBS
@@ -154,6 +183,25 @@ C
 cc -Wall "$work/nm_open.c" -o "$work/nm_open" $(pkg-config --cflags unetmap) || fail "compile against the headers alone"
 if readelf -d "$work/nm_open" | grep -q unetmap; then fail "the program is linked with the library"; fi
 timeout 60 "$bin/unetmap" run -- "$work/nm_open" || fail "under unetmap run: exit $?"
+
+step "a daemon started through its socket"
+if command -v systemd-socket-activate >/dev/null; then
+  systemd-socket-activate --seqpacket -l "$work/activated" "$bin/unetmapd" --foreground >"$work/activated.log" 2>&1 &
+  activator=$!
+  tries=0
+  until [ -S "$work/activated" ]; do
+    tries=$((tries + 1))
+    [ $tries -lt 300 ] || fail "systemd-socket-activate does not listen"
+    sleep 0.1
+  done
+  UNETMAP_SOCKET=$work/activated UNETMAPD=/nonexistent timeout 60 "$bin/vale-ctl" -g vale0:x >/dev/null ||
+    { cat "$work/activated.log"; fail "no answer through an activated socket"; }
+  kill $activator
+  wait $activator || { cat "$work/activated.log"; fail "the activated daemon ended with $?"; }
+  activator=
+else
+  echo "systemd-socket-activate is not installed, left out"
+fi
 
 step "its page links lead somewhere"
 if command -v man >/dev/null; then
