@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# Sourced by scenario tests: folders, verdicts, programs in the background, and waiting for what they do.
+#
+#   $build $source   build tree and source tree: the script's first argument or BUILD_DIR, and SOURCE_DIR or this tree
+#   $bin $library    programs and libunetmap.so of the build
+#   $work            a folder of this run, removed at its end
+# A daemon of the run's own is started on demand at UNETMAP_SOCKET: the caller's, else one in $work.
+
+# No wait for an event that must come is longer; generous, for slow machines and sanitizers.
+event_limit_s=60
+
+source=${SOURCE_DIR:-$(CDPATH='' cd -- "$(dirname -- "$0")/../.." && pwd)}
+build=${1:-${BUILD_DIR:-$source/build}}
+[ -d "$build" ] || { echo "usage: ${0##*/} BUILD_DIR ($build is not a folder)" >&2; exit 2; }
+build=$(CDPATH='' cd -- "$build" && pwd)
+bin=$build/bin
+library=$build/lib/libunetmap.so
+helpers=$source/tests/scenario/lib
+
+work=$(mktemp -d)
+chmod 755 "$work" # tcpdump gives its privileges up and still writes here
+running=
+end_run() {
+  for pid in $running; do kill "$pid" 2>/dev/null || true; done
+  for pid in $running; do wait "$pid" 2>/dev/null || true; done
+  rm -rf "$work"
+}
+trap end_run EXIT
+trap 'exit 1' INT TERM HUP
+
+export UNETMAP_SOCKET="${UNETMAP_SOCKET:-$work/socket}"
+export UNETMAPD="${UNETMAPD:-$bin/unetmapd}"
+unset LD_PRELOAD LD_LIBRARY_PATH
+
+skip() {
+  echo "SKIP: $*"
+  exit 77
+}
+
+step() { echo "== $*"; }
+
+# fail SENTENCE: also shows what the programs of this run wrote.
+fail() {
+  echo "FAIL: $*" >&2
+  for log in "$work"/*.log; do
+    [ -f "$log" ] || continue
+    echo "--- ${log##*/}"
+    tail -n 40 "$log"
+  done >&2
+  exit 1
+}
+
+# built PROGRAM...: skips the test where the build lacks one.
+built() {
+  for program; do
+    [ -x "$bin/$program" ] || skip "$program is not built in $build"
+  done
+  [ -f "$library" ] || skip "libunetmap.so is not built in $build"
+}
+
+# start NAME COMMAND...: in the background, output to $work/NAME.out and errors to $work/NAME.log. Sets $started.
+start() {
+  started_name=$1
+  shift
+  # Now, not when the program runs: who waits for its output may come before it.
+  : >"$work/$started_name.out"
+  : >"$work/$started_name.log"
+  # A shell without job control starts background programs deaf to SIGINT, which Ctrl-C would send.
+  perl -e '$SIG{INT} = "DEFAULT"; exec @ARGV or die "$ARGV[0]: $!\n"' "$@" \
+    >"$work/$started_name.out" 2>"$work/$started_name.log" &
+  started=$!
+  running="$running $started"
+}
+
+# run NAME COMMAND...: likewise, and waits; its status.
+run() {
+  run_name=$1
+  shift
+  timeout "$event_limit_s" "$@" >"$work/$run_name.out" 2>"$work/$run_name.log"
+}
+
+# forget PID: it was waited for.
+forget() {
+  left=
+  for pid in $running; do
+    [ "$pid" = "$1" ] || left="$left $pid"
+  done
+  running=$left
+}
+
+# ended PID: waits for the end of a program; its status. One that does not end within the limit is killed: 137.
+ended() {
+  timeout "$event_limit_s" tail -s 0.05 -f /dev/null --pid="$1" || kill -KILL "$1" 2>/dev/null || true
+  status=0
+  wait "$1" 2>/dev/null || status=$?
+  forget "$1"
+  return $status
+}
+
+# says FILE TEXT PID: until the file has a line with TEXT (a basic regular expression), for as long as PID lives.
+says() {
+  # tail ends when its reader has gone, when PID has ended and all was read, or at the limit.
+  timeout "$event_limit_s" tail -n +1 -s 0.05 -f "$1" --pid="$3" 2>/dev/null | grep -q -- "$2"
+}
+
+# grows FILE BYTES PID: until the file has so many bytes, for as long as PID lives.
+grows() {
+  grown=$(timeout "$event_limit_s" tail -c +1 -s 0.05 -f "$1" --pid="$3" 2>/dev/null | head -c "$2" | wc -c)
+  [ "$grown" -eq "$2" ]
+}
+
+# has FILE PATTERN: a line matches the extended regular expression.
+has() { grep -qE -- "$2" "$1"; }
