@@ -23,6 +23,7 @@ class Listener {
   Listener(Listener&&) noexcept = default;
   Listener& operator=(Listener&&) noexcept = default;
 
+  const std::string& path() const { return path_; }
   UniqueFd take_socket() { return std::move(socket_); }
   explicit operator bool() const { return bool(socket_); }
 

@@ -7,7 +7,7 @@
 // (NETMAP_REQ_VALE_NEWIF) is only a name and a shape until it is opened or attached.
 #pragma once
 
-#include <functional>
+#include <ctime>
 #include <map>
 #include <memory>
 #include <set>
@@ -61,6 +61,9 @@ class Registry {
   // JSON to JSON, see docs/wire.md.
   Result<std::string> query(const std::string& json);
   Result<void> set(const std::string& json);
+
+  // For query(): where the daemon listens.
+  void set_socket_path(std::string path) { socket_path_ = std::move(path); }
 
   // Nothing here that would be missed.
   bool idle() const { return files_.empty() && persistent_.empty() && ports_.empty(); }
@@ -146,6 +149,8 @@ class Registry {
   std::set<std::shared_ptr<Switch>> to_restore_;
   uint32_t last_file_ = 0, last_region_ = kGlobalRegion, last_region_unique_ = 0;
   uint64_t last_port_ = 0;
+  std::string socket_path_;
+  time_t started_ = time(nullptr);
 
 };
 
