@@ -171,7 +171,7 @@ def measure(options, undo):
     facts["cache_line_after_ns"] = bench.cache_line_ns() if two else None
     facts["seconds_in_all"] = time.monotonic() - begun
     facts["steal"] = (machine.steal_seconds() - steal) / facts["seconds_in_all"]
-    if two:
+    if facts["cache_line_before_ns"] and facts["cache_line_after_ns"]:
         print(f"\ncache line there and back, before and after all: {facts['cache_line_before_ns']:.0f} and "
               f"{facts['cache_line_after_ns']:.0f} ns; steal {100 * facts['steal']:.1f}% of a CPU", file=out)
     return done, facts

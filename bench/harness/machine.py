@@ -79,6 +79,9 @@ def busy_seconds():
 
 
 def cache_line_ns(program, cpus):
-    """Round trip of a cache line between two CPUs, by bench-c2c."""
-    done = subprocess.run([program, str(cpus[0]), str(cpus[1])], capture_output=True, text=True, check=True, timeout=30)
-    return float(done.stdout)
+    """Round trip of a cache line between two CPUs, by bench-c2c. None where it cannot be had: it is a witness, no result."""
+    try:
+        done = subprocess.run([program, str(cpus[0]), str(cpus[1])], capture_output=True, text=True, check=True, timeout=30)
+        return float(done.stdout)
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return None

@@ -82,13 +82,13 @@ def take_sample(bench, row):
         row.skipped = f"needs {row.cpus} CPUs; this process may use {len(bench.cpus)}"
         return
     try:
-        c2c_before = bench.cache_line_ns() if row.cpus > 1 else None
+        witness = {"c2c_before_ns": bench.cache_line_ns()} if row.cpus > 1 else {}
         steal, start = machine.steal_seconds(), time.monotonic()
         sample = row.run(bench)
         sample.detail["steal"] = (machine.steal_seconds() - steal) / (time.monotonic() - start)
-        if c2c_before is not None:
-            sample.detail["c2c_before_ns"] = c2c_before
-            sample.detail["c2c_after_ns"] = bench.cache_line_ns()
+        if row.cpus > 1:
+            witness["c2c_after_ns"] = bench.cache_line_ns()
+        sample.detail.update({key: value for key, value in witness.items() if value is not None})
         row.samples.append(sample)
     except Skipped as reason:
         row.skipped = str(reason)

@@ -6,6 +6,7 @@ import textwrap
 WIDTH = 80
 NAME = 34
 TWO_STATES = 2.0  # largest over smallest cache-line round trip that says the host moved the CPUs meanwhile
+DISTURBED_CPUS = 0.05
 
 
 def _number(value):
@@ -39,6 +40,19 @@ def _cache_line_states(group):
     return [_wrapped(text)]
 
 
+def _disturbances(group):
+    def worst(key):
+        return max((sample.detail.get(key, 0.0) for row in group.rows for sample in row.samples), default=0.0)
+
+    lines = []
+    if worst("steal") > DISTURBED_CPUS:
+        lines.append(_wrapped(f"the host took up to {100 * worst('steal'):.0f}% of a CPU away during these runs"))
+    if worst("cpus_used_by_others") > DISTURBED_CPUS:
+        lines.append(_wrapped(f"other programs used up to {100 * worst('cpus_used_by_others'):.0f}% of a CPU during these "
+                              "runs: run again on a quiet machine"))
+    return lines
+
+
 def _check_line(check, rows):
     outcome = check.outcome(rows)
     if outcome is None:
@@ -60,9 +74,7 @@ def group_text(group, runs, seconds):
         lines += _row_lines(row)
     lines += [line for check in group.checks if (line := _check_line(check, rows))]
     lines += _cache_line_states(group)
-    steal = [sample.detail["steal"] for row in group.rows for sample in row.samples if "steal" in sample.detail]
-    if steal and max(steal) > 0.02:
-        lines.append(_wrapped(f"the host took up to {100 * max(steal):.0f}% of a CPU away during these runs"))
+    lines += _disturbances(group)
     return "\n".join(lines)
 
 
