@@ -34,7 +34,8 @@ int collect(const nmreq_header& header, wire::ControlRequest& out, std::vector<n
        option = reinterpret_cast<nmreq_option*>(option->nro_next)) {
     size_t payload;
     int known = wire::option_size(option->nro_reqtype);
-    if (option->nro_reqtype == NETMAP_REQ_OPT_SYNC_KLOOP_EVENTFDS) payload = option->nro_size;
+    if (option->nro_reqtype == NETMAP_REQ_OPT_SYNC_KLOOP_EVENTFDS)
+      payload = option->nro_size > sizeof *option ? option->nro_size - sizeof *option : 0;
     else payload = known < 0 ? 0 : size_t(known);
     total += sizeof *option + payload;
     if (total > NETMAP_REQ_MAXSIZE || places.size() >= 64) return EMSGSIZE;
@@ -99,6 +100,12 @@ int control_request(Descriptor& d, nmreq_header& header) {
     extmem = request.option(NETMAP_REQ_OPT_EXTMEM);
     csb = request.option(NETMAP_REQ_OPT_CSB);
   }
+  auto csb_failed = [&](int error) {
+    places[size_t(csb - request.options.data())]->nro_status = uint32_t(error);
+    return fail(error, "register " + request.name + ": CSB mode: " + csb_refusal(error));
+  };
+  if (csb)
+    if (int error = check_csb(csb->payload, request.body_as<nmreq_register>().nr_flags)) return csb_failed(error);
   auto reply = ask(d.fd(), wire::Op::kControl, wire::flatten(request));
   if (!reply) {
     // Option statuses and the version come back with a refusal too.
@@ -118,7 +125,7 @@ int control_request(Descriptor& d, nmreq_header& header) {
     if (extmem)
       if (int error = map_external(d, *parsed)) return fail(error, "register " + request.name + ": external memory cannot be replaced by the region");
     if (csb)
-      if (int error = enable_csb(d, csb->payload)) return fail(error, "register " + request.name + ": CSB entries out of place");
+      if (int error = enable_csb(**bound, csb->payload)) return csb_failed(error);
   }
   give_back(header, *parsed, places);
   return 0;
@@ -132,6 +139,7 @@ int sync_all(Descriptor& d, Rings Bound::* rings) {
   if (!bound) bound = d.bound(true);
   if (!d.daemon_alive()) return errno = ENXIO, -1;
   if (!bound) return errno = ENXIO, -1;
+  if (in_csb_mode(*bound)) return errno = EBUSY, -1;
   int first_error = 0;
   for (auto& ring : bound->*rings)
     if (int error = ring->sync(); error && !first_error) first_error = error;

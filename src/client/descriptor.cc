@@ -8,6 +8,7 @@
 
 #include <algorithm>
 
+#include "client/kloop.hh"
 #include "client/rpc.hh"
 #include "client/state.hh"
 
@@ -23,7 +24,10 @@ void Descriptor::add_number(int fd) { numbers_.push_back(fd); }
 
 bool Descriptor::remove_number(int fd) {
   std::erase(numbers_, fd);
-  if (numbers_.empty()) return true;
+  if (numbers_.empty()) {
+    fd_.store(-1, std::memory_order_relaxed);
+    return true;
+  }
   fd_.store(numbers_.front(), std::memory_order_relaxed);
   return false;
 }
@@ -31,7 +35,9 @@ bool Descriptor::remove_number(int fd) {
 // This process lets go of it. Only the daemon knows whether that was the last copy anywhere; if so the hang-up that
 // follows ends the binding, and the goodbye before it says that nothing was left half done.
 void Descriptor::closing(int fd) {
-  if (!bound_now() || dead()) return;
+  if (!bound_now()) return;
+  end_kloop(*bound_now());
+  if (dead()) return;
   if (!shared.load(std::memory_order_relaxed)) tell(fd, wire::Op::kGoodbye, {});
   uint64_t one = 1;
   syscall(SYS_write, bound_now()->doorbell.get(), &one, sizeof one);

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <ctime>
 
 #include "client/state.hh"
 
@@ -50,6 +51,12 @@ bool holder_is_gone(uint64_t word, uint64_t waited_ms) {
 
 }  // namespace
 
+uint64_t thread_word() { return word_of_this_thread(); }
+
+bool thread_gone(uint64_t word) {
+  return word >> 32 == word_of_this_thread() >> 32 && kill(pid_t(uint32_t(word)), 0) < 0 && errno == ESRCH;
+}
+
 KringLock::KringLock(std::atomic<uint64_t>& word) : word_(word) {
   uint64_t own = word_of_this_thread(), seen = 0;
   if (word_.compare_exchange_strong(seen, own, std::memory_order_acquire, std::memory_order_relaxed)) {
@@ -67,7 +74,8 @@ KringLock::KringLock(std::atomic<uint64_t>& word) : word_(word) {
                word_.compare_exchange_strong(free, own, std::memory_order_acquire, std::memory_order_relaxed)) {
       held_ = stolen_ = true;
     } else {
-      sched_yield();
+      timespec moment{0, 50'000};
+      syscall(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &moment, nullptr);
       waited = coarse_ms() - since;
     }
   }

@@ -49,9 +49,9 @@ void Observer::show(netmap_slot* slots, uint32_t num_slots, uint32_t from, uint3
   destinations_.refresh(none);
   view_.slots = slots;
   view_.num_slots = num_slots;
-  seq_.store(seq_.load(std::memory_order_relaxed) | 1, std::memory_order_seq_cst);
+  destinations_.enter(seq_);
   show_to_monitors(bound_, forwarder_, view_, from, to, moment);
-  seq_.store((seq_.load(std::memory_order_relaxed) | 1) + 1, std::memory_order_release);
+  destinations_.leave();
 }
 
 }  // namespace unetmap::client

@@ -50,7 +50,7 @@ bool more_than_one_cpu() {
 short sync_events(Descriptor& d, short wanted) noexcept {
   Bound* bound = d.bound_now();
   if (!bound) bound = d.bound(true);
-  if (!bound || !d.daemon_alive()) return POLLERR;
+  if (!bound || !d.daemon_alive() || in_csb_mode(*bound)) return POLLERR;
   short out = 0;
   uint64_t flags = bound->info.reg_flags;
   bool want_out = wanted & kOut, want_in = wanted & kIn;
@@ -73,6 +73,12 @@ void arm(Descriptor& d, short wanted) noexcept {
   uint32_t file = bound->info.file_id;
   if (wanted & kIn)
     for (auto& ring : bound->rx) {
+      // A reset waits for senders that are in the middle of something; nobody rings when they are through.
+      for (int i = 0; i < 20 && ring->resetting(); i++) {
+        timespec moment{0, 500'000};
+        syscall(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &moment, nullptr);
+        ring->sync();
+      }
       add_waiter(ring->readers(), file);
       ring->wake_writers();
     }

@@ -10,9 +10,8 @@ namespace {
 
 bool in_range(uint32_t x, uint32_t from, uint32_t to) { return from <= to ? from <= x && x <= to : from <= x || x <= to; }
 
-// Calls of a reset step in one sync before the next sync goes on with it, and in all before senders that do not come
-// out of their sync (stopped ones) are left behind.
-constexpr uint32_t kResetStepsNow = 50, kResetPatience = 400;
+// After so long senders that do not come out of their sync (stopped ones) are left behind by a reset.
+constexpr uint64_t kResetPatience_ms = 80;
 
 }  // namespace
 
@@ -45,31 +44,27 @@ int RxRing::reinit() {
   if (hwtail >= num_slots_) hwtail = hwcur;
   kring_->hwcur.store(hwcur, std::memory_order_relaxed);
   kring_->hwtail.store(hwtail, std::memory_order_relaxed);
-  ring_->head = ring_->cur = hwcur;
-  ring_->tail = hwtail;
+  head_ = hwcur;
+  if (!csb_.ktoa) ring_->head = ring_->cur = hwcur;
+  publish_indexes(ring_, csb_, hwcur, hwtail);
   kring_->reinits.fetch_add(1, std::memory_order_relaxed);
   return EINVAL;
 }
 
 void RxRing::step_reset(uint32_t& hwtail, uint32_t hwcur) {
-  for (uint32_t i = 0; i < kResetStepsNow; i++) {
-    if (receiver_->reset_step(hwtail, hwcur, kResetPatience)) {
-      wake_waiters(receiver_->view().exchange.shared().writers, bound_.owner.fd(),
-                   {bound_.info.port.generation, bound_.info.port.index, 0});
-      return;
-    }
-    sched_yield();
-  }
+  if (!receiver_->resetting()) reset_since_ms_ = coarse_ms();
+  if (receiver_->reset_step(hwtail, hwcur, coarse_ms() - reset_since_ms_ > kResetPatience_ms)) wake_writers();
 }
 
 int RxRing::sync() {
   KringLock lock(kring_->lock);
   if (!lock.held()) return EBUSY;
-  uint32_t head = __atomic_load_n(&ring_->head, __ATOMIC_ACQUIRE), cur = __atomic_load_n(&ring_->cur, __ATOMIC_RELAXED);
+  auto [head, cur] = load_indexes(ring_, csb_);
   uint32_t hwcur = kring_->hwcur.load(std::memory_order_relaxed);
   uint32_t hwtail = kring_->hwtail.load(std::memory_order_acquire), n = num_slots_;
   if (head >= n || cur >= n || hwcur >= n || hwtail >= n || !in_range(head, hwcur, hwtail) || !in_range(cur, head, hwtail))
     return reinit();
+  head_ = head;
   uint32_t before = hwtail;
   bool watched = monitored(bound_.port_entry());
   if (watched && head != hwcur) observe(hwcur, head, Moment::kReleased);
@@ -79,6 +74,7 @@ int RxRing::sync() {
       receiver_->give_back(hwcur, head);
       kring_->hwcur.store(head, std::memory_order_relaxed);
     }
+    note_cpu(uint32_t(sched_getcpu()) + 1);
     if (resetting()) [[unlikely]]
       step_reset(hwtail, head);
     hwtail = receiver_->take(hwtail, head);
@@ -93,7 +89,7 @@ int RxRing::sync() {
     hwtail = kring_->hwtail.load(std::memory_order_acquire);
     if (hwtail >= n) return reinit();
     // What was shown before is known from the ring alone; a tail that cannot be is the application's doing.
-    before = __atomic_load_n(&ring_->tail, __ATOMIC_RELAXED);
+    before = shown();
     if (watched && before != hwtail && before < n && in_range(before, head, hwtail)) observe(before, hwtail, Moment::kArrived);
     uint32_t used = (hwtail + n - head) % n;
     if (kring_->writers.any.load(std::memory_order_relaxed) && used <= n / 2) wake_writers();
@@ -103,7 +99,7 @@ int RxRing::sync() {
     tail_count_++;
   }
   if (ring_->flags & NR_TIMESTAMP) gettimeofday(const_cast<timeval*>(&ring_->ts), nullptr);
-  __atomic_store_n(const_cast<uint32_t*>(&ring_->tail), hwtail, __ATOMIC_RELEASE);
+  publish_indexes(ring_, csb_, head, hwtail);
   kring_->syncs.store(kring_->syncs.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
   return 0;
 }
@@ -121,7 +117,7 @@ WaitList& RxRing::readers() { return receiver_ ? receiver_->view().exchange.shar
 
 bool RxRing::something_likely() const {
   if (receiver_) return receiver_->anything();
-  return kring_->hwtail.load(std::memory_order_relaxed) != __atomic_load_n(&ring_->tail, __ATOMIC_RELAXED);
+  return kring_->hwtail.load(std::memory_order_relaxed) != shown();
 }
 
 void RxRing::note_cpu(uint32_t cpu) {

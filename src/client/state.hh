@@ -10,6 +10,7 @@
 
 #include "base/fd.hh"
 #include "base/result.hh"
+#include "client/csb.hh"
 #include "client/descriptor.hh"
 #include "mem/memfd.hh"
 #include "net/netmap.h"
@@ -49,13 +50,14 @@ class Bound;
 class Destinations final : public vale::Outside {
  public:
   explicit Destinations(Bound& bound) : bound_(bound) {}
+  ~Destinations();
   // Unmaps what is gone, if ports came or went since the last call. `kept`: a destination that the caller remembers,
   // set to nullptr if it is among those.
   void refresh(vale::Dest*& kept);
 
   vale::Dest* resolve(uint16_t port, uint32_t generation) override;
   void wake(WaitList& list, vale::Dest& dest) override;
-  void relieve(vale::Dest& dest, bool empty_handed) override;
+  void relieve(vale::Dest& dest, const vale::Exchange& ex, bool empty_handed) override;
   // Around each time that cells may be in our hands: marks `seq` (PortEntry::tx_seq) odd in between.
   void enter(std::atomic<uint32_t>& seq);
   void leave();
@@ -74,6 +76,7 @@ class Destinations final : public vale::Outside {
   std::vector<std::pair<uint16_t, uint32_t>> refused_;  // port, generation: asked for and not to be had
   uint32_t topology_ = 0;
   std::atomic<uint32_t>* seq_ = nullptr;
+  UniqueFd relief_;  // epoll instance with the doorbell, made at its first use
 };
 
 // When monitors are shown packets of a ring.
@@ -107,6 +110,11 @@ class Observer {
   vale::TxView view_;
 };
 
+// Where the service is in a ring.
+struct ServiceIndexes {
+  uint32_t hwcur, hwtail;
+};
+
 // One transmit ring of a bound descriptor.
 class TxRing {
  public:
@@ -122,6 +130,13 @@ class TxRing {
   bool room_likely() const;
   uint32_t peer_cpu() const;
   uint64_t completed() const { return kring_->hwcur.load(std::memory_order_relaxed); }
+  const CsbEntry& csb() const { return csb_; }
+  void use_csb(const CsbEntry& entry) { csb_ = entry; }
+  ServiceIndexes indexes() const {
+    return {kring_->hwcur.load(std::memory_order_relaxed), kring_->hwtail.load(std::memory_order_relaxed)};
+  }
+  // The head that the last sync went by.
+  uint32_t head() const { return head_; }
 
  private:
   uint32_t forward(uint32_t hwcur, uint32_t head);
@@ -141,6 +156,8 @@ class TxRing {
   netmap_slot* peer_slots_ = nullptr;
   RxKring* peer_kring_ = nullptr;
   uint32_t peer_num_slots_ = 0;
+  CsbEntry csb_;
+  uint32_t head_ = 0;
   std::unique_ptr<Observer> observer_;  // of a pipe
 };
 
@@ -162,10 +179,24 @@ class RxRing {
   void note_cpu(uint32_t cpu);
   // Changes whenever something was received.
   uint64_t tail_count() const { return tail_count_; }
+  const CsbEntry& csb() const { return csb_; }
+  void use_csb(const CsbEntry& entry) {
+    csb_ = entry;
+    shown_ = kring_->hwtail.load(std::memory_order_relaxed);
+  }
+  ServiceIndexes indexes() const {
+    return {kring_->hwcur.load(std::memory_order_relaxed), kring_->hwtail.load(std::memory_order_relaxed)};
+  }
+  uint32_t head() const { return head_; }
+  uint32_t num_slots() const { return num_slots_; }
+  // The other end of a pipe keeps what does not fit here, and waits.
+  bool of_pipe() const { return !receiver_; }
 
  private:
   void step_reset(uint32_t& hwtail, uint32_t hwcur);
   void observe(uint32_t from, uint32_t to, Moment moment);
+  // The hwtail that the application was shown last.
+  uint32_t shown() const { return csb_.ktoa ? shown_ : __atomic_load_n(&ring_->tail, __ATOMIC_RELAXED); }
   int reinit();
 
   Bound& bound_;
@@ -176,6 +207,9 @@ class RxRing {
   std::unique_ptr<vale::Receiver> receiver_;
   uint64_t tail_count_ = 0;
   uint32_t shown_ = 0;
+  uint64_t reset_since_ms_ = 0;
+  CsbEntry csb_;
+  uint32_t head_ = 0;
   std::unique_ptr<Observer> observer_;
 };
 
@@ -195,9 +229,10 @@ class Bound {
   std::vector<std::unique_ptr<TxRing>> tx;  // the bound ones
   std::vector<std::unique_ptr<RxRing>> rx;
   std::atomic<uint32_t> spin_ns{0}, spin_failures{0};
-  // CSB mode: see kloop.hh.
-  nm_csb_atok* atok = nullptr;
-  nm_csb_ktoa* ktoa = nullptr;
+  // CSB mode: see csb.hh, kloop.hh.
+  std::mutex csb_mutex;
+  bool csb_here = false;            // with blocks in this process
+  std::atomic<int> kloop_pid{0};    // the process in which a kloop runs, if it is this one; a forked child has another id
 
   netmap_ring* ring_at(uint64_t ofs) const { return reinterpret_cast<netmap_ring*>(region->privates.data() + ofs); }
   PortEntry* port_entry() const {
@@ -250,6 +285,10 @@ void note_internal(int fd, bool internal);
 // The body of the last failed reply in this thread, for requests that report in their body even on failure.
 void set_failed_reply(std::vector<uint8_t>&& body);
 std::vector<uint8_t> take_failed_reply();
+
+// What a thread writes in a word that it holds, and whether the thread that wrote one is gone: lock.cc.
+uint64_t thread_word();
+bool thread_gone(uint64_t word);
 
 // Locks of krings, shared by all processes that hold the port: see lock.cc.
 class KringLock {

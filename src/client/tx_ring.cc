@@ -45,8 +45,9 @@ int TxRing::reinit() {
   uint32_t tail = hwcur == 0 ? n - 1 : hwcur - 1;
   kring_->hwcur.store(hwcur, std::memory_order_relaxed);
   kring_->hwtail.store(tail, std::memory_order_relaxed);
-  ring_->head = ring_->cur = hwcur;
-  ring_->tail = tail;
+  head_ = hwcur;
+  if (!csb_.ktoa) ring_->head = ring_->cur = hwcur;
+  publish_indexes(ring_, csb_, hwcur, tail);
   add(kring_->reinits, 1);
   return EINVAL;
 }
@@ -55,20 +56,20 @@ int TxRing::sync() {
   KringLock lock(kring_->lock);
   if (!lock.held()) return EBUSY;
   if (lock.stolen()) tell(bound_.owner.fd(), wire::Op::kAudit, {});
-  // Each of the application's indexes is loaded once.
-  uint32_t head = __atomic_load_n(&ring_->head, __ATOMIC_ACQUIRE), cur = __atomic_load_n(&ring_->cur, __ATOMIC_RELAXED);
+  auto [head, cur] = load_indexes(ring_, csb_);
   uint32_t hwcur = kring_->hwcur.load(std::memory_order_relaxed), n = view_.num_slots;
   uint32_t hwtail = kring_->hwtail.load(std::memory_order_relaxed);
   if (head >= n || cur >= n || hwcur >= n || hwtail >= n || !in_range(head, hwcur, hwtail) || !in_range(cur, head, hwtail))
     return reinit();
+  head_ = head;
   if (head != hwcur) {
-    uint32_t done = peer_kring_ ? exchange_with_peer(hwcur, head) : forward(hwcur, head);
-    kring_->hwcur.store(done, std::memory_order_relaxed);
-    hwtail = done == 0 ? n - 1 : done - 1;
+    hwcur = peer_kring_ ? exchange_with_peer(hwcur, head) : forward(hwcur, head);
+    kring_->hwcur.store(hwcur, std::memory_order_relaxed);
+    hwtail = hwcur == 0 ? n - 1 : hwcur - 1;
     kring_->hwtail.store(hwtail, std::memory_order_relaxed);
   }
   if (ring_->flags & NR_TIMESTAMP) gettimeofday(const_cast<timeval*>(&ring_->ts), nullptr);
-  __atomic_store_n(const_cast<uint32_t*>(&ring_->tail), hwtail, __ATOMIC_RELEASE);
+  publish_indexes(ring_, csb_, hwcur, hwtail);
   add(kring_->syncs, 1);
   return 0;
 }
