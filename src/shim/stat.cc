@@ -36,6 +36,8 @@ constinit Next<int(const char*, int)> next_access{"access"};
 constinit Next<int(int, const char*, int, int)> next_faccessat{"faccessat"};
 constinit Next<int(const char*, int)> next_euidaccess{"euidaccess"};
 constinit Next<int(const char*, int)> next_eaccess{"eaccess"};
+constinit Next<ssize_t(const char*, const char*, void*, size_t)> next_getxattr{"getxattr"};
+constinit Next<ssize_t(const char*, const char*, void*, size_t)> next_lgetxattr{"lgetxattr"};
 
 static_assert(sizeof(struct stat) == sizeof(struct stat64), "a platform with 64-bit file offsets");
 
@@ -248,6 +250,22 @@ int shim_euidaccess(const char* path, int mode) {
 int shim_eaccess(const char* path, int mode) UNETMAP_INTERPOSE(eaccess);
 int shim_eaccess(const char* path, int mode) {
   return path_access(path, mode, [=] { return next_eaccess(path, mode); });
+}
+
+// ls -l asks for labels and access control lists, and complains when there is no such file.
+ssize_t shim_getxattr(const char* path, const char* name, void* out, size_t size) UNETMAP_INTERPOSE(getxattr);
+ssize_t shim_getxattr(const char* path, const char* name, void* out, size_t size) {
+  if (classify_path(path).kind == PathKind::kOther) [[likely]]
+    return next_getxattr(path, name, out, size);
+  errno = ENOTSUP;
+  return -1;
+}
+ssize_t shim_lgetxattr(const char* path, const char* name, void* out, size_t size) UNETMAP_INTERPOSE(lgetxattr);
+ssize_t shim_lgetxattr(const char* path, const char* name, void* out, size_t size) {
+  if (classify_path(path).kind == PathKind::kOther) [[likely]]
+    return next_lgetxattr(path, name, out, size);
+  errno = ENOTSUP;
+  return -1;
 }
 
 }  // extern "C"

@@ -1,0 +1,574 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Descriptors that behave: what programs do with descriptor numbers other than waiting (that is waiting_test.cc).
+#include <dlfcn.h>
+#include <net/if.h>
+#include <spawn.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/wait.h>
+
+#include <csignal>
+#include <fstream>
+#include <functional>
+#include <sstream>
+#include <thread>
+
+#include "descriptors_port.hh"
+
+namespace descriptors {
+namespace {
+
+// Runs `body` in a forked child; true if it returned true.
+bool in_child(const std::function<bool()>& body) {
+  pid_t child = fork();
+  if (child == 0) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    _exit(body() ? 0 : 1);
+  }
+  int status = -1;
+  waitpid(child, &status, 0);
+  return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+// A port that others cannot open while anybody has it open.
+const Shape kExclusive{.flags = NR_EXCLUSIVE};
+
+bool port_is_free(const std::string& name) {
+  int fd = open_device();
+  bool free = register_port(fd, name, kExclusive) == 0;
+  if (!free) EXPECT_EQ(errno, EBUSY);
+  close(fd);
+  return free;
+}
+// The daemon learns of a close a moment after it.
+bool becomes_free(const std::string& name) {
+  for (uint64_t end = now_ms() + 5000; now_ms() < end; sched_yield())
+    if (port_is_free(name)) return true;
+  return false;
+}
+
+void send_fd(int socket, int fd) {
+  char byte = 'f';
+  iovec part{&byte, 1};
+  alignas(cmsghdr) char space[CMSG_SPACE(sizeof fd)] = {};
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  message.msg_control = space;
+  message.msg_controllen = sizeof space;
+  cmsghdr* head = CMSG_FIRSTHDR(&message);
+  head->cmsg_level = SOL_SOCKET;
+  head->cmsg_type = SCM_RIGHTS;
+  head->cmsg_len = CMSG_LEN(sizeof fd);
+  memcpy(CMSG_DATA(head), &fd, sizeof fd);
+  if (sendmsg(socket, &message, 0) != 1) abort();
+}
+
+int receive_fd(int socket) {
+  char byte;
+  iovec part{&byte, 1};
+  alignas(cmsghdr) char space[CMSG_SPACE(sizeof(int))] = {};
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  message.msg_control = space;
+  message.msg_controllen = sizeof space;
+  if (recvmsg(socket, &message, MSG_CMSG_CLOEXEC) != 1) return -1;
+  cmsghdr* head = CMSG_FIRSTHDR(&message);
+  if (!head || head->cmsg_type != SCM_RIGHTS) return -1;
+  int fd;
+  memcpy(&fd, CMSG_DATA(head), sizeof fd);
+  return fd;
+}
+
+// Every name on the list of exports is exported, and a program's call of it comes to this library.
+TEST(Interposition, EachListedNameResolvesToTheLibrary) {
+  const char* source = getenv("SOURCE_DIR");
+  if (!source) GTEST_SKIP() << "SOURCE_DIR is not set: run by ctest to compare with the list of exports";
+  std::ifstream file(std::string(source) + "/src/libunetmap.map");
+  ASSERT_TRUE(file) << "no list of exports";
+  std::stringstream text;
+  text << file.rdbuf();
+  std::string list = text.str();
+  list = list.substr(list.find("global:") + 7);
+  list = list.substr(0, list.find("local:"));
+  Dl_info ours;
+  ASSERT_NE(dladdr(dlsym(RTLD_DEFAULT, "nmport_open"), &ours), 0);
+  int names = 0;
+  std::stringstream words(list);
+  for (std::string name; std::getline(words, name, ';');) {
+    name.erase(0, name.find_first_not_of(" \n\t"));
+    if (name.empty() || name.find('*') != std::string::npos) continue;
+    names++;
+    void* found = dlsym(RTLD_DEFAULT, name.c_str());
+    Dl_info info{};
+    ASSERT_TRUE(found && dladdr(found, &info)) << name << " is not exported";
+    EXPECT_STREQ(info.dli_fname, ours.dli_fname) << name;
+  }
+  EXPECT_GT(names, 50);
+}
+
+TEST(Device, LooksLikeACharacterDeviceThatOneMayUse) {
+  struct stat info;
+  for (auto* look : {stat, lstat}) {
+    ASSERT_EQ(look("/dev/netmap", &info), 0);
+    EXPECT_TRUE(S_ISCHR(info.st_mode));
+  }
+  ASSERT_EQ(fstatat(AT_FDCWD, "/dev/netmap", &info, AT_SYMLINK_NOFOLLOW), 0);
+  EXPECT_TRUE(S_ISCHR(info.st_mode));
+  struct statx extended;
+  ASSERT_EQ(statx(AT_FDCWD, "/dev/netmap", 0, STATX_BASIC_STATS, &extended), 0);
+  EXPECT_TRUE(S_ISCHR(extended.stx_mode));
+  EXPECT_EQ(access("/dev/netmap", R_OK | W_OK), 0);
+  EXPECT_EQ(faccessat(AT_FDCWD, "/dev/netmap", R_OK | W_OK, AT_EACCESS), 0);
+  EXPECT_LT(access("/dev/netmap", X_OK), 0);
+  EXPECT_EQ(errno, EACCES);
+  int fd = open_device();
+  ASSERT_EQ(fstat(fd, &info), 0);
+  EXPECT_TRUE(S_ISCHR(info.st_mode));
+  EXPECT_EQ(info.st_rdev, makedev(extended.stx_rdev_major, extended.stx_rdev_minor));
+  ASSERT_EQ(statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &extended), 0);
+  EXPECT_TRUE(S_ISCHR(extended.stx_mode));
+  close(fd);
+}
+
+TEST(Device, EachOpenIsSeen) {
+  auto registers = [](int fd) {
+    ASSERT_GE(fd, 0) << strerror(errno);
+    EXPECT_EQ(register_port(fd, switch_name() + ":p"), 0) << strerror(errno);
+    EXPECT_EQ(close(fd), 0);
+  };
+  registers(open("/dev/netmap", O_RDWR));
+  registers(open64("/dev/netmap", O_RDWR | O_CLOEXEC));
+  registers(openat(AT_FDCWD, "/dev/netmap", O_RDWR));
+  registers(openat64(3, "//dev//netmap", O_RDWR));
+  auto fortified = reinterpret_cast<int (*)(const char*, int)>(dlsym(RTLD_DEFAULT, "__open_2"));
+  registers(fortified("/dev/netmap", O_RDWR));
+  FILE* stream = fopen("/dev/netmap", "r+e");
+  ASSERT_NE(stream, nullptr);
+  EXPECT_EQ(fcntl(fileno(stream), F_GETFD), FD_CLOEXEC);
+  EXPECT_EQ(register_port(fileno(stream), switch_name() + ":p"), 0);
+  EXPECT_EQ(fclose(stream), 0);
+  EXPECT_LT(open("/dev/netmap", O_RDWR | O_DIRECTORY), 0);
+  EXPECT_EQ(errno, ENOTDIR);
+  EXPECT_LT(open("/dev/netmap", O_RDWR | O_CREAT | O_EXCL, 0600), 0);
+  EXPECT_EQ(errno, EEXIST);
+}
+
+TEST(Device, ParametersCanBeReadAndNotWritten) {
+  const std::string path = "/sys/module/netmap/parameters/";
+  int size = 0;
+  std::ifstream stream(path + "buf_size");
+  EXPECT_TRUE(stream >> size);
+  EXPECT_EQ(size, 2048);
+  FILE* file = fopen((path + "buf_num").c_str(), "r");
+  ASSERT_NE(file, nullptr);
+  EXPECT_EQ(fscanf(file, "%d", &size), 1);
+  EXPECT_GT(size, 0);
+  fclose(file);
+  int fd = open((path + "verbose").c_str(), O_RDONLY);
+  ASSERT_GE(fd, 0);
+  EXPECT_LT(write(fd, "1", 1), 0);
+  close(fd);
+  EXPECT_LT(open((path + "verbose").c_str(), O_RDWR), 0);
+  EXPECT_EQ(errno, EACCES);
+  EXPECT_LT(open((path + "no_such").c_str(), O_RDONLY), 0);
+  EXPECT_EQ(errno, ENOENT);
+  EXPECT_EQ(access((path + "buf_size").c_str(), R_OK), 0);
+  struct stat info;
+  ASSERT_EQ(stat("/sys/module/netmap", &info), 0);
+  EXPECT_TRUE(S_ISDIR(info.st_mode));
+}
+
+TEST(Device, RequestsThatAreNotNetmaps) {
+  int fd = open_device(), on = 1;
+  errno = 7;
+  EXPECT_EQ(ioctl(fd, FIONBIO, &on), 0);
+  EXPECT_EQ(errno, 7) << "errno is kept on success";
+  EXPECT_TRUE(fcntl(fd, F_GETFL) & O_NONBLOCK);
+  EXPECT_EQ(fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK), 0);
+  EXPECT_FALSE(fcntl(fd, F_GETFL) & O_NONBLOCK);
+  EXPECT_EQ(fcntl(fd, F_GETFL) & O_ACCMODE, O_RDWR);
+  int bytes;
+  EXPECT_LT(ioctl(fd, FIONREAD, &bytes), 0);
+  EXPECT_EQ(errno, ENOTTY);
+  int other = open("/dev/null", O_RDWR);
+  EXPECT_LT(ioctl(other, NIOCTXSYNC, nullptr), 0);
+  EXPECT_EQ(errno, ENOTTY);
+  close(other);
+  close(fd);
+}
+
+TEST(Device, NonBlockingFromTheStart) {
+  int fd = open_device(O_RDWR | O_NONBLOCK);
+  EXPECT_TRUE(fcntl(fd, F_GETFL) & O_NONBLOCK);
+  std::string name = switch_name();
+  Port port, other(name + ":b");
+  port.bind(fd, name + ":a");
+  EXPECT_EQ(ioctl(fd, NIOCRXSYNC, nullptr), 0);
+  EXPECT_TRUE(other.send(1));
+  EXPECT_EQ(port.receive(), Numbers{1});
+}
+
+TEST(Device, InterfaceFlagsOfAValePort) {
+  int socket_fd = socket(AF_INET, SOCK_DGRAM, 0);
+  ifreq request{};
+  strcpy(request.ifr_name, "vale0:1");
+  ASSERT_EQ(ioctl(socket_fd, SIOCGIFFLAGS, &request), 0) << strerror(errno);
+  EXPECT_TRUE(request.ifr_flags & IFF_RUNNING);
+  request.ifr_flags |= IFF_PROMISC;
+  EXPECT_EQ(ioctl(socket_fd, SIOCSIFFLAGS, &request), 0);
+  strcpy(request.ifr_name, "nosuchinterface");
+  EXPECT_LT(ioctl(socket_fd, SIOCGIFFLAGS, &request), 0);
+  EXPECT_EQ(errno, ENODEV);
+  close(socket_fd);
+}
+
+TEST(Duplicates, AreTheSameDescriptorBeforeAndAfterRegistering) {
+  std::string name = switch_name();
+  int fd = open_device(), early = dup(fd);
+  ASSERT_GE(early, 0);
+  Port port;
+  port.bind(early, name + ":a", kExclusive);
+  Port other(name + ":b");
+  int late = fcntl(fd, F_DUPFD_CLOEXEC, 100), exact = 150;
+  ASSERT_GE(late, 100);
+  EXPECT_EQ(fcntl(late, F_GETFD), FD_CLOEXEC);
+  ASSERT_EQ(dup2(fd, exact), exact);
+  ASSERT_EQ(dup3(fd, 151, O_CLOEXEC), 151);
+  uint64_t number = 0;
+  for (int through : {fd, early, late, exact, 151}) {
+    ASSERT_TRUE(other.send(++number));
+    pollfd p{through, POLLIN, 0};
+    ASSERT_EQ(poll(&p, 1, 5000), 1) << through;
+    EXPECT_EQ(p.revents, POLLIN);
+    EXPECT_EQ(port.take(), Numbers{number});
+    ASSERT_EQ(port.put(number, 1), 1u);
+    EXPECT_EQ(ioctl(through, NIOCTXSYNC, nullptr), 0);
+    EXPECT_EQ(other.receive(), Numbers{number});
+  }
+  // The binding lasts until the last is closed.
+  for (int copy : {fd, late, exact, 151}) EXPECT_EQ(close(copy), 0);
+  EXPECT_FALSE(port_is_free(name + ":a"));
+  EXPECT_TRUE(other.send(77));
+  EXPECT_EQ(port.receive(), Numbers{77});
+  EXPECT_EQ(close(port.release()), 0);
+  EXPECT_TRUE(becomes_free(name + ":a"));
+}
+
+TEST(Duplicates, TakeThePlaceOfOthers) {
+  Pair pair;
+  int plain = open("/dev/null", O_RDWR);
+  // A netmap descriptor replaced by something else is closed by that, and the other way round.
+  std::string name = switch_name();
+  int fd = open_device();
+  ASSERT_EQ(register_port(fd, name + ":x", kExclusive), 0);
+  EXPECT_LT(dup2(-1, fd), 0);
+  EXPECT_EQ(errno, EBADF);
+  EXPECT_FALSE(port_is_free(name + ":x")) << "a dup2 that fails closes nothing";
+  EXPECT_EQ(ioctl(fd, NIOCTXSYNC, nullptr), 0);
+  ASSERT_EQ(dup2(plain, fd), fd);
+  EXPECT_TRUE(becomes_free(name + ":x"));
+  EXPECT_LT(ioctl(fd, NIOCTXSYNC, nullptr), 0);
+  EXPECT_EQ(errno, ENOTTY);
+  ASSERT_EQ(dup2(pair.b.fd(), fd), fd);
+  EXPECT_TRUE(pair.a.send(5));
+  pollfd p{fd, POLLIN, 0};
+  EXPECT_EQ(poll(&p, 1, 5000), 1);
+  EXPECT_EQ(pair.b.take(), Numbers{5});
+  close(fd);
+  close(plain);
+}
+
+TEST(Fork, ChildUsesWhatItInherited) {
+  Pair pair;
+  EXPECT_TRUE(in_child([&] { return pair.a.send(1, 3) && ioctl(pair.a.fd(), NIOCRXSYNC, nullptr) == 0; }));
+  EXPECT_EQ(pair.b.receive(), (Numbers{1, 2, 3}));
+  // The child is gone, its copies closed; ours work on.
+  EXPECT_TRUE(pair.a.send(4));
+  EXPECT_EQ(pair.b.receive(), Numbers{4});
+}
+
+TEST(Fork, ChildWaitsForWhatTheParentSends) {
+  Pair pair;
+  pid_t child = fork();
+  if (child == 0) {
+    alarm(20);
+    for (uint64_t expected = 1; expected <= 50;)
+      for (uint64_t number : pair.b.receive())
+        if (number != expected++) _exit(1);
+    _exit(0);
+  }
+  for (uint64_t number = 1; number <= 50; number++) ASSERT_TRUE(pair.a.send(number));
+  int status;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
+}
+
+TEST(Fork, ChildRegistersForTheParent) {
+  std::string name = switch_name();
+  int fd = open_device();
+  Port other(name + ":b");
+  pollfd p{fd, POLLIN, 0};
+  EXPECT_EQ(poll(&p, 1, 0), 1);
+  EXPECT_EQ(p.revents, POLLERR) << "not registered yet";
+  uint64_t* answer =
+      static_cast<uint64_t*>(mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
+  ASSERT_TRUE(in_child([&] {
+    nmreq_register told;
+    if (register_port(fd, name + ":a", {}, &told) != 0) return false;
+    answer[0] = told.nr_memsize;
+    answer[1] = told.nr_offset;
+    return true;
+  }));
+  Port port;
+  port.use(fd, answer[0], answer[1]);
+  EXPECT_TRUE(other.send(9));
+  EXPECT_EQ(port.receive(), Numbers{9});
+  EXPECT_TRUE(port.send(10));
+  EXPECT_EQ(other.receive(), Numbers{10});
+}
+
+TEST(Fork, ManyChildrenWhileThreadsWork) {
+  Pair pair;
+  std::atomic<bool> stop{false};
+  std::thread worker([&] {
+    for (uint64_t n = 1; !stop; n++) {
+      if (!pair.a.send(n)) pair.a.put(n, 0);
+      pollfd p[2] = {{pair.b.fd(), POLLIN, 0}, {pair.a.fd(), POLLOUT, 0}};
+      poll(p, 2, 1);
+      pair.b.take();
+    }
+  });
+  for (int i = 0; i < 20; i++) {
+    EXPECT_TRUE(in_child([&] {
+      alarm(20);
+      int fd = open_device();
+      bool fine = register_port(fd, pair.name + ":c") == 0;
+      pollfd p{fd, POLLOUT, 0};
+      fine = fine && poll(&p, 1, 5000) == 1 && close(fd) == 0;
+      return fine;
+    }));
+  }
+  stop = true;
+  worker.join();
+}
+
+TEST(Fork, VforkChildTouchesNothingOfOurs) {
+  Pair pair;
+  int fd = pair.b.fd();
+  pid_t child = vfork();
+  if (child == 0) {
+    close(fd);
+    dup2(0, fd);
+    _exit(0);
+  }
+  waitpid(child, nullptr, 0);
+  EXPECT_TRUE(pair.a.send(3));
+  EXPECT_EQ(pair.b.receive(), Numbers{3});
+}
+
+// What the program of the next tests does; it is this one, run again.
+TEST(ExecChild, DISABLED_SendsThroughTheInheritedDescriptor) {
+  const char* text = getenv("DESCRIPTORS_TEST_FD");
+  ASSERT_NE(text, nullptr);
+  int fd;
+  unsigned long bytes, offset;
+  ASSERT_EQ(sscanf(text, "%d %lu %lu", &fd, &bytes, &offset), 3);
+  Port port;
+  if (bytes > 0)
+    port.use(fd, bytes, offset);
+  else
+    port.bind(fd, getenv("DESCRIPTORS_TEST_NAME"));
+  EXPECT_TRUE(port.send(42));
+}
+
+int run_exec_child(const std::string& fd_text, const std::string& name) {
+  pid_t child = fork();
+  if (child == 0) {
+    setenv("DESCRIPTORS_TEST_FD", fd_text.c_str(), 1);
+    setenv("DESCRIPTORS_TEST_NAME", name.c_str(), 1);
+    execl("/proc/self/exe", "descriptors", "--gtest_filter=ExecChild.*", "--gtest_also_run_disabled_tests",
+          "--gtest_brief=1", nullptr);
+    _exit(99);
+  }
+  int status = -1;
+  waitpid(child, &status, 0);
+  return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+TEST(Exec, NewProgramUsesTheDescriptor) {
+  std::string name = switch_name();
+  Port port, other(name + ":b");
+  port.bind(open_device(O_RDWR), name + ":a");
+  std::string text =
+      std::to_string(port.fd()) + " " + std::to_string(port.bytes()) + " " + std::to_string(port.offset());
+  EXPECT_EQ(run_exec_child(text, ""), 0);
+  EXPECT_EQ(other.receive(), Numbers{42});
+}
+
+TEST(Exec, NewProgramRegistersTheDescriptor) {
+  std::string name = switch_name();
+  Port other(name + ":b");
+  int fd = open_device(O_RDWR);
+  EXPECT_EQ(run_exec_child(std::to_string(fd) + " 0 0", name + ":a"), 0);
+  EXPECT_EQ(other.receive(), Numbers{42});
+  close(fd);
+}
+
+TEST(Exec, CloseOnExecIsHonoured) {
+  Pair pair;
+  EXPECT_EQ(fcntl(pair.a.fd(), F_GETFD), FD_CLOEXEC);
+  std::string text =
+      std::to_string(pair.a.fd()) + " " + std::to_string(pair.a.bytes()) + " " + std::to_string(pair.a.offset());
+  EXPECT_NE(run_exec_child(text, ""), 0);
+}
+
+TEST(Passing, ServerRegistersAndWorkerUses) {
+  std::string name = switch_name();
+  Port other(name + ":b");
+  int pair[2];
+  ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+  pid_t server = fork();
+  if (server == 0) {
+    int fd = open_device();
+    nmreq_register told;
+    if (register_port(fd, name + ":a", kExclusive, &told) != 0) _exit(1);
+    send_fd(pair[1], fd);
+    uint64_t numbers[2] = {told.nr_memsize, told.nr_offset};
+    if (write(pair[1], numbers, sizeof numbers) != sizeof numbers) _exit(1);
+    _exit(0);
+  }
+  Port port;
+  int fd = receive_fd(pair[0]);
+  ASSERT_GE(fd, 0);
+  uint64_t numbers[2];
+  ASSERT_EQ(read(pair[0], numbers, sizeof numbers), ssize_t(sizeof numbers));
+  waitpid(server, nullptr, 0);
+  port.use(fd, numbers[0], numbers[1]);
+  EXPECT_FALSE(port_is_free(name + ":a")) << "the server is gone, but the descriptor lives";
+  EXPECT_TRUE(other.send(1));
+  EXPECT_EQ(port.receive(), Numbers{1});
+  EXPECT_TRUE(port.send(2));
+  EXPECT_EQ(other.receive(), Numbers{2});
+  close(port.release());
+  EXPECT_TRUE(becomes_free(name + ":a"));
+  close(pair[0]);
+  close(pair[1]);
+}
+
+TEST(Passing, HelperOpensAndWorkerRegisters) {
+  std::string name = switch_name();
+  Port other(name + ":b");
+  int pair[2];
+  ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+  ASSERT_TRUE(in_child([&] {
+    send_fd(pair[1], open_device());
+    return true;
+  }));
+  Port port;
+  port.bind(receive_fd(pair[0]), name + ":a");
+  EXPECT_TRUE(other.send(1));
+  EXPECT_EQ(port.receive(), Numbers{1});
+  close(pair[0]);
+  close(pair[1]);
+}
+
+TEST(Passing, ToOneself) {
+  Pair pair;
+  int sockets[2];
+  ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets), 0);
+  send_fd(sockets[0], pair.b.fd());
+  int fd = receive_fd(sockets[1]);
+  ASSERT_GE(fd, 0);
+  EXPECT_TRUE(pair.a.send(8));
+  pollfd p{fd, POLLIN, 0};
+  ASSERT_EQ(poll(&p, 1, 5000), 1);
+  EXPECT_EQ(pair.b.take(), Numbers{8});
+  for (int s : {fd, sockets[0], sockets[1]}) close(s);
+}
+
+TEST(Closing, EverythingAboveSomeNumber) {
+  EXPECT_TRUE(in_child([] {
+    alarm(30);
+    std::string name = switch_name();
+    int fd = open_device(), kept = 20;
+    if (dup2(fd, kept) != kept || register_port(kept, name + ":a") != 0) return false;
+    pollfd p{kept, POLLIN, 0};
+    if (poll(&p, 1, 1) != 0) return false;  // the library has all of its descriptors now
+    closefrom(kept + 1);
+    if (close_range(3, unsigned(kept - 1), 0) != 0) return false;
+    if (fcntl(fd, F_GETFD) >= 0 || fcntl(kept, F_GETFD) < 0) return false;
+    for (int number = kept + 1; number < 4096; number++)
+      if (close(number) == 0) return false;
+    // Still bound, and still woken.
+    int other = open_device();
+    nmreq_register told;
+    if (register_port(other, name + ":b", {}, &told) != 0) return false;
+    Port sender;
+    sender.use(other, told.nr_memsize, told.nr_offset);
+    Later send([&] { sender.send(1); });
+    return poll(&p, 1, 10000) == 1 && p.revents == POLLIN;
+  }));
+}
+
+TEST(Closing, NumbersAreUsedAgainForOtherThings) {
+  std::string name = switch_name();
+  for (int i = 0; i < 20; i++) {
+    int fd = open_device();
+    ASSERT_EQ(register_port(fd, name + ":a"), 0);
+    ASSERT_EQ(close(fd), 0);
+    int pipes[2];
+    ASSERT_EQ(pipe(pipes), 0);
+    ASSERT_EQ(write(pipes[1], "x", 1), 1);
+    pollfd p[2] = {{pipes[0], POLLIN, 0}, {pipes[1], POLLOUT, 0}};
+    EXPECT_EQ(poll(p, 2, 1000), 2);
+    close(pipes[0]);
+    close(pipes[1]);
+    EXPECT_LT(ioctl(fd, NIOCTXSYNC, nullptr), 0);
+    EXPECT_EQ(errno, EBADF);
+  }
+}
+
+TEST(Threads, ADescriptorPerRingAndOneMapping) {
+  constexpr int kRings = 4;
+  constexpr uint64_t kPackets = 20000;
+  std::string name = switch_name();
+  Port sender(name + ":s", {.rings = kRings}), first(name + ":r", {.mode = NR_REG_ONE_NIC, .ring = 0, .rings = kRings});
+  Port others[kRings - 1];
+  for (int i = 1; i < kRings; i++)
+    others[i - 1].bind_sharing(open_device(), name + ":r", {.mode = NR_REG_ONE_NIC, .ring = uint16_t(i)}, first);
+  std::atomic<uint64_t> received{0}, sent{0};
+  std::atomic<bool> done{false};
+  std::vector<std::thread> threads;
+  for (int i = 0; i < kRings; i++)
+    threads.emplace_back([&, i] {
+      Port& port = i == 0 ? first : others[i - 1];
+      uint64_t last = 0;
+      while (!done) {
+        pollfd p{port.fd(), POLLIN, 0};
+        ASSERT_GE(poll(&p, 1, 100), 0);
+        for (uint64_t number : port.take(uint32_t(i))) {
+          EXPECT_EQ(number % kRings, uint64_t(i)) << "in the ring of its sender's";
+          EXPECT_GT(number, last);
+          last = number;
+          received++;
+        }
+      }
+    });
+  // The sender keeps within what the receivers' rings hold, so nothing is lost.
+  for (uint64_t n = kRings; n < kPackets; n += kRings) {
+    for (int ring = 0; ring < kRings; ring++) sent += sender.put(n + uint64_t(ring), 1, uint32_t(ring));
+    ASSERT_EQ(ioctl(sender.fd(), NIOCTXSYNC, nullptr), 0);
+    while (sent - received > 512) sched_yield();
+  }
+  for (uint64_t end = now_ms() + 10000; received < sent && now_ms() < end;) sched_yield();
+  done = true;
+  for (std::thread& t : threads) t.join();
+  EXPECT_EQ(received, sent);
+}
+
+}  // namespace
+}  // namespace descriptors
