@@ -7,7 +7,7 @@
 # A daemon of the run's own is started on demand at UNETMAP_SOCKET: the caller's, else one in $work.
 
 # No wait for an event that must come is longer; generous, for slow machines and sanitizers.
-event_limit_s=60
+event_limit_s=120
 
 source=${SOURCE_DIR:-$(CDPATH='' cd -- "$(dirname -- "$0")/../.." && pwd)}
 build=${1:-${BUILD_DIR:-$source/build}}

@@ -3,6 +3,8 @@
 #   make FILE             packets of every length from 60 to 1514 bytes in steps of 2, of four protocols
 #   gather OUT MOST IN..  whole Ethernet packets of 14 to 1514 bytes from other captures
 #   head OUT COUNT IN     the first packets of a capture
+#   whole OUT IN          a capture as it is, in the form that the others are in
+#   pace OUT US IN        a capture with its packets spread evenly over so many microseconds
 #   learned OUT IN        those that a learning switch delivers when one port sends them all
 #   data FILE             the packets without times: length, then bytes, to compare with cmp
 #   count FILE            packets and bytes
@@ -116,6 +118,18 @@ my %commands = (
     $#packets = $count - 1 if @packets > $count;
     write_packets($path, @packets);
   },
+  whole => sub {
+    my ($path, $input) = @_;
+    my $capture = read_packets($input);
+    die "$input: not of Ethernet\n" if $capture->{link} != ETHERNET;
+    write_packets($path, @{$capture->{packets}});
+  },
+  pace => sub {
+    my ($path, $us, $input) = @_;
+    my @packets = @{read_packets($input)->{packets}};
+    $packets[$_]{us} = 1_000_000_000_000_000 + int($us * $_ / $#packets) for 0 .. $#packets;
+    write_packets($path, @packets);
+  },
   learned => sub {
     my ($path, $input) = @_;
     my %here;
@@ -152,5 +166,5 @@ my %commands = (
   },
 );
 
-my $command = $commands{shift @ARGV // ''} or die "usage: pcap.pl make|gather|head|learned|data|count|size|span|ordered FILE...\n";
+my $command = $commands{shift @ARGV // ''} or die "usage: pcap.pl make|gather|head|whole|pace|learned|data|count|size|span|ordered FILE...\n";
 $command->(@ARGV);

@@ -2,7 +2,8 @@
 # Sourced after common.sh: source packages of Debian, fetched and built once per build tree, under $external.
 #
 # Package lists and addresses are apt's own, taken from how this machine is set up; nothing of its configuration is
-# changed. Sets $why to the reason when something cannot be had.
+# changed. A folder UNETMAP_TEST_SOURCES with unpacked sources, PACKAGE/, goes before them. Sets $why to the reason when
+# something cannot be had.
 
 external=$build/external
 why=
@@ -29,13 +30,14 @@ releases() {
   for release in stable testing sid; do echo "$main $release"; done
 }
 
-# apt TOOL ARGUMENTS...: apt with only the sources of $external/apt/sources.list.
-apt() {
-  tool=$1
-  shift
-  "$tool" -q -o Dir::State::lists="$external/apt/lists" -o Dir::Cache="$external/apt/cache" \
-    -o Dir::Etc::sourcelist="$external/apt/sources.list" -o Dir::Etc::sourceparts=/dev/null \
-    -o APT::Sandbox::User="$(id -un)" -o Acquire::Languages=none "$@"
+# apt_of RELEASE TOOL ARGUMENTS...: apt with only the sources of $external/apt/RELEASE/sources.list.
+apt_of() {
+  folder=$external/apt/$1
+  tool=$2
+  shift 2
+  "$tool" -q -o Dir::State::lists="$folder/lists" -o Dir::Cache="$folder/cache" \
+    -o Dir::Etc::sourcelist="$folder/sources.list" -o Dir::Etc::sourceparts=/dev/null \
+    -o APT::Sandbox::User="$(id -un)" -o Acquire::Languages=none -o Acquire::http::Timeout=20 -o Acquire::Retries=1 "$@"
 }
 
 # fetch_source PACKAGE: unpacks it as $external/PACKAGE/source, from the first release whose mirror has all its files.
@@ -43,24 +45,36 @@ fetch_source() {
   package=$1
   home=$external/$package
   [ -f "$home/fetched" ] && return 0
+  if [ -d "${UNETMAP_TEST_SOURCES:-}/$package" ]; then
+    rm -rf "$home"
+    mkdir -p "$home" && cp -r "$UNETMAP_TEST_SOURCES/$package" "$home/source" && touch "$home/fetched"
+    return 0
+  fi
   for program in apt-get dpkg-source; do
     command -v "$program" >/dev/null || { why="$program is not installed; apt-get install dpkg-dev"; return 1; }
   done
   keys=/usr/share/keyrings/debian-archive-keyring.gpg
   [ -f "$keys" ] || { why="$keys is missing; apt-get install debian-archive-keyring"; return 1; }
-  mkdir -p "$external/apt/lists/partial" "$external/apt/cache/archives/partial" "$home"
+  if [ -n "$(find "$home/unavailable" -mmin -720 2>/dev/null)" ]; then
+    why="$(cat "$home/unavailable") (found less than 12 hours ago; remove $home/unavailable to try again)"
+    return 1
+  fi
+  mkdir -p "$home"
   releases >"$external/releases"
   [ -s "$external/releases" ] || { why="apt has no Debian release configured"; return 1; }
   while read -r mirror release; do
     rm -rf "$home/source" "$home"/*.dsc
-    echo "deb-src [signed-by=$keys] $mirror $release main" >"$external/apt/sources.list"
+    mkdir -p "$external/apt/$release/lists/partial" "$external/apt/$release/cache/archives/partial"
+    echo "deb-src [signed-by=$keys] $mirror $release main" >"$external/apt/$release/sources.list"
     {
-      apt apt-get update &&
-        (cd "$home" && apt apt-get source --only-source --download-only "$package") &&
+      apt_of "$release" apt-get update &&
+        (cd "$home" && apt_of "$release" apt-get source --only-source --download-only "$package") &&
         dpkg-source -x "$home"/*.dsc "$home/source"
     } >"$home/fetch-$release.log" 2>&1 </dev/null && touch "$home/fetched" && return 0
   done <"$external/releases"
-  why="the sources of $package cannot be had from this machine's mirror: $(grep -h '^E:' "$home"/fetch-*.log | head -n 1)"
+  why="the mirror of this machine does not have the sources of $package: $(cat "$home"/fetch-*.log |
+    grep -m 1 '^E: Failed to fetch' || cat "$home"/fetch-*.log | grep -m 1 '^E:')"
+  echo "$why" >"$home/unavailable"
   return 1
 }
 
@@ -82,6 +96,26 @@ build_libpcap() {
     fail "libpcap's configure does not accept net/netmap_user.h: see $external/libpcap/source/config.log"
   if grep -nE 'include/net/.*warning:' "$external/libpcap/build.log"; then fail "our headers give libpcap warnings"; fi
   headers_stamp >"$external/libpcap/built"
+}
+
+# build_tcpreplay: $tcpreplay gets the program, of Debian's sources with our headers.
+build_tcpreplay() {
+  home=$external/tcpreplay
+  tcpreplay=$home/source/src/tcpreplay
+  fetch_source tcpreplay || return 1
+  [ "$(cat "$home/built" 2>/dev/null)" = "$(headers_stamp)" ] && return 0
+  install_if_root make make && install_if_root autogen autogen || return 1
+  # Its configure looks for a netmap source tree.
+  mkdir -p "$home/netmap/sys"
+  ln -sfn "$source/include/net" "$home/netmap/net"
+  ln -sfn "$source/include/net" "$home/netmap/sys/net"
+  with_netmap="--with-netmap=$home/netmap"
+  (cd "$home/source" && ./configure "$with_netmap" && make -j2) >"$home/build.log" 2>&1 ||
+    # Debian's changes may ask for new build files.
+    { install_if_root autoreconf autoconf && install_if_root automake automake && install_if_root libtoolize libtool &&
+      (cd "$home/source" && autoreconf -fi && ./configure "$with_netmap" && make -j2) >"$home/build.log" 2>&1; } ||
+    fail "tcpreplay does not build with our headers: $(grep -m 3 -i 'error' "$home/build.log")"
+  headers_stamp >"$home/built"
 }
 
 # real_capture FILE MOST: up to MOST real Ethernet packets, from the captures that tcpdump's sources test it with.
