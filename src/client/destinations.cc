@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // The ports that a ring of ours delivers to: mapped when first sent to, unmapped when gone.
 #include <sched.h>
+#include <sys/epoll.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -89,11 +91,33 @@ void Destinations::leave() {
   if (seq_) seq_->store((seq_->load(std::memory_order_relaxed) | 1) + 1, std::memory_order_release);
 }
 
-// Others may wait for us to come out of our sync; they need not where we hold nothing.
-void Destinations::relieve(vale::Dest&, bool empty_handed) {
-  if (empty_handed) leave();
-  sched_yield();
-  if (empty_handed && seq_) enter(*seq_);
+// A receiver that runs on this very processor can make room only while we do not: sleep until it has, or for a moment.
+// (Not sched_yield: on some kernels who yields often pushes everybody else far back in the queue.) One that runs
+// elsewhere is left to itself, and loses packets as VALE's rule is.
+void Destinations::relieve(vale::Dest& dest, const vale::Exchange& ex, bool empty_handed) {
+  constexpr long kMoment_ns = 500'000;
+  uint32_t theirs = ex.shared().receiver_cpu.load(std::memory_order_relaxed);
+  if (!empty_handed || (theirs != 0 && theirs != uint32_t(sched_getcpu()) + 1)) return;
+  if (!relief_) {
+    relief_ = move_high(UniqueFd(int(syscall(SYS_epoll_create1, EPOLL_CLOEXEC))));
+    epoll_event event{EPOLLIN | EPOLLET, {}};
+    syscall(SYS_epoll_ctl, relief_.get(), EPOLL_CTL_ADD, bound_.doorbell.get(), &event);
+  }
+  leave();
+  add_waiter(ex.shared().writers, bound_.info.file_id);
+  if (ex.free_cells() == 0) {
+    int saved = errno;
+    epoll_event event;
+    timespec timeout{0, kMoment_ns};
+    if (syscall(SYS_epoll_pwait2, relief_.get(), &event, 1, &timeout, nullptr, 8) < 0 && errno == ENOSYS)
+      syscall(SYS_epoll_pwait, relief_.get(), &event, 1, 1, nullptr, 8);
+    errno = saved;
+  }
+  if (seq_) enter(*seq_);
+}
+
+Destinations::~Destinations() {
+  if (relief_) note_internal(relief_.get(), false);
 }
 
 bool Destinations::read_user(uint64_t address, uint8_t* to, uint32_t len) {

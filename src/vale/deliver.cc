@@ -28,7 +28,7 @@ bool Forwarder::Supply::need(uint32_t n) {
       dest.relief_skip--;
       break;
     }
-    forwarder.outside_.relieve(dest, have == 0 && forwarder.reserved_.empty());
+    forwarder.outside_.relieve(dest, ex, have == 0 && forwarder.reserved_.empty());
     if (ex.free_cells() + have >= n) {
       dest.relief_backoff = 0;
     } else if (attempt == 1) {

@@ -35,7 +35,7 @@ class Outside {
   // Wakes whoever sleeps on `list`, a list of `dest`.
   virtual void wake(WaitList& list, Dest& dest) = 0;
   // Lets others run for a moment because `dest` is full. `empty_handed`: we have no cells of anybody.
-  virtual void relieve(Dest& dest, bool empty_handed) = 0;
+  virtual void relieve(Dest& dest, const Exchange& ex, bool empty_handed) = 0;
   // Copies from an address that the application named; false if that cannot be read.
   virtual bool read_user(uint64_t address, uint8_t* to, uint32_t len) = 0;
 

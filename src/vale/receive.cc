@@ -172,18 +172,18 @@ bool Receiver::senders_left() {
 void Receiver::begin_reset() {
   goal_ = view_.exchange.shared().reset_wanted.load(std::memory_order_acquire);
   accounted_.assign(view_.exchange.shape().cells, 0);
+  resetting_ = true;
   drained_ = false;
   if (!free_ring_makes_sense()) drain();
   note_busy_senders();
 }
 
-bool Receiver::reset_step(uint32_t& hwtail, uint32_t hwcur, uint32_t patience) {
+bool Receiver::reset_step(uint32_t& hwtail, uint32_t hwcur, bool give_up) {
   const Exchange& ex = view_.exchange;
-  if (steps_ == 0) begin_reset();
-  steps_++;
+  if (!resetting_) begin_reset();
   bool left = senders_left();
   hwtail = take(hwtail, hwcur);
-  if (!left && steps_ < patience) return false;
+  if (!left && !give_up) return false;
   uint64_t position = ex.tail_position();
   for (uint32_t cell = 0; cell < ex.shape().cells; cell++) {
     uint32_t own = view_.own[cell].load(std::memory_order_relaxed);
@@ -194,8 +194,7 @@ bool Receiver::reset_step(uint32_t& hwtail, uint32_t hwcur, uint32_t patience) {
   }
   ex.publish_free(position);
   view_.kring->reset_done.store(goal_, std::memory_order_relaxed);
-  steps_ = 0;
-  drained_ = false;
+  resetting_ = drained_ = false;
   return true;
 }
 

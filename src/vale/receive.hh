@@ -42,12 +42,12 @@ class Receiver {
   // The audit finds out without disturbing anybody: cells that are neither free nor in the ring are in a sender's hands
   // or lost; those that still are after every sender that was in a sync has left it are lost, and become free. Where
   // the free ring itself makes no sense, it is emptied first, all is waited for, and it is made anew.
-  // A sender that does not come out of its sync (stopped) is waited for `patience` calls, and then what it may have in
-  // its hands is left out until another audit.
+  // A sender that does not come out of its sync (stopped) is waited for until the caller gives up; what it may have in
+  // its hands is then left out, until another audit.
   bool reset_wanted() const;
   // One step; true when done. Call again, soon, while it is not.
-  bool reset_step(uint32_t& hwtail, uint32_t hwcur, uint32_t patience);
-  bool resetting() const { return steps_ != 0; }
+  bool reset_step(uint32_t& hwtail, uint32_t hwcur, bool give_up);
+  bool resetting() const { return resetting_; }
 
  private:
   void recycle(uint32_t cell, uint64_t& position);
@@ -61,7 +61,8 @@ class Receiver {
   SwitchShared* shared_;
   RxView view_;
   std::vector<uint32_t> chains_;
-  uint32_t steps_ = 0, goal_ = 0;
+  uint32_t goal_ = 0;
+  bool resetting_ = false;
   bool drained_ = false;           // the free ring was emptied; cells that come back wait for the end
   std::vector<uint8_t> accounted_;  // by cell: known to be in no sender's hands since the audit began
   struct Busy {

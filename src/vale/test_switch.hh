@@ -119,7 +119,7 @@ class TestSwitch final : public Outside {
     return found != dests.end() && found->second.generation == generation ? &found->second : nullptr;
   }
   void wake(WaitList&, Dest&) override { wakes++; }
-  void relieve(Dest&, bool) override { reliefs++; }
+  void relieve(Dest&, const Exchange&, bool) override { reliefs++; }
   bool read_user(uint64_t address, uint8_t* to, uint32_t len) override {
     if (address < 4096) return false;
     memcpy(to, reinterpret_cast<void*>(address), len);
