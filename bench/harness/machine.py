@@ -6,6 +6,7 @@ import platform
 import subprocess
 
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+PREEMPTED_NS = 5000
 
 
 def read(path, default=""):
@@ -79,9 +80,11 @@ def busy_seconds():
 
 
 def cache_line_ns(program, cpus):
-    """Round trip of a cache line between two CPUs, by bench-c2c. None where it cannot be had: it is a witness, no result."""
+    """Round trip of a cache line between two CPUs, by bench-c2c. None where it cannot be had, as when other programs keep
+    the CPUs: it is a witness, no result."""
     try:
         done = subprocess.run([program, str(cpus[0]), str(cpus[1])], capture_output=True, text=True, check=True, timeout=30)
-        return float(done.stdout)
+        round_trip = float(done.stdout)
+        return round_trip if round_trip < PREEMPTED_NS else None
     except (OSError, ValueError, subprocess.SubprocessError):
         return None

@@ -11,6 +11,9 @@ from harness.measure import Sample, Window
 REPORT_MS = 200
 WARM_UP_REPORTS = 3  # the first ones cover opening the port and waiting for the other side
 REPORT = re.compile(r"main_thread.*?\(([\d.]+) ([KMG]?)pkts.*? in (\d+) usec\)")
+CLOCKS_AGREE_S = 0.02  # a line arrives a little after the interval it reports
+ENOUGH = 0.7           # of the window must be covered by whole reports
+SENDER_MAC, RECEIVER_MAC = "02:00:00:00:00:01", "02:00:00:00:00:02"
 SCALE = {"": 1.0, "K": 1e3, "M": 1e6, "G": 1e9}
 
 
@@ -56,23 +59,36 @@ class PktGen:
         except Failed as reason:
             raise Failed(f"{reason}; unetmap set said: {answer[0] or 'nothing'}") from None
 
+    def announce(self, port, address):
+        """One frame from the receiver's port, so that the switch knows the address: otherwise every frame is flooded."""
+        with self.bench.netmap_children() as children:
+            one = children.start([self.bench.tool("pkt-gen"), "-i", port, "-f", "tx", "-w", 0, "-n", 1, "-S", address])
+            one.finish(timeout_s=20)
+
     def observe(self, receiver, sender=None, kernel=False):
         """Rates over a steady window of about bench.seconds, from the reports of each side."""
-        receiver.wait_for(lambda: sum(packets > 0 for _, packets, _ in reports(receiver)) > WARM_UP_REPORTS,
-                          "reports of packets")
+        try:
+            receiver.wait_for(lambda: sum(packets > 0 for _, packets, _ in reports(receiver)) > WARM_UP_REPORTS,
+                              "reports of packets")
+        except Failed as reason:
+            raise Failed(f"{reason}\n{sender.failure('its sender')}" if sender else str(reason)) from None
         window = Window(self.children.pids(), kernel)
-        time.sleep(self.bench.seconds + REPORT_MS / 1000)
-        window.close()
-        self.children.check()
+
+        def inside(child):
+            """Packets and seconds of the reports whose interval began in the window."""
+            found = [(packets, seconds) for arrival, packets, seconds in reports(child)
+                     if arrival - seconds >= window.start - CLOCKS_AGREE_S]
+            return sum(packets for packets, _ in found), sum(seconds for _, seconds in found)
 
         def rate(child):
-            inside = [(packets, seconds) for arrival, packets, seconds in reports(child)
-                      if arrival - seconds >= window.start - REPORT_MS / 1000 and arrival > window.start]
-            spent = sum(seconds for _, seconds in inside)
-            if not spent:
-                raise child.failure("no report within the window")
-            return sum(packets for packets, _ in inside) / spent
+            packets, seconds = inside(child)
+            return packets / seconds
 
+        time.sleep(self.bench.seconds)
+        for child in filter(None, (receiver, sender)):
+            child.wait_for(lambda child=child: inside(child)[1] >= ENOUGH * self.bench.seconds, "reports for the whole window")
+        window.close()
+        self.children.check()
         received = rate(receiver)
         detail = window.detail(received * window.seconds)
         if sender:
@@ -82,15 +98,18 @@ class PktGen:
         return received, detail
 
 
-def pair(bench, length, tx_cpu, rx_cpu, lossless, ports=("vale0:tx", "vale0:rx"), more=()):
-    """Delivered Mpps of a sender and a receiver."""
+def pair(bench, length, tx_cpu, rx_cpu, lossless, ports=("vale0:tx", "vale0:rx"), unicast=True):
+    """Delivered Mpps of a sender and a receiver, whose address the switch has learned if `unicast`."""
+    addresses = ("-S", SENDER_MAC, "-D", RECEIVER_MAC) if unicast else ()
     with PktGen(bench) as generators:
         receiver = generators.start("rx", ports[1], rx_cpu)
         if lossless:
             generators.set_lossless(receiver, ports[1])
         else:
             receiver.wait_for_line("main_thread")
-        sender = generators.start("tx", ports[0], tx_cpu, "-l", length, *more)
+        if unicast:
+            generators.announce(ports[1], RECEIVER_MAC)
+        sender = generators.start("tx", ports[0], tx_cpu, "-l", length, *addresses)
         received, detail = generators.observe(receiver, sender)
     return Sample(received / 1e6, detail)
 
@@ -99,7 +118,7 @@ def pipe(bench, length):
     cpu = bench.cpus[0]
     # The two ends of pipe 1 of one port: `{` is the master's side, `}` the slave's.
     ports = ("netmap:vale0:p{1", "netmap:vale0:p}1")
-    return pair(bench, length, cpu, cpu, lossless=False, ports=ports)
+    return pair(bench, length, cpu, cpu, lossless=False, ports=ports, unicast=False)
 
 
 def round_trip(bench, length, ping_cpu, pong_cpu, more=()):
