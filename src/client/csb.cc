@@ -40,7 +40,7 @@ static_assert(kWordAt % sizeof(uint64_t) == 0 && kWordAt + sizeof(uint64_t) <= s
 template <class Ring>
 void enter(Ring& ring, const CsbEntry& entry) {
   CsbEntry before = ring.csb();
-  auto kernel = ring.indexes();
+  ServiceIndexes kernel = ring.indexes_now();
   // What the application had put in its ring is not lost; what it has in older blocks neither.
   RingIndexes app = load_indexes(ring.ring(), before);
   if (app.head >= ring.ring()->num_slots || app.cur >= ring.ring()->num_slots) app = {kernel.hwcur, kernel.hwcur};

@@ -150,7 +150,6 @@ void Loop::arm() {
       if (WaitList* list = ring.tx->writers()) add_waiter(*list, file);
     }
   }
-  std::atomic_thread_fence(std::memory_order_seq_cst);
 }
 
 int64_t Loop::patience_ns() const {

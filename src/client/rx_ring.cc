@@ -45,6 +45,7 @@ int RxRing::reinit() {
   kring_->hwcur.store(hwcur, std::memory_order_relaxed);
   kring_->hwtail.store(hwtail, std::memory_order_relaxed);
   head_ = hwcur;
+  shown_ = hwtail;
   if (!csb_.ktoa) ring_->head = ring_->cur = hwcur;
   publish_indexes(ring_, csb_, hwcur, hwtail);
   kring_->reinits.fetch_add(1, std::memory_order_relaxed);
@@ -80,7 +81,7 @@ int RxRing::sync() {
     hwtail = receiver_->take(hwtail, head);
     kring_->hwtail.store(hwtail, std::memory_order_relaxed);
     // Whoever waits for room is woken when that pays: half of the ring is free, or we have nothing more to do.
-    if (ex.shared().writers.any.load(std::memory_order_relaxed) &&
+    if (ex.shared().writers.any.load(std::memory_order_seq_cst) &&
         (hwtail == head || ex.free_cells() >= ex.shape().cells / 2))
       wake_writers();
     if (watched && hwtail != before) observe(before, hwtail, Moment::kArrived);
@@ -92,7 +93,7 @@ int RxRing::sync() {
     before = shown();
     if (watched && before != hwtail && before < n && in_range(before, head, hwtail)) observe(before, hwtail, Moment::kArrived);
     uint32_t used = (hwtail + n - head) % n;
-    if (kring_->writers.any.load(std::memory_order_relaxed) && used <= n / 2) wake_writers();
+    if (kring_->writers.any.load(std::memory_order_seq_cst) && used <= n / 2) wake_writers();
   }
   if (hwtail != shown_) {
     shown_ = hwtail;

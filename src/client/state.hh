@@ -132,6 +132,7 @@ class TxRing {
   uint64_t completed() const { return kring_->hwcur.load(std::memory_order_relaxed); }
   const CsbEntry& csb() const { return csb_; }
   void use_csb(const CsbEntry& entry) { csb_ = entry; }
+  ServiceIndexes indexes_now() const { return indexes(); }
   ServiceIndexes indexes() const {
     return {kring_->hwcur.load(std::memory_order_relaxed), kring_->hwtail.load(std::memory_order_relaxed)};
   }
@@ -180,12 +181,12 @@ class RxRing {
   // Changes whenever something was received.
   uint64_t tail_count() const { return tail_count_; }
   const CsbEntry& csb() const { return csb_; }
-  void use_csb(const CsbEntry& entry) {
-    csb_ = entry;
-    shown_ = kring_->hwtail.load(std::memory_order_relaxed);
-  }
-  ServiceIndexes indexes() const {
-    return {kring_->hwcur.load(std::memory_order_relaxed), kring_->hwtail.load(std::memory_order_relaxed)};
+  void use_csb(const CsbEntry& entry) { csb_ = entry; }
+  // hwtail as it was shown last: the other end of a pipe moves it any time. On entering CSB mode, as it is shown now.
+  ServiceIndexes indexes() const { return {kring_->hwcur.load(std::memory_order_relaxed), shown_}; }
+  ServiceIndexes indexes_now() {
+    shown_ = kring_->hwtail.load(std::memory_order_acquire);
+    return indexes();
   }
   uint32_t head() const { return head_; }
   uint32_t num_slots() const { return num_slots_; }

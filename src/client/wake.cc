@@ -67,7 +67,9 @@ void add_waiter(WaitList& list, uint32_t file_id) {
     added = entry.compare_exchange_strong(none, file_id, std::memory_order_relaxed);
   }
   if (!added) list.overflow.store(1, std::memory_order_relaxed);
-  list.any.store(1, std::memory_order_seq_cst);
+  list.any.store(1, std::memory_order_relaxed);
+  // Before the looks that follow at what is waited for, whatever order those have: a waker publishes, then looks here.
+  std::atomic_thread_fence(std::memory_order_seq_cst);
 }
 
 void wake_waiters(WaitList& list, int connection, const wire::ResolveRequest& port) {

@@ -48,7 +48,7 @@ void Forwarder::Supply::flush() {
   count = 0;
   std::atomic<uint32_t>& cpu = ex.shared().sender_cpu;
   if (cpu.load(std::memory_order_relaxed) != forwarder.cpu_) cpu.store(forwarder.cpu_, std::memory_order_relaxed);
-  if (ex.shared().readers.any.load(std::memory_order_relaxed)) forwarder.outside_.wake(ex.shared().readers, dest);
+  if (ex.shared().readers.any.load(std::memory_order_seq_cst)) forwarder.outside_.wake(ex.shared().readers, dest);
 }
 
 void Forwarder::Supply::return_cell() {

@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Monitors of switch ports and pipes, by copy and without.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "flows.hh"
+
+namespace {
+
+using testing::ElementsAre;
+using testing::IsEmpty;
+
+struct Seen {
+  std::string bytes;
+  uint16_t flags;
+  uint32_t buf;
+};
+
+// A port of this process.
+class Port {
+ public:
+  explicit Port(const std::string& name) : port_(nmport_open(name.c_str())) {}
+  ~Port() {
+    if (port_) nmport_close(port_);
+  }
+  Port(const Port&) = delete;
+  explicit operator bool() const { return port_; }
+  int fd() const { return port_->fd; }
+  netmap_ring* tx() const { return NETMAP_TXRING(port_->nifp, 0); }
+  netmap_ring* rx() const { return NETMAP_RXRING(port_->nifp, 0); }
+  uint16_t mem_id() const { return port_->reg.nr_mem_id; }
+
+  void queue(const std::string& bytes, uint16_t flags = 0) {
+    netmap_ring* ring = tx();
+    ASSERT_GT(nm_ring_space(ring), 0u);
+    netmap_slot& slot = ring->slot[ring->head];
+    memcpy(NETMAP_BUF(ring, slot.buf_idx), bytes.data(), bytes.size());
+    slot.len = uint16_t(bytes.size());
+    slot.flags = flags;
+    ring->head = ring->cur = nm_ring_next(ring, ring->head);
+  }
+  void send(const std::string& bytes) {
+    queue(bytes);
+    flush();
+  }
+  void flush() { ASSERT_EQ(ioctl(fd(), NIOCTXSYNC, nullptr), 0) << strerror(errno); }
+  // What is there now, slot by slot; given back with the next sync.
+  std::vector<Seen> receive() {
+    EXPECT_EQ(ioctl(fd(), NIOCRXSYNC, nullptr), 0) << strerror(errno);
+    std::vector<Seen> out;
+    netmap_ring* ring = rx();
+    for (; !nm_ring_empty(ring); ring->head = ring->cur = nm_ring_next(ring, ring->head)) {
+      netmap_slot& slot = ring->slot[ring->head];
+      out.push_back({std::string(NETMAP_BUF(ring, slot.buf_idx), slot.len), slot.flags, slot.buf_idx});
+    }
+    return out;
+  }
+  std::vector<std::string> packets() {
+    std::vector<std::string> out;
+    bool more = false;
+    for (Seen& s : receive()) {
+      if (more) out.back() += s.bytes;
+      else out.push_back(s.bytes);
+      more = s.flags & NS_MOREFRAG;
+    }
+    return out;
+  }
+  void give_back() { EXPECT_EQ(ioctl(fd(), NIOCRXSYNC, nullptr), 0); }
+
+ private:
+  nmport_d* port_;
+};
+
+std::string frame(uint8_t to, uint8_t from, size_t bytes = 60) {
+  std::string out(bytes, char('a' + bytes % 26));
+  for (int i = 0; i < 12; i++) out[size_t(i)] = char(i % 6 == 0 ? 2 : i < 6 ? to : from);
+  out[12] = char(0x88);
+  out[13] = char(0xb5);
+  return out;
+}
+
+TEST(Monitor, SeesBothDirectionsAndTellsThemApart) {
+  Port a("valeM1:a"), b("valeM1:b");
+  Port both("valeM1:a/rt"), sent("valeM1:a/t"), received("valeM1:a/r");
+  ASSERT_TRUE(a && b && both && sent && received);
+  EXPECT_NE(both.mem_id(), a.mem_id()) << "copies have memory of their own";
+  a.send(frame(9, 1, 61));
+  b.send(frame(9, 2, 62));
+  EXPECT_THAT(b.packets(), ElementsAre(frame(9, 1, 61)));
+  EXPECT_THAT(received.packets(), IsEmpty()) << "before the monitored port looked";
+  EXPECT_THAT(a.packets(), ElementsAre(frame(9, 2, 62)));
+  std::vector<Seen> seen = both.receive();
+  ASSERT_EQ(seen.size(), 2u);
+  EXPECT_EQ(seen[0].bytes, frame(9, 1, 61));
+  EXPECT_TRUE(seen[0].flags & NS_TXMON);
+  EXPECT_EQ(seen[1].bytes, frame(9, 2, 62));
+  EXPECT_FALSE(seen[1].flags & NS_TXMON);
+  EXPECT_THAT(sent.packets(), ElementsAre(frame(9, 1, 61)));
+  EXPECT_THAT(received.packets(), ElementsAre(frame(9, 2, 62)));
+}
+
+TEST(Monitor, IsWokenByPoll) {
+  Port a("valeM2:a");
+  ASSERT_TRUE(a);
+  pid_t child = flows::spawn([] {
+    Port monitor("valeM2:a/t");
+    if (!monitor) _exit(2);
+    pollfd p{monitor.fd(), POLLIN, 0};
+    for (int i = 0; i < 20; i++)
+      if (poll(&p, 1, 1000) == 1 && (p.revents & POLLIN)) _exit(monitor.packets().empty() ? 3 : 0);
+    _exit(4);
+  });
+  int status = 0;
+  for (int i = 0; waitpid(child, &status, WNOHANG) == 0; i++) {
+    ASSERT_LT(i, 20000);
+    a.send(frame(9, 1));
+    usleep(1000);
+  }
+  EXPECT_EQ(WEXITSTATUS(status), 0);
+}
+
+TEST(Monitor, FullMonitorLosesAndTheTrafficGoesOn) {
+  Port a("valeM3:a"), b("valeM3:b"), monitor("valeM3:a/t");
+  ASSERT_TRUE(a && b && monitor);
+  uint32_t slots = monitor.rx()->num_slots;
+  size_t sent = 0, arrived = 0;
+  while (sent < 4 * slots) {
+    for (int i = 0; i < 100; i++, sent++) a.queue(frame(9, 1));
+    a.flush();
+    arrived += b.packets().size();
+  }
+  EXPECT_EQ(arrived, sent);
+  EXPECT_EQ(monitor.receive().size(), slots - 1);
+  a.send(frame(9, 1, 77));
+  EXPECT_THAT(monitor.packets(), IsEmpty()) << "its slots were not given back then";
+  a.send(frame(9, 1, 78));
+  EXPECT_THAT(monitor.packets(), ElementsAre(frame(9, 1, 78)));
+}
+
+TEST(Monitor, PacketsOfSeveralSlotsStayWhole) {
+  Port a("valeM4:a"), b("valeM4:b"), monitor("valeM4:a/t"), arrivals("valeM4:b/r");
+  ASSERT_TRUE(a && b && monitor && arrivals);
+  std::string big = frame(9, 1, 5000);
+  for (int i = 0; i < 500; i++) {
+    a.queue(big.substr(0, 2000), NS_MOREFRAG);
+    a.queue(big.substr(2000, 2000), NS_MOREFRAG);
+    a.queue(big.substr(4000));
+    if (i % 300 == 299 || i == 499) a.flush();
+    if (i % 300 == 299) b.packets();
+  }
+  b.packets();
+  for (Port* p : {&monitor, &arrivals}) {
+    std::vector<std::string> packets = p->packets();
+    EXPECT_EQ(packets.size(), (p->rx()->num_slots - 1) / 3) << "the rest did not fit";
+    for (auto& packet : packets) ASSERT_EQ(packet, big);
+  }
+}
+
+TEST(Monitor, BothWaysOfAPipe) {
+  Port master("valeM5:p{1"), slave("valeM5:p}1");
+  Port at_master("valeM5:p{1/rt"), at_slave("valeM5:p}1/rt");
+  ASSERT_TRUE(master && slave && at_master && at_slave);
+  std::string big = frame(9, 1, 3000);
+  master.send(frame(9, 1, 61));
+  master.queue(big.substr(0, 1500), NS_MOREFRAG);
+  master.queue(big.substr(1500));
+  master.flush();
+  slave.send(frame(9, 2, 62));
+  EXPECT_THAT(slave.packets(), ElementsAre(frame(9, 1, 61), big));
+  EXPECT_THAT(master.packets(), ElementsAre(frame(9, 2, 62)));
+  EXPECT_THAT(slave.packets(), IsEmpty());
+  std::vector<Seen> seen = at_master.receive();
+  ASSERT_EQ(seen.size(), 4u);
+  for (int i = 0; i < 4; i++) EXPECT_EQ(bool(seen[size_t(i)].flags & NS_TXMON), i < 3) << i;
+  EXPECT_EQ(seen[3].bytes, frame(9, 2, 62));
+  EXPECT_EQ(seen[1].bytes + seen[2].bytes, big);
+  seen = at_slave.receive();
+  ASSERT_EQ(seen.size(), 4u);
+  EXPECT_TRUE(seen[0].flags & NS_TXMON);
+  EXPECT_EQ(seen[0].bytes, frame(9, 2, 62));
+  EXPECT_EQ(seen[1].bytes, frame(9, 1, 61));
+}
+
+TEST(Monitor, ZeroCopyTakesBuffersOver) {
+  Port a("valeM6:a"), b("valeM6:b"), monitor("valeM6:a/z");
+  ASSERT_TRUE(a && b && monitor);
+  ASSERT_EQ(monitor.mem_id(), a.mem_id());
+  std::set<uint32_t> before;
+  for (uint32_t i = 0; i < a.tx()->num_slots; i++) before.insert(a.tx()->slot[i].buf_idx);
+  uint32_t at = a.tx()->head, buf = a.tx()->slot[at].buf_idx;
+  a.send(frame(9, 1, 61));
+  EXPECT_TRUE(a.tx()->slot[at].flags & NS_BUF_CHANGED);
+  EXPECT_FALSE(before.count(a.tx()->slot[at].buf_idx));
+  b.send(frame(9, 2, 62));
+  uint32_t rx_at = a.rx()->head;
+  EXPECT_THAT(a.packets(), ElementsAre(frame(9, 2, 62)));
+  uint32_t rx_buf = a.rx()->slot[rx_at].buf_idx;
+  std::vector<Seen> seen = monitor.receive();
+  ASSERT_EQ(seen.size(), 1u) << "what was received is still the application's";
+  EXPECT_EQ(seen[0].buf, buf) << "the very buffer";
+  EXPECT_EQ(seen[0].bytes, frame(9, 1, 61));
+  EXPECT_TRUE(seen[0].flags & NS_TXMON);
+  a.give_back();
+  seen = monitor.receive();
+  ASSERT_EQ(seen.size(), 1u);
+  EXPECT_EQ(seen[0].buf, rx_buf);
+  EXPECT_EQ(seen[0].bytes, frame(9, 2, 62));
+  EXPECT_FALSE(seen[0].flags & NS_TXMON);
+  EXPECT_THAT(b.packets(), ElementsAre(frame(9, 1, 61)));
+}
+
+// Each buffer is in one place, whatever went round; packets are what was sent.
+TEST(Monitor, ZeroCopyForLongLosesNoBuffer) {
+  Port a("valeM7:a"), b("valeM7:b"), monitor("valeM7:a/z");
+  ASSERT_TRUE(a && b && monitor);
+  uint32_t seed = 1;
+  auto random = [&] { return seed = seed * 1664525 + 1013904223, seed >> 16; };
+  size_t monitored = 0, sent_a = 0, sent_b = 0;
+  for (int round = 0; round < 2000; round++) {
+    for (uint32_t i = random() % 60; i > 0; i--, sent_a++) a.queue(frame(9, 1, 60 + i));
+    a.flush();
+    for (uint32_t i = random() % 60; i > 0; i--, sent_b++) b.queue(frame(9, 2, 60 + i));
+    b.flush();
+    for (auto& packet : a.packets()) ASSERT_EQ(packet, frame(9, 2, packet.size()));
+    for (auto& packet : b.packets()) ASSERT_EQ(packet, frame(9, 1, packet.size()));
+    // Often enough to lose nothing: what was read before counts as well, until it is given back.
+    if (round % 4 == 3)
+      for (Seen& seen : monitor.receive()) {
+        ASSERT_EQ(seen.bytes, frame(9, seen.flags & NS_TXMON ? 1 : 2, seen.bytes.size()));
+        monitored++;
+      }
+  }
+  a.give_back(), monitor.give_back();
+  EXPECT_EQ(monitored + monitor.receive().size(), sent_a + sent_b);
+  std::set<uint32_t> in_tx;
+  for (uint32_t i = 0; i < a.tx()->num_slots; i++) EXPECT_TRUE(in_tx.insert(a.tx()->slot[i].buf_idx).second);
+}
+
+TEST(Monitor, TwoOfEachKind) {
+  Port a("valeM8:a"), b("valeM8:b"), z1("valeM8:a/z"), z2("valeM8:a/z"), c1("valeM8:a/t"), c2("valeM8:a/t");
+  ASSERT_TRUE(a && b && z1 && z2 && c1 && c2);
+  a.send(frame(9, 1, 61));
+  a.send(frame(9, 1, 62));
+  for (Port* p : {&b, &z1, &z2, &c1, &c2}) EXPECT_THAT(p->packets(), ElementsAre(frame(9, 1, 61), frame(9, 1, 62)));
+}
+
+TEST(Monitor, OfAPipeWithoutCopyWhereBuffersAreLeft) {
+  Port master("valeM9:p{1"), slave("valeM9:p}1"), monitor("valeM9:p}1/z");
+  ASSERT_TRUE(master && slave && monitor);
+  for (int i = 0; i < 3000; i++) {
+    master.send(frame(9, 1, 60 + i % 50));
+    slave.send(frame(9, 2, 60 + i % 50));
+    ASSERT_THAT(slave.packets(), ElementsAre(frame(9, 1, 60 + i % 50)));
+    ASSERT_THAT(master.packets(), ElementsAre(frame(9, 2, 60 + i % 50)));
+    slave.give_back();
+    ASSERT_THAT(monitor.packets(), testing::UnorderedElementsAre(frame(9, 1, 60 + i % 50), frame(9, 2, 60 + i % 50)));
+  }
+}
+
+TEST(Monitor, NeedsAnOpenPort) {
+  errno = 0;
+  Port monitor("valeM10:nobody/t");
+  EXPECT_FALSE(monitor);
+  EXPECT_EQ(errno, ENXIO);
+}
+
+}  // namespace
