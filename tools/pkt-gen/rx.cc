@@ -30,8 +30,9 @@ void count_slots(netmap_ring* ring, const netmap_slot* slot, const netmap_slot* 
   uint8_t touched = 0;
   const uint64_t slots = uint64_t(end - slot);
   for (; slot != end; slot++) {
-    bytes += slot->len;
-    unfinished += (slot->flags & NS_MOREFRAG) != 0;
+    LengthAndFlags value = load(slot);
+    bytes += value.len;
+    unfinished += (value.flags & NS_MOREFRAG) != 0;
     if constexpr (kTouch) touched ^= *buffer_of(ring, slot);
   }
   if constexpr (kTouch) asm volatile("" : : "r"(touched));  // so that the reads stay

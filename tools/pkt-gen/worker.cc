@@ -27,10 +27,12 @@ bool Worker::wait_for_first_packet() {
   while (!cancelled()) {
     switch (wait_for(POLLIN, 1000)) {
       case Wait::ready:
+        run.packets_came.store(true, std::memory_order_relaxed);
         return true;
       case Wait::failed:
         return false;
       case Wait::idle:
+        if (run.options.exit_when_idle && run.packets_came.load(std::memory_order_relaxed)) return true;
         if (!told) say(fmt::format("{}: waiting for initial packets", run.options.interface));
         told = true;
     }

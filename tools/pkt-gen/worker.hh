@@ -20,11 +20,12 @@
 
 namespace unetmap::pktgen {
 
-// What the threads of a run share. Outlives them; constant but for `cancel`.
+// What the threads of a run share. Outlives them; constant but for the two flags.
 struct Run {
   const Options& options;
   FILE* live;  // reports
   std::atomic<bool> cancel{false};
+  std::atomic<bool> packets_came{false};  // to any receiving thread
   FrameSpec frame;
   std::unique_ptr<FrameIo> io;            // or each worker has a port
   std::unique_ptr<Capture> capture;       // -P
@@ -62,7 +63,8 @@ struct Worker {
     if (got > 0 && !(entry.revents & (POLLERR | POLLHUP | POLLNVAL))) return Wait::ready;
     return not_ready(got, entry.revents);
   }
-  // Sleeps until the first packet is there. False when cancelled or failed.
+  // Sleeps until the first packet is there, or with -W until another thread has its first. False when cancelled or
+  // failed.
   bool wait_for_first_packet();
   // For loops that sync by ioctl: false, with `failure` set, when the port is gone.
   bool sync(unsigned long request);
