@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
 # Debian's own tcpdump on switch ports, pipes and monitors, with a libpcap built from Debian's sources and our headers.
-# What it captures is compared byte for byte with what was sent; its filters, counts and Ctrl-C do what they do elsewhere.
+# What it captures is compared byte for byte with what was sent; its filters, counts and Ctrl-C do what they do
+# elsewhere.
 # usage: libpcap_test.sh BUILD_DIR    exit 0 ok, 1 failed, 77 skipped
 set -eu
 . "$(dirname -- "$0")/lib/common.sh"
@@ -13,15 +14,11 @@ install_if_root cc gcc || skip "$why"
 build_libpcap || skip "$why"
 pcap() { perl "$helpers/pcap.pl" "$@"; }
 
-# A program with the new libpcap, unmodified otherwise.
-with_pcap() { echo env LD_LIBRARY_PATH="$pcap_lib" "$bin/unetmap" run --; }
-
 # capture NAME DEVICE OPTIONS...: starts tcpdump and returns once it listens. Sets $capture.
 capture() {
   name=$1 device=$2
   shift 2
-  # shellcheck disable=SC2046
-  start "$name" $(with_pcap) tcpdump -i "$device" -n "$@"
+  start "$name" "$with_pcap" tcpdump -i "$device" -n "$@"
   capture=$started
   says "$work/$name.log" "listening on" "$capture" || fail "tcpdump does not listen on $device"
   has "$work/$name.log" "listening on $device, link-type EN10MB" || fail "tcpdump listens otherwise than asked"
@@ -41,9 +38,9 @@ interrupt() {
   summary "$1" "$3" "$4"
 }
 summary() {
-  has "$work/$1.log" "^$2 packets? captured" || fail "$1: tcpdump's summary does not count $2 captured packets"
-  has "$work/$1.log" "^$3 packets? received by filter" || fail "$1: tcpdump's summary does not count $3 received packets"
-  has "$work/$1.log" "^0 packets dropped by kernel" || fail "$1: tcpdump's summary speaks of dropped packets"
+  has "$work/$1.log" "^$2 packets? captured" || fail "$1: tcpdump does not count $2 captured packets"
+  has "$work/$1.log" "^$3 packets? received by filter" || fail "$1: tcpdump does not count $3 received packets"
+  has "$work/$1.log" "^0 packets dropped by kernel" || fail "$1: tcpdump speaks of dropped packets"
 }
 
 # same NAME GOT WANTED: the packets of two files, each byte and in order, and times that make sense.
@@ -103,7 +100,9 @@ capture idle vale0:cap
 interrupt idle "$capture" 0 0
 
 step "preloaded instead of run by the wrapper"
-start preload env LD_LIBRARY_PATH="$pcap_lib" LD_PRELOAD="$library" tcpdump -i vale0:cap -c "$total" -w "$work/preload.pcap"
+ln -s "$library" "$work/preloaded.so" # by a name without spaces, which would end it
+start preload env LD_LIBRARY_PATH="$pcap_lib" LD_PRELOAD="$work/preloaded.so" \
+  tcpdump -i vale0:cap -c "$total" -w "$work/preload.pcap"
 capture=$started
 says "$work/preload.log" "listening on" "$capture" || fail "tcpdump does not listen"
 send preload-send vale0:src "$known"
@@ -126,7 +125,8 @@ for suffix in r z; do
 done
 
 step "libpcap sends, a monitor of the sender sees it, a port receives it"
-cc -O2 -Wall -I"$pcap_lib" "$helpers/pcap_send.c" -o "$work/pcap_send" -L"$pcap_lib" -lpcap || fail "pcap_send does not build"
+cc -O2 -Wall -I"$pcap_lib" "$helpers/pcap_send.c" -o "$work/pcap_send" -L"$pcap_lib" -lpcap ||
+  fail "pcap_send does not build"
 # A monitor needs an open port: this one keeps it open, and pcap_send shares it.
 start holder "$bin/pkt-gen" -i vale0:src -f rx -w 0
 holder=$started
@@ -134,8 +134,7 @@ says "$work/holder.out" "vale0:src: " "$holder" || fail "the port cannot be open
 capture sender vale0:src/t -U -w "$work/sender.pcap"
 monitor=$capture
 capture receive vale0:cap -U -w "$work/receive.pcap"
-# shellcheck disable=SC2046
-run inject $(with_pcap) "$work/pcap_send" vale0:src "$known" || fail "pcap_send gave $?"
+run inject "$with_pcap" "$work/pcap_send" vale0:src "$known" || fail "pcap_send gave $?"
 [ "$(cat "$work/inject.out")" = "$total" ] || fail "pcap_send says it sent $(cat "$work/inject.out") packets"
 grows "$work/receive.pcap" "$(pcap size "$known")" "$capture" || fail "not all injected packets came"
 grows "$work/sender.pcap" "$(pcap size "$known")" "$monitor" || fail "the monitor does not see all injected packets"
@@ -148,9 +147,8 @@ same receive "$work/receive.pcap" "$known"
 same sender "$work/sender.pcap" "$known"
 
 step "what is not a port"
-# shellcheck disable=SC2046
 status=0
-run nobody $(with_pcap) tcpdump -i netmap:no_such_if -c 1 || status=$?
+run nobody "$with_pcap" tcpdump -i netmap:no_such_if -c 1 || status=$?
 [ "$status" -eq 1 ] || fail "an interface that is not there gave $status, not 1"
 has "$work/nobody.log" "no_such_if" || fail "the message does not name the interface"
 

@@ -8,7 +8,7 @@ set -eu
 built unetmapd pkt-gen vale-ctl
 PATH=$bin:$PATH
 
-# rates NAME VERB: at least two reports of a rate above zero, by the program's own clock.
+# Reports of a rate above zero: so far, and at least two.
 reports() { grep -cE 'main_thread \[[0-9]+\] [1-9][0-9.]* ([KMG])?pps ' "$work/$1.out" || true; }
 two_reports() {
   timeout "$event_limit_s" tail -n +1 -s 0.05 -f "$work/$1.out" --pid="$2" 2>/dev/null |

@@ -3,8 +3,8 @@
 # tcpreplay, of Debian's sources with its netmap support, replays the capture of its own tests on a switch port at
 # recorded and at top speed; Debian's tcpdump must capture every packet, byte for byte.
 #
-# tcpreplay accepts only names made from pcap's list of interfaces: vale:X and netmap:X for each X that netmap knows. So a
-# persistent port takes the name of one of pcap's pseudo-devices.
+# tcpreplay accepts only names made from pcap's list of interfaces: vale:X and netmap:X for each X that netmap knows. So
+# a persistent port takes the name of one of pcap's pseudo-devices.
 # Where its sources cannot be had, a small program that makes the same requests takes its place, and the result is SKIP.
 # usage: tcpreplay_test.sh BUILD_DIR    exit 0 ok, 1 failed, 77 skipped
 set -eu
@@ -46,26 +46,24 @@ span_us=$(pcap span "$recorded")
 factor=1
 [ "$span_us" -le 30000000 ] || factor=$((span_us / 20000000))
 
-run_netmap() { echo env LD_LIBRARY_PATH="$pcap_lib" "$bin/unetmap" run --; }
-
 step "the port is in tcpreplay's list"
 # Which pseudo-devices it takes from pcap depends on what its configure found.
 pseudo_devices="any nflog"
 for name in $pseudo_devices; do
   run "create-$name" "$bin/vale-ctl" -n "$name" || fail "vale-ctl cannot make the port $name"
 done
-# shellcheck disable=SC2046
-run list $(run_netmap) "$tcpreplay" --listnics || fail "tcpreplay cannot list interfaces"
+run list "$with_pcap" "$tcpreplay" --listnics || fail "tcpreplay cannot list interfaces"
 device=
 for name in $pseudo_devices; do
-  if has "$work/list.out" "^netmap:$name\$" && has "$work/list.out" "^vale:$name\$"; then device=${device:-vale:$name}; fi
+  if has "$work/list.out" "^netmap:$name\$" && has "$work/list.out" "^vale:$name\$"; then
+    device=${device:-vale:$name}
+  fi
 done
 [ -n "$device" ] || fail "none of $pseudo_devices is in tcpreplay's list: $(tr '\n' ' ' <"$work/list.out")"
 
 # listen NAME PORT: tcpdump, writing $work/NAME.pcap. Sets $listening.
 listen() {
-  # shellcheck disable=SC2046
-  start "$1" $(run_netmap) tcpdump -i "$2" -n -U -w "$work/$1.pcap"
+  start "$1" "$with_pcap" tcpdump -i "$2" -n -U -w "$work/$1.pcap"
   listening=$started
   says "$work/$1.log" "listening on" "$listening" || fail "tcpdump does not listen on $2"
 }
@@ -92,20 +90,19 @@ replay() {
   name=$1
   shift
   # A monitor needs an open port: this one keeps it open beside tcpreplay.
-  start "$name-holder" "$bin/pkt-gen" -i $device -f rx -w 0
+  start "$name-holder" "$bin/pkt-gen" -i "$device" -f rx -w 0
   holder=$started
   says "$work/$name-holder.out" "$device: " "$holder" || fail "pkt-gen cannot open $device"
-  listen "$name-monitor" $device/t
+  listen "$name-monitor" "$device/t"
   monitor=$listening
   listen "$name-port" vale:cap
   port=$listening
-  # shellcheck disable=SC2046
-  run "$name" $(run_netmap) "$tcpreplay" --netmap --nm-delay=0 "$@" -i $device "$recorded" ||
+  run "$name" "$with_pcap" "$tcpreplay" --netmap --nm-delay=0 "$@" -i "$device" "$recorded" ||
     fail "$name: tcpreplay gave $?: $(cat "$work/$name.out")"
   has "$work/$name.out" "^Actual: $packets packets \($bytes bytes\) sent in " ||
     fail "$name: tcpreplay does not report $packets packets: $(cat "$work/$name.out")"
-  heard "$name-monitor" $monitor "$recorded"
-  heard "$name-port" $port "$work/learned.pcap"
+  heard "$name-monitor" "$monitor" "$recorded"
+  heard "$name-port" "$port" "$work/learned.pcap"
   kill -INT "$holder"
   ended "$holder" || fail "pkt-gen gave $?"
 }
@@ -129,10 +126,9 @@ if [ -n "$missing" ]; then
   for names in 'vale3:in vale3:out' 'netmap:vale3:in vale3:out' 'vale3:p{1 vale3:p}1'; do
     from=${names% *}
     listen named "${names#* }"
-    # shellcheck disable=SC2046
-    run named-send $(run_netmap) "$tcpreplay" --netmap --nm-delay=0 -t -i "$from" "$recorded" || fail "$from gave $?"
+    run named-send "$with_pcap" "$tcpreplay" --netmap --nm-delay=0 -t -i "$from" "$recorded" || fail "$from gave $?"
     case $from in
-      *{*) heard named "$listening" "$recorded" ;;
+      *"{"*) heard named "$listening" "$recorded" ;;
       *) heard named "$listening" "$work/learned.pcap" ;;
     esac
   done

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
+# shellcheck shell=sh disable=SC2034
 # Sourced by scenario tests: folders, verdicts, programs in the background, and waiting for what they do.
 #
 #   $build $source   build tree and source tree: the script's first argument or BUILD_DIR, and SOURCE_DIR or this tree

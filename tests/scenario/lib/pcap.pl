@@ -166,5 +166,5 @@ my %commands = (
   },
 );
 
-my $command = $commands{shift @ARGV // ''} or die "usage: pcap.pl make|gather|head|whole|pace|learned|data|count|size|span|ordered FILE...\n";
+my $command = $commands{shift @ARGV // ''} or die 'usage: pcap.pl ', join('|', sort keys %commands), " FILE...\n";
 $command->(@ARGV);

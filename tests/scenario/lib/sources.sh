@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
+# shellcheck shell=sh disable=SC2034
 # Sourced after common.sh: source packages of Debian, fetched and built once per build tree, under $external.
 #
 # Package lists and addresses are apt's own, taken from how this machine is set up; nothing of its configuration is
@@ -7,7 +8,17 @@
 
 external=$build/external
 why=
-mkdir -p "$external"
+mkdir -p "$external" || skip "$external cannot be made; run this as who owns the build"
+
+# alone COMMAND...: while no other test fetches or builds in this tree.
+alone() {
+  exec 9>"$external/lock"
+  flock 9
+  alone_status=0
+  "$@" || alone_status=$?
+  exec 9>&-
+  return $alone_status
+}
 
 # install_if_root PROGRAM PACKAGE: the program, installed where we may.
 install_if_root() {
@@ -23,7 +34,9 @@ install_if_root() {
 # Mirror and release, one pair a line, of what this machine installs from. Then the same mirror's other releases: a
 # mirror may keep the sources of one and not of another.
 releases() {
-  apt-get indextargets --format '$(REPO_URI) $(CODENAME)' 'Identifier: Packages' 'Origin: Debian' | sort -u >"$external/own"
+  # shellcheck disable=SC2016
+  apt-get indextargets --format '$(REPO_URI) $(CODENAME)' 'Identifier: Packages' 'Origin: Debian' |
+    sort -u >"$external/own"
   cat "$external/own"
   main=$(awk '$2 !~ /-/ { print $1; exit }' "$external/own")
   [ -n "$main" ] || return 0
@@ -81,15 +94,20 @@ fetch_source() {
 # Our headers as they are now, as one number: what was built with others is built again.
 headers_stamp() { cat "$source"/include/net/*.h | cksum; }
 
-# build_libpcap: $pcap_lib gets the folder of a libpcap with netmap in it, of Debian's sources and our headers.
-build_libpcap() {
+# build_libpcap: $pcap_lib gets the folder of a libpcap with netmap in it, of Debian's sources and our headers, and
+# $with_pcap a program that runs another one with it, unmodified otherwise.
+build_libpcap() { alone build_libpcap_alone; }
+build_libpcap_alone() {
   pcap_lib=$external/libpcap/source
   fetch_source libpcap || return 1
+  with_pcap=$work/with_pcap
+  printf '#!/bin/sh\nexport LD_LIBRARY_PATH="%s"\nexec "%s" run -- "$@"\n' "$pcap_lib" "$bin/unetmap" >"$with_pcap"
+  chmod +x "$with_pcap"
   [ "$(cat "$external/libpcap/built" 2>/dev/null)" = "$(headers_stamp)" ] && return 0
   install_if_root flex flex && install_if_root bison bison && install_if_root make make || return 1
   (
-    cd "$pcap_lib" && rm -f config.cache && CFLAGS="-O2 -g -I$source/include" ./configure --without-dpdk --without-libnl \
-      --disable-rdma --disable-dbus --disable-bluetooth --disable-usb && make clean && make -j2
+    cd "$pcap_lib" && CFLAGS="-O2 -g -I$source/include" ./configure --without-dpdk --without-libnl --disable-rdma \
+      --disable-dbus --disable-bluetooth --disable-usb && make clean && make -j2
   ) >"$external/libpcap/build.log" 2>&1 ||
     fail "libpcap does not build with our headers: $(grep -m 3 -iE 'error' "$external/libpcap/build.log")"
   grep -q 'whether we can compile the netmap support... yes' "$external/libpcap/build.log" ||
@@ -99,7 +117,8 @@ build_libpcap() {
 }
 
 # build_tcpreplay: $tcpreplay gets the program, of Debian's sources with our headers.
-build_tcpreplay() {
+build_tcpreplay() { alone build_tcpreplay_alone; }
+build_tcpreplay_alone() {
   home=$external/tcpreplay
   tcpreplay=$home/source/src/tcpreplay
   fetch_source tcpreplay || return 1
@@ -120,6 +139,6 @@ build_tcpreplay() {
 
 # real_capture FILE MOST: up to MOST real Ethernet packets, from the captures that tcpdump's sources test it with.
 real_capture() {
-  fetch_source tcpdump || return 1
+  alone fetch_source tcpdump || return 1
   perl "$helpers/pcap.pl" gather "$1" "$2" "$external"/tcpdump/source/tests/*.pcap
 }
