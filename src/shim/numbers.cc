@@ -54,6 +54,7 @@ int control_flags(Next<int(int, int, ...)>& next, int fd, int command, void* arg
 
 }  // namespace
 
+// A number that is known to be something else stays so: whichever way a netmap descriptor may come to it, we see it.
 void number_closing(int fd) noexcept {
   if (!known(fd) || !own_process()) return;
   KeepErrno keep;
@@ -62,11 +63,10 @@ void number_closing(int fd) noexcept {
 }
 
 void number_duplicated(int from, int to) noexcept {
-  if ((!known(from) && !known(to)) || !own_process()) return;
-  KeepErrno keep;
   if (is_epoll_number(from)) {
-    epoll_number_duplicated(from, to);
-  } else if (client::find(from)) {
+    if (own_process()) epoll_number_duplicated(from, to);
+  } else if (client::peek(from) && own_process()) {
+    KeepErrno keep;
     client::duplicated(from, to);
     note_number(to);
   }
