@@ -96,10 +96,15 @@ Result<Listener> Listener::open(const std::string& path) {
   out.socket_ = UniqueFd(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!out.socket_) return Error::from_errno(errno, path);
   if (::bind(out.socket_.get(), reinterpret_cast<sockaddr*>(&*address), sizeof *address) < 0 ||
-      chmod(path.c_str(), 0600) < 0 || ::listen(out.socket_.get(), kBacklog) < 0)
+      chmod(path.c_str(), 0600) < 0)
     return Error::from_errno(errno, path);
   out.path_ = path;
   return out;
+}
+
+Result<UniqueFd> Listener::listen() {
+  if (!path_.empty() && ::listen(socket_.get(), kBacklog) < 0) return Error::from_errno(errno, path_);
+  return std::move(socket_);
 }
 
 Result<Listener> Listener::from_systemd() {

@@ -14,7 +14,7 @@ namespace unetmap::daemon {
 
 class Listener {
  public:
-  // Listens at `path`. EADDRINUSE when another daemon answers there, which need be no failure for who started us.
+  // Takes `path`. EADDRINUSE when another daemon answers there, which need be no failure for who started us.
   static Result<Listener> open(const std::string& path);
   // The socket that systemd passed, if it did: a Listener without a path.
   static Result<Listener> from_systemd();
@@ -24,7 +24,8 @@ class Listener {
   Listener& operator=(Listener&&) noexcept = default;
 
   const std::string& path() const { return path_; }
-  UniqueFd take_socket() { return std::move(socket_); }
+  // Begins to listen, and hands the socket out. By the process that will serve: it is the one whose id clients see.
+  Result<UniqueFd> listen();
   explicit operator bool() const { return bool(socket_); }
 
   // Going away without a client falling between: hide() so that no new one finds the socket, accept those who had,

@@ -36,12 +36,21 @@ class ListenTest : public testing::Test {
     auto listener = Listener::open(path_);
     return listener ? 0 : listener.error().code;
   }
+  // Takes the path and listens there while the test lasts.
+  Listener open() {
+    auto listener = Listener::open(path_);
+    EXPECT_TRUE(listener.has_value()) << listener.error().text;
+    auto socket = listener->listen();
+    EXPECT_TRUE(socket.has_value()) << socket.error().text;
+    socket_ = std::move(*socket);
+    return std::move(*listener);
+  }
+  UniqueFd socket_;
   std::string dir_, path_;
 };
 
 TEST_F(ListenTest, MakesAPrivateDirectoryAndSocket) {
-  auto listener = Listener::open(path_);
-  ASSERT_TRUE(listener.has_value()) << listener.error().text;
+  Listener listener = open();
   struct stat info;
   ASSERT_EQ(stat((dir_ + "/run").c_str(), &info), 0);
   EXPECT_EQ(info.st_mode & 0777, 0700u);
@@ -49,20 +58,17 @@ TEST_F(ListenTest, MakesAPrivateDirectoryAndSocket) {
   EXPECT_EQ(info.st_mode & 0777, 0600u);
   EXPECT_TRUE(connects());
   EXPECT_EQ(refusal(), EADDRINUSE);
-  listener->remove();
+  listener.remove();
   EXPECT_NE(stat(path_.c_str(), &info), 0);
 }
 
 TEST_F(ListenTest, ReplacesTheSocketOfOneThatWasKilled) {
-  {
-    auto listener = Listener::open(path_);
-    ASSERT_TRUE(listener.has_value());
-  }
+  open();
+  socket_.reset();
   struct stat info;
   ASSERT_EQ(stat(path_.c_str(), &info), 0);  // left behind
   EXPECT_FALSE(connects());
-  auto listener = Listener::open(path_);
-  ASSERT_TRUE(listener.has_value()) << listener.error().text;
+  Listener listener = open();
   EXPECT_TRUE(connects());
 }
 
@@ -80,14 +86,13 @@ TEST_F(ListenTest, LeavesOthersThingsAlone) {
 }
 
 TEST_F(ListenTest, HiddenItIsNotFoundUntilShown) {
-  auto listener = Listener::open(path_);
-  ASSERT_TRUE(listener.has_value());
-  listener->hide();
+  Listener listener = open();
+  listener.hide();
   EXPECT_FALSE(connects());
-  listener->show();
+  listener.show();
   EXPECT_TRUE(connects());
-  listener->hide();
-  listener->remove();
+  listener.hide();
+  listener.remove();
   EXPECT_FALSE(std::filesystem::exists(path_));
   EXPECT_FALSE(std::filesystem::exists(path_ + ".closing"));
 }

@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/signalfd.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
@@ -47,21 +46,19 @@ void announce(const Settings& settings) {
   close(settings.ready_fd);
 }
 
-// Away from the program that happened to start us: its directory, its terminal, its standard error.
-bool detach(const Settings& settings) {
+// Away from the program that happened to start us, which waits for our word on descriptors that stay for now.
+bool leave_starter() {
   pid_t child = fork();
+  if (child > 0) _exit(0);
   if (child < 0) return false;
-  if (child > 0) {
-    announce(settings);
-    _exit(0);
-  }
   setsid();
-  (void)!chdir("/");
-  if (settings.ready_fd >= 0) close(settings.ready_fd);
-  int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-  for (int fd = 0; fd <= 2; fd++) dup2(null, fd);
-  close(null);
-  return true;
+  return chdir("/") == 0;
+}
+
+// And from its terminal.
+void leave_terminal() {
+  UniqueFd null(open("/dev/null", O_RDWR | O_CLOEXEC));
+  for (int fd = 0; fd <= 2; fd++) dup2(null.get(), fd);
 }
 
 int64_t now_ms() {
@@ -123,22 +120,21 @@ int run(const Settings& settings) {
   }
   UniqueFd signals = stop_signals();
   bool foreground = settings.foreground || from_systemd;
-  if (!foreground && !detach(settings)) {
+  if (!foreground && !leave_starter()) {
     log("cannot detach: no more processes; run with --foreground");
     return 1;
   }
   drop_privileges();
-  UniqueFd socket = listener->take_socket();
-  // Once more, as the process that stays: a client asks its socket who listens at the other end.
-  listen(socket.get(), SOMAXCONN);
-  auto server = Server::create(std::move(socket));
+  auto socket = listener->listen();
+  auto server = socket ? Server::create(std::move(*socket)) : unetmap::Result<std::unique_ptr<Server>>(socket.error());
   if (!server) {
     log(server.error().text);
     return 1;
   }
   std::string path = listener->path().empty() ? unetmap::wire::default_socket_path() : listener->path();
   (*server)->registry().set_socket_path(path);
-  if (foreground) announce(settings);
+  announce(settings);
+  if (!foreground) leave_terminal();
   sd_notify(0, "READY=1");
   double idle_exit_s = settings.idle_exit_s >= 0 ? settings.idle_exit_s : foreground ? 0 : 5;
   return serve(**server, *listener, signals.get(), int64_t(idle_exit_s * 1000));
