@@ -12,6 +12,8 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <cstdio>
+#include <cstring>
 #include <ctime>
 
 #include "client/state.hh"
@@ -44,9 +46,23 @@ uint64_t word_of_this_thread() {
   return own_word;
 }
 
+// A process that was killed and not yet waited for still has its number.
+bool is_zombie(pid_t tid) {
+  char path[32], text[512];
+  snprintf(path, sizeof path, "/proc/%d/stat", tid);
+  UniqueFd file(int(syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC)));
+  if (!file) return false;
+  long n = syscall(SYS_read, file.get(), text, sizeof text - 1);
+  text[n > 0 ? n : 0] = 0;
+  const char* name_end = strrchr(text, ')');
+  return name_end && name_end[1] == ' ' && (name_end[2] == 'Z' || name_end[2] == 'X');
+}
+
+bool is_gone(pid_t tid) { return kill(tid, 0) < 0 ? errno == ESRCH : is_zombie(tid); }
+
 bool holder_is_gone(uint64_t word, uint64_t waited_ms) {
   if (word >> 32 != own_word >> 32) return waited_ms > 100;
-  return kill(pid_t(uint32_t(word)), 0) < 0 && errno == ESRCH;
+  return is_gone(pid_t(uint32_t(word)));
 }
 
 }  // namespace
@@ -54,7 +70,7 @@ bool holder_is_gone(uint64_t word, uint64_t waited_ms) {
 uint64_t thread_word() { return word_of_this_thread(); }
 
 bool thread_gone(uint64_t word) {
-  return word >> 32 == word_of_this_thread() >> 32 && kill(pid_t(uint32_t(word)), 0) < 0 && errno == ESRCH;
+  return word >> 32 == word_of_this_thread() >> 32 && is_gone(pid_t(uint32_t(word)));
 }
 
 KringLock::KringLock(std::atomic<uint64_t>& word) : word_(word) {

@@ -67,7 +67,7 @@ void add_waiter(WaitList& list, uint32_t file_id) {
     added = entry.compare_exchange_strong(none, file_id, std::memory_order_relaxed);
   }
   if (!added) list.overflow.store(1, std::memory_order_relaxed);
-  list.any.store(1, std::memory_order_relaxed);
+  list.any.store(1, std::memory_order_release);
   // Before the looks that follow at what is waited for, whatever order those have: a waker publishes, then looks here.
   std::atomic_thread_fence(std::memory_order_seq_cst);
 }

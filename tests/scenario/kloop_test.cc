@@ -187,19 +187,18 @@ TEST(Kloop, StopBeforeStartEndsThatLoopAndNoOther) {
   EXPECT_EQ(csb::Loop(port).join(), 0);
   csb::Loop polling(port, csb::Loop::kPolling, 1000000);
   ASSERT_TRUE(eventually([&] { return polling.thread_id() && sleeps(polling.thread_id()); }));
-  uint64_t before = flows::now_ms();
   EXPECT_EQ(port.stop(), 0);
   EXPECT_EQ(polling.join(), 0);
-  EXPECT_LT(flows::now_ms() - before, 900u) << "does not sit the second out";
 }
 
 // Numbered packets to a port that a kloop serves and from it, all of them, whatever sleeps when.
 struct Traffic {
   uint64_t packets = 100000;
+  bool lossless = false;  // over a switch; otherwise over a pipe
   uint32_t burst = 37;
   uint64_t kicks = 0, interrupts = 0;
 
-  // By ordinary poll, at the other end of a pipe.
+  // By ordinary poll.
   static void echo(nmport_d* port, uint64_t packets) {
     netmap_ring *rx = NETMAP_RXRING(port->nifp, 0), *tx = NETMAP_TXRING(port->nifp, 0);
     for (uint64_t n = 0; n < packets;) {
@@ -226,15 +225,17 @@ struct Traffic {
     }
   }
 
-  void run(const std::string& name, uint32_t mode, bool polling) {
+  void run(const std::string& name, const std::string& other, uint32_t mode, bool polling) {
     pid_t child = flows::spawn([&] {
-      nmport_d* port = flows::open_port(name + "}1");
+      nmport_d* port = flows::open_port(other);
       if (!port) _exit(10);
       echo(port, packets);
       nmport_close(port);
     });
-    Port port(name + "{1");
+    Port port(name);
     ASSERT_EQ(port.error, 0);
+    for (const std::string& end : {name, other})
+      if (lossless) ASSERT_TRUE(eventually([&] { return system(("unetmap set " + end + " lossless on 2>&-").c_str()) == 0; }));
     std::unique_ptr<csb::Loop> loop(polling ? new csb::Loop(port, csb::Loop::kPolling, 50) : new csb::Loop(port, mode));
     csb::Ring tx = loop->tx(), rx = loop->rx();
     std::thread sender([&] {
@@ -280,59 +281,62 @@ struct Traffic {
 
 TEST(Kloop, CarriesEveryPacketWithEventfds) {
   Traffic traffic;
-  traffic.run("valeK5:p", 0, false);
+  traffic.run("valeK5:p{1", "valeK5:p}1", 0, false);
   printf("%lu kicks, %lu interrupts for %lu packets there and back\n", traffic.kicks, traffic.interrupts, traffic.packets);
   EXPECT_GT(traffic.kicks, 0u);
 }
 
 TEST(Kloop, CarriesEveryPacketPolling) {
   Traffic traffic;
-  traffic.run("valeK6:p", 0, true);
+  traffic.run("valeK6:p{1", "valeK6:p}1", 0, true);
   EXPECT_EQ(traffic.kicks, 0u);
 }
 
 TEST(Kloop, CarriesEveryPacketInDirectMode) {
   for (uint32_t mode : {NM_OPT_SYNC_KLOOP_DIRECT_TX, NM_OPT_SYNC_KLOOP_DIRECT_RX,
                         NM_OPT_SYNC_KLOOP_DIRECT_TX | NM_OPT_SYNC_KLOOP_DIRECT_RX})
-    Traffic{.packets = 30000}.run("valeK7:p", mode, false);
+    Traffic{.packets = 30000}.run("valeK7:p{1", "valeK7:p}1", mode, false);
 }
 
-// A lossless receiver in CSB mode: its sender waits for room that only kicks tell of.
-TEST(Kloop, TellsSendersOfRoomOnASwitch) {
-  Port port("valeK8:a");
+// Senders that wait for room, which the loop has to tell them of, and the other way round.
+TEST(Kloop, CarriesEveryPacketOverALosslessSwitch) {
+  for (bool polling : {false, true}) {
+    Traffic traffic{.packets = 50000, .lossless = true};
+    traffic.run("valeK8:a", "valeK8:b", 0, polling);
+  }
+}
+
+// Packets of half a ring: while few slots are left they have no room, and kicks must say so when there are more again.
+TEST(Kloop, AsksForKicksBeforeSlotsAreScarce) {
+  Port port("valeK15:a"), peer("valeK15:b", 0, false);
   ASSERT_EQ(port.error, 0);
+  ASSERT_EQ(peer.error, 0);
   csb::Loop loop(port);
   csb::Ring rx = loop.rx();
-  constexpr uint64_t kPackets = 20000;
-  pid_t child = flows::spawn([] {
-    nmport_d* sender = flows::open_port("valeK8:s");
-    if (!sender) _exit(10);
-    netmap_ring* ring = NETMAP_TXRING(sender->nifp, 0);
-    for (uint64_t n = 0; n < kPackets; n++) {
-      while (nm_ring_empty(ring))
-        if (!flows::wait_for(sender, POLLOUT, 10000)) _exit(12);
-      netmap_slot& slot = ring->slot[ring->head];
-      memcpy(NETMAP_BUF(ring, slot.buf_idx), frame(n).data(), 60);
+  netmap_ring* out = peer.tx();
+  auto send = [&](uint32_t packets) {
+    for (uint32_t i = 0; i < packets * 64; i++) {
+      netmap_slot& slot = out->slot[out->head];
+      memcpy(NETMAP_BUF(out, slot.buf_idx), frame(i).data(), 60);
       slot.len = 60;
-      ring->head = ring->cur = nm_ring_next(ring, ring->head);
-      if (n % 50 == 49) ioctl(sender->fd, NIOCTXSYNC, nullptr);
+      slot.flags = i % 64 == 63 ? 0 : NS_MOREFRAG;
+      out->head = out->cur = nm_ring_next(out, out->head);
     }
-    ioctl(sender->fd, NIOCTXSYNC, nullptr);
-    nmport_close(sender);
-  });
-  uint64_t last = kNone, seen = 0;
-  while (last != kPackets - 1 && rx.wait())
-    rx.take(1, [&](netmap_slot& slot, char* bytes) {
-      uint64_t number = number_in(bytes, slot.len);
-      EXPECT_TRUE(last == kNone || number > last);
-      last = number;
-      seen++;
-    });
-  EXPECT_EQ(last, kPackets - 1) << "the last packet of an unhurried sender arrives";
-  int status;
-  waitpid(child, &status, 0);
-  EXPECT_EQ(status, 0);
-  EXPECT_GT(seen, 0u);
+    ioctl(peer.fd, NIOCTXSYNC, nullptr);
+  };
+  const uint32_t fit = (port.rx()->num_slots - 1) / 64;
+  send(fit);
+  ASSERT_TRUE(eventually([&] { return rx.available() == fit * 64 && sleeps(loop.thread_id()); }));
+  for (uint32_t round = 0; round < 100; round++) {
+    // The application takes all, and never looks again.
+    rx.take(rx.available(), [](netmap_slot&, char*) {});
+    ASSERT_GT(rx.kicks, round) << "nobody would tell the sender";
+    ASSERT_TRUE(eventually([&] {
+      return __atomic_load_n(&port.blocks->ktoa[1].hwcur, __ATOMIC_RELAXED) == rx.head() && sleeps(loop.thread_id());
+    }));
+    send(fit);
+    ASSERT_TRUE(eventually([&] { return rx.available() == fit * 64 && sleeps(loop.thread_id()); }));
+  }
 }
 
 TEST(Kloop, NeverWakesWhenIdle) {
@@ -459,8 +463,10 @@ TEST(Kloop, OfAKilledProcessIsNotInTheWay) {
     return csb::request(port.fd, NETMAP_REQ_CSB_ENABLE, nullptr, &option) < 0 && errno == EBUSY;
   })) << "the child's loop runs";
   kill(child, SIGKILL);
+  siginfo_t info;
+  waitid(P_PID, id_t(child), &info, WEXITED | WNOWAIT);
+  EXPECT_EQ(port.stop(), 0) << "though nobody has waited for the child";
   waitpid(child, nullptr, 0);
-  EXPECT_EQ(port.stop(), 0);
   csb::Loop loop(port);
   ASSERT_TRUE(eventually([&] { return loop.thread_id() && sleeps(loop.thread_id()); }));
   EXPECT_EQ(port.stop(), 0);
