@@ -95,11 +95,11 @@ int RxRing::sync() {
     uint32_t used = (hwtail + n - head) % n;
     if (kring_->writers.any.load(std::memory_order_seq_cst) && used <= n / 2) wake_writers();
   }
-  if (hwtail != shown_) {
-    shown_ = hwtail;
-    tail_count_++;
-  }
-  if (ring_->flags & NR_TIMESTAMP) gettimeofday(const_cast<timeval*>(&ring_->ts), nullptr);
+  // As upstream with no_timestamp 0: the time of the sync that showed something new, which capture programs read.
+  bool news = hwtail != shown_;
+  shown_ = hwtail;
+  tail_count_ += news;
+  if (news || (ring_->flags & NR_TIMESTAMP)) gettimeofday(const_cast<timeval*>(&ring_->ts), nullptr);
   publish_indexes(ring_, csb_, head, hwtail);
   kring_->syncs.store(kring_->syncs.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
   return 0;
