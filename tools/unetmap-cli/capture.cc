@@ -8,7 +8,12 @@ namespace unetmap::cli {
 Result<Capture> Capture::open(const std::string& path) {
   char reason[PCAP_ERRBUF_SIZE] = "";
   pcap_t* file = pcap_open_offline(path.c_str(), reason);
-  if (!file) return Error{EINVAL, fmt::format("capture {}: {}; give a pcap or pcapng file", path, reason)};
+  if (!file) {
+    // libpcap names the file in some of its messages.
+    std::string cause = reason;
+    if (cause.starts_with(path + ": ")) cause.erase(0, path.size() + 2);
+    return Error{EINVAL, fmt::format("capture {}: {}; give a pcap or pcapng file", path, cause)};
+  }
   return Capture(file, path);
 }
 

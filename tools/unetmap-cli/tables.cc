@@ -39,16 +39,16 @@ uint64_t lost(const Json& counters) {
 
 const char* meaning(const std::string& counter) {
   static const std::map<std::string, const char*> kMeanings = {
-      {"lost_malformed", "shorter than 14 bytes, or a chain of slots that cannot be"},
-      {"lost_buffer", "buffer, length or offset outside of its memory"},
-      {"lost_full", "no room in the receive ring"},
-      {"lost_indirect", "NS_INDIRECT address that cannot be read"},
+      {"lost_malformed", "too short, or broken chain of slots"},
+      {"lost_buffer", "buffer or length out of range"},
+      {"lost_full", "no room at the receiver"},
+      {"lost_indirect", "NS_INDIRECT address not readable"},
       {"lost_noport", "nobody to deliver to"},
-      {"lost_convert", "no valid form for the port's virtio-net header"},
+      {"lost_convert", "no form for the virtio-net header"},
       {"lost_oversize", "longer than the receive ring"},
-      {"lost_corrupt", "spoiled by another program of the switch"},
-      {"reinits", "rings started anew after an illegal head or cur"},
-      {"syncs", "ioctls and polls that looked at the rings"},
+      {"lost_corrupt", "spoiled by a program of the switch"},
+      {"reinits", "illegal head or cur"},
+      {"syncs", "ioctls and polls"},
   };
   auto found = kMeanings.find(counter);
   return found == kMeanings.end() ? "" : found->second;
@@ -70,7 +70,8 @@ Rates rates(const Json& before, const Json& after, double seconds) {
           per_second("tx", lost) + per_second("rx", lost)};
 }
 
-// A port made anew under its old name counts from 0 again; it has another index or generation.
+// Its counters of before; none if it was not there. Those of a port made anew under its name start from 0 again, which
+// rates() takes for no traffic.
 const Json& same_port(const Json& answer, const Json& port) {
   static const Json kNone = Json::object();
   for (const Json& other : list(answer, "ports"))
@@ -100,13 +101,18 @@ std::string short_name(const std::string& name, size_t width) {
 std::string ports_table(const Json& answer) {
   std::string out = fmt::format("{:<{}} {:<10} {:>11} {:>11} {:>6} {:>8}\n", "PORT", kNameWidth, "KIND", "TX", "RX",
                                 "OPENED", "LOSSLESS");
-  for (const Json& port : list(answer, "ports")) {
+  auto line = [](const Json& port, const std::string& kind) {
     auto rings = [&](const char* count, const char* slots) {
       return fmt::format("{} x {}", number(port, count), number(port, slots));
     };
-    out += fmt::format("{:<{}} {:<10} {:>11} {:>11} {:>6} {:>8}\n", short_name(text(port, "name"), kNameWidth), kNameWidth,
-                       text(port, "kind"), rings("tx_rings", "tx_slots"), rings("rx_rings", "rx_slots"),
-                       number(port, "users"), port.value("lossless", false) ? "on" : "off");
+    return fmt::format("{:<{}} {:<10} {:>11} {:>11} {:>6} {:>8}\n", short_name(text(port, "name"), kNameWidth), kNameWidth,
+                       kind, rings("tx_rings", "tx_slots"), rings("rx_rings", "rx_slots"), number(port, "users"),
+                       port.value("lossless", false) ? "on" : "off");
+  };
+  for (const Json& port : list(answer, "ports")) out += line(port, text(port, "kind"));
+  // Persistent ports that nobody has opened or attached are a name and a shape only.
+  for (const Json& port : list(answer, "persistent")) {
+    if (text(port, "port").empty()) out += line(port, "persistent");
   }
   return out;
 }
@@ -129,7 +135,7 @@ std::string stats_of_port(const Json& port) {
   for (const char* direction : {"tx", "rx"}) {
     for (const auto& [name, value] : group(port, direction).items()) {
       if (!value.is_number()) continue;
-      std::string line = fmt::format("  {} {:<15} {:>18}  {}", direction, name, value.get<uint64_t>(), meaning(name));
+      std::string line = fmt::format("  {} {:<14} {:>20}  {}", direction, name, value.get<uint64_t>(), meaning(name));
       out += line.substr(0, line.find_last_not_of(' ') + 1) + "\n";
     }
   }
