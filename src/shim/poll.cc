@@ -30,6 +30,7 @@ inline bool poll_one(pollfd* fds, int64_t timeout_ns, const sigset_t* sigmask, i
 }
 
 inline bool ours(pollfd* fds, nfds_t n, int64_t timeout_ns, const sigset_t* sigmask, int* result) {
+  if (!fds) return false;
   if (n == 1 && poll_one(fds, timeout_ns, sigmask, result)) [[likely]]
     return true;
   if (!any_concerns_us(fds, n)) return false;

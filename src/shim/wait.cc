@@ -42,6 +42,7 @@ class Wait {
 
  private:
   int look();
+  int spin();
   bool arm(int64_t* sleep_ns);
   int ask_kernel(int64_t sleep_ns);
   int finish(bool kernel_asked, bool slept);
@@ -52,7 +53,7 @@ class Wait {
   KernelSet& kernel_;
   ThreadBells bells_;
   bool others_ = false, nested_ = false, stale_ = false;
-  int netmap_fd_ = -1, netmap_count_ = 0;  // the last seen, how many
+  int netmap_count_ = 0;
 };
 
 // Syncs the netmap descriptors and sets their revents; returns how many are ready. Descriptors may come and go
@@ -70,7 +71,6 @@ int Wait::look() {
       kernel_[i].events = 0;
       fds_[i].revents = client::sync_events(*d, fds_[i].events);
       ready += fds_[i].revents != 0;
-      netmap_fd_ = fd;
       netmap_count_++;
     } else if (epoll_set_active(fd)) {
       refresh_epoll_set(fd);
@@ -80,6 +80,19 @@ int Wait::look() {
     }
   }
   return ready;
+}
+
+// Spins for each of a few netmap descriptors, if there is nothing else to look at meanwhile. Those for which it does
+// not pay cost little: the client remembers. Returns how many are ready.
+int Wait::spin() {
+  constexpr int kAtMost = 4;
+  if (others_ || nested_ || netmap_count_ > kAtMost) return 0;
+  for (nfds_t i = 0; i < n_; i++) {
+    client::Descriptor* d = fds_[i].fd < 0 ? nullptr : client::peek(fds_[i].fd);
+    if (!d || !client::spin(*d, fds_[i].events)) continue;
+    if (int ready = look()) return ready;
+  }
+  return 0;
 }
 
 // False with errno if that failed. May shorten the sleep.
@@ -144,10 +157,7 @@ int Wait::run(Deadline& deadline) {
     int64_t sleep_ns = 0;
     int ready = look();
     if (ready == 0 && !deadline.immediate()) {
-      if (n_ == 1 && netmap_count_ == 1) {
-        client::Descriptor* d = client::peek(netmap_fd_);
-        if (d && client::spin(*d, fds_[0].events)) ready = look();
-      }
+      ready = spin();
       sleep_ns = ready ? 0 : deadline.left();
       if (sleep_ns != 0) {
         if (!arm(&sleep_ns)) return -1;
