@@ -65,9 +65,36 @@ void Registry::suspect(const File& file) {
   to_restore_.insert(file.port->sw);
 }
 
+// Sequence words that say "in the middle of a sync" though nobody is, as the lock of the ring tells, which only its
+// owners can write: whoever resets a ring would wait for them.
+void Registry::settle_sequences(Switch& sw) {
+  auto settle_one = [](std::atomic<uint32_t>& seq, const Port& port, uint64_t lock_at) {
+    uint32_t seen = seq.load(std::memory_order_acquire);
+    uint64_t lock = 0;
+    if (!(seen & 1)) return;
+    port.region->read_private(lock_at, &lock, sizeof lock);
+    if (lock == 0) seq.compare_exchange_strong(seen, seen + 1, std::memory_order_release);
+  };
+  for (uint32_t index = 0; index < sw.limit(); index++) {
+    const Switch::Record* record = sw.find(index);
+    if (!record) continue;
+    const Port& port = *record->port;
+    PortEntry& entry = sw.entry(index);
+    for (uint32_t i = 0; i < kMaxRings; i++)
+      if (i < port.info.tx_rings) settle_one(entry.tx_seq[i], port, port.info.tx_kring_ofs + i * sizeof(TxKring));
+      else entry.tx_seq[i].store(0, std::memory_order_relaxed);
+    for (uint32_t i = 0; i < kRxSeqs; i++)
+      if (i < port.info.rx_rings) settle_one(entry.tx_seq[kMaxRings + i], port, port.info.rx_kring_ofs + i * sizeof(RxKring));
+      else entry.tx_seq[kMaxRings + i].store(0, std::memory_order_relaxed);
+  }
+}
+
 void Registry::settle() {
-  for (const std::shared_ptr<Switch>& sw : to_restore_)
-    if (sw.use_count() > 1) sw->restore();
+  for (const std::shared_ptr<Switch>& sw : to_restore_) {
+    if (sw.use_count() <= 1) continue;
+    sw->restore();
+    settle_sequences(*sw);
+  }
   to_restore_.clear();
   for (uint64_t unique : to_reset_) {
     auto found = by_unique_.find(unique);

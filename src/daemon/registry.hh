@@ -102,6 +102,7 @@ class Registry {
   std::vector<const wire::PortInfo*> others_in_region(const Port& port) const;
   void forget_switch(std::shared_ptr<Switch>& sw);
   void suspect(const File& file);
+  static void settle_sequences(Switch& sw);
   static void wake_users(const Port& port);
 
   // register.cc

@@ -39,16 +39,13 @@ Result<uint16_t> Switch::add(Port* port, uint16_t rx_rings, uint32_t flags, uint
   while (index < records_.size() && records_[index].port) index++;
   if (index >= kMaxPorts)
     return Error{ENOSPC, name_ + ": it has " + std::to_string(ports_) + " ports, as many as it can; use another switch"};
-  while (records_.size() <= index) {
-    Record fresh;
-    if (records_.size() < retired_.size()) fresh.generation = retired_[records_.size()];
-    records_.push_back(fresh);
-  }
+  if (records_.size() <= index) records_.resize(index + 1);
+  ever_used_ = std::max(ever_used_, limit());
+  generation_ += generation_ == 0 ? 1 : 2;
   Record& record = records_[index];
-  uint32_t generation = record.generation == 0 ? 1 : record.generation + 2;
   record = Record{};
   record.port = port;
-  record.generation = generation;
+  record.generation = generation_;
   record.rx_rings = rx_rings;
   record.flags = flags;
   ports_++;
@@ -76,17 +73,11 @@ void Switch::remove(uint16_t index) {
     flood_.pop_back();
   }
   if (record.flags & kPortLossless) lossless_--;
-  uint32_t generation = record.generation;
   record = Record{};
-  record.generation = generation;
   ports_--;
   write_entry(index);
   write_flood();
-  while (!records_.empty() && !records_.back().port) {
-    if (retired_.size() < records_.size()) retired_.resize(records_.size());
-    retired_[records_.size() - 1] = records_.back().generation;
-    records_.pop_back();
-  }
+  while (!records_.empty() && !records_.back().port) records_.pop_back();
   put(shared().port_limit, limit());
   put(shared().lossless_ports, lossless_);
   bump_topology();
@@ -127,11 +118,11 @@ void Switch::remove_monitor(uint16_t index, uint16_t monitor) {
   bump_topology();
 }
 
-// The generation last: who sees it sees the rest. A free entry has the even number after its last one.
+// The generation last: who sees it sees the rest. That of a free entry is 0.
 void Switch::write_entry(uint16_t index) {
   const Record& record = records_[index];
   PortEntry& entry = shared().port[index];
-  if (!record.port) put(entry.generation, record.generation ? record.generation + 1 : 0, std::memory_order_release);
+  if (!record.port) put(entry.generation, 0u, std::memory_order_release);
   put(entry.rx_rings, record.rx_rings);
   put(entry.header_len, record.header_len);
   put(entry.flags, record.flags);
@@ -155,8 +146,7 @@ void Switch::restore() {
   put(to.port_limit, limit());
   for (uint32_t i = 0; i < limit(); i++) write_entry(uint16_t(i));
   // Beyond the limit nobody looks, but a sender asks by whatever index the forwarding table names.
-  for (uint32_t i = limit(); i < retired_.size(); i++)
-    put(to.port[i].generation, retired_[i] ? retired_[i] + 1 : 0, std::memory_order_release);
+  for (uint32_t i = limit(); i < ever_used_; i++) put(to.port[i].generation, 0u, std::memory_order_release);
   write_flood();
   bump_topology();
 }

@@ -29,7 +29,7 @@ class Switch {
 
   struct Record {
     Port* port = nullptr;     // whose index it is; nullptr while free
-    uint32_t generation = 0;  // the last one given out
+    uint32_t generation = 0;
     uint32_t flags = 0;
     uint16_t rx_rings = 0, header_len = 0;
     uint16_t monitors[kMaxMonitors] = {};  // index + 1
@@ -43,6 +43,7 @@ class Switch {
   const Record* find(uint32_t index) const {
     return index < records_.size() && records_[index].port ? &records_[index] : nullptr;
   }
+  PortEntry& entry(uint32_t index) { return shared().port[index]; }
   uint32_t limit() const { return uint32_t(records_.size()); }
   uint32_t ports() const { return ports_; }
 
@@ -65,7 +66,10 @@ class Switch {
   UniqueFd fd_;
   mem::Mapping map_;
   std::vector<Record> records_;  // port_limit of them
-  std::vector<uint32_t> retired_;  // generations of indices beyond records_
+  uint32_t ever_used_ = 0;  // indices that ever were a port's
+  // Of the port made last. No two ports of a switch share one, of whatever index: an entry of the forwarding table whose
+  // port was garbled so never means another one.
+  uint32_t generation_ = 0;
   std::vector<uint16_t> flood_;
   uint32_t ports_ = 0, lossless_ = 0, topology_ = 0;
   uint64_t seed_ = 0;
