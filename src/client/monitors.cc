@@ -48,6 +48,7 @@ void Observer::show(netmap_slot* slots, uint32_t num_slots, uint32_t from, uint3
   vale::Dest* none = nullptr;
   destinations_.refresh(none);
   view_.slots = slots;
+  view_.slots_at = uint64_t(reinterpret_cast<uint8_t*>(slots) - bound_.region->privates.data());
   view_.num_slots = num_slots;
   destinations_.enter(seq_);
   show_to_monitors(bound_, forwarder_, view_, from, to, moment);

@@ -35,6 +35,8 @@ RxRing::RxRing(Bound& bound, uint32_t index) : bound_(bound), index_(index) {
       vale::Exchange(bound.region->exchange.data() + port.exchange_ofs + index * port.exchange_stride, shape);
   view.offset_mask = port.offset_mask;
   view.takes_buffers = port.flags & kPortZeroCopy;
+  view.region = privates;
+  view.region_bytes = bound.info.region.private_bytes;
   receiver_ = std::make_unique<vale::Receiver>(bound.sw->shared(), view);
 }
 
@@ -68,7 +70,8 @@ int RxRing::sync() {
   head_ = head;
   uint32_t before = hwtail;
   bool watched = monitored(bound_.port_entry());
-  if (watched && head != hwcur) observe(hwcur, head, Moment::kReleased);
+  // What the thread that died here was about to give back it has shown already, in part.
+  if (watched && head != hwcur && !lock.stolen()) observe(hwcur, head, Moment::kReleased);
   if (receiver_) {
     const vale::Exchange& ex = receiver_->view().exchange;
     if (head != hwcur) {

@@ -23,6 +23,7 @@ TxRing::TxRing(Bound& bound, uint32_t index) : bound_(bound), index_(index), des
   ring_ = bound.ring_at(port.tx_ring_ofs + index * port.tx_ring_stride);
   kring_ = reinterpret_cast<TxKring*>(bound.region->privates.data() + port.tx_kring_ofs) + index;
   view_.slots = ring_->slot;
+  view_.slots_at = uint64_t(reinterpret_cast<uint8_t*>(view_.slots) - bound.region->privates.data());
   view_.num_slots = port.tx_slots;
   view_.buf_size = bound.info.region.buf_size;
   view_.nbufs = bound.info.region.nbufs;
@@ -90,8 +91,12 @@ uint32_t TxRing::forward(uint32_t hwcur, uint32_t head) {
                                             uint32_t(sched_getcpu()) + 1);
   blocked_ = out.blocked;
   blocked_ring_ = out.blocked_ring;
-  if (out.hwcur != hwcur && monitored(entry))
+  if (out.hwcur != hwcur && monitored(entry)) {
+    // Sent, whatever becomes of us: slots whose buffers a monitor took are not sent once more.
+    kring_->hwcur.store(out.hwcur, std::memory_order_relaxed);
+    kring_->hwtail.store(out.hwcur == 0 ? view_.num_slots - 1 : out.hwcur - 1, std::memory_order_relaxed);
     show_to_monitors(bound_, *forwarder_, view_, hwcur, out.hwcur, Moment::kSent);
+  }
   destinations_.leave();
   return out.hwcur;
 }

@@ -87,6 +87,18 @@ class Exchange {
     cell_[id].chain.store(uint64_t{offset} << 48 | ((next + 1) & 0xffffff), std::memory_order_relaxed);
   }
 
+  // Of a cell that is in no chain yet: its buffer is about to change places with that of the slot at `slot_at` in the
+  // private memory of the region. Only for cells whose packets have no offset.
+  static constexpr uint64_t kExchanging = 0xffffff;  // no cell id
+  void note_exchange(uint32_t id, uint64_t slot_at) const {
+    cell_[id].chain.store(slot_at / 16 << 24 | kExchanging, std::memory_order_relaxed);
+  }
+  // That place, or ~0.
+  uint64_t exchanging_with(uint32_t id) const {
+    uint64_t word = cell_[id].chain.load(std::memory_order_relaxed);
+    return (word & 0xffffff) == kExchanging ? (word >> 24) * 16 : ~uint64_t{0};
+  }
+
   // Delivers the chain that begins with `first`: the commit point. Sequentially consistent, so that a reader who put
   // itself on the wait list and saw nothing is seen by the look at the list that follows.
   void push(uint32_t first, uint32_t count) const {

@@ -46,6 +46,7 @@ class Outside {
 // A ring to forward from. Slots are the application's and foreign; everything else is trusted.
 struct TxView {
   netmap_slot* slots = nullptr;
+  uint64_t slots_at = 0;  // where they are in the region's private memory
   uint32_t num_slots = 0;
   uint32_t buf_size = 0;  // bytes
   uint32_t nbufs = 0;

@@ -72,10 +72,15 @@ void Forwarder::swap_packet(const TxView& view, Supply& supply, uint32_t at, uin
     const Frag& frag = frag_[i];
     uint32_t cell = supply.take(), free_buf = ex.buffer_of(cell), left = count - i;
     bool more = left > 1 || (frag.flags & NS_MOREFRAG);  // of a packet given back in two parts, the first stays open
-    // The cell first: killed before the slot has its new buffer, a reset finds the cell's old one in its owner's memory.
+    // Killed at any of these steps, a reset of the monitor's ring tells from the note, the cell and the slot whether the
+    // buffers have changed places: see Receiver::buffer_after_death.
+    ex.note_exchange(cell, view.slots_at + at * sizeof(netmap_slot));
+    std::atomic_signal_fence(std::memory_order_seq_cst);
     ex.fill(cell, frag.src / view.buf_size, frag.len,
             uint16_t(left << NS_PORT_SHIFT | (more ? NS_MOREFRAG : 0) | supply.mark));
-    view.slots[at].buf_idx = free_buf;
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+    __atomic_store_n(&view.slots[at].buf_idx, free_buf, __ATOMIC_RELAXED);
+    std::atomic_signal_fence(std::memory_order_seq_cst);
     view.slots[at].flags = uint16_t(frag.flags | NS_BUF_CHANGED);
     supply.append(cell, 0);
     if (++at == view.num_slots) at = 0;

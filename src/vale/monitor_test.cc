@@ -197,6 +197,43 @@ TEST_F(MonitorTest, ZeroCopyThatIsFullTakesNothing) {
   EXPECT_FALSE(a.tx_slots[2].flags & NS_BUF_CHANGED);
 }
 
+// A sender that dies while its slot and a cell exchange buffers: after a reset each buffer is in one place.
+TEST_F(MonitorTest, ZeroCopyExchangeCutShortIsFinishedOrUndone) {
+  TestPort& a = sw.add(64);
+  TestPort& m = zero_copy(a, 64);
+  RxView view = m.receiver->view();
+  view.region = reinterpret_cast<uint8_t*>(a.tx_slots);
+  view.region_bytes = a.slots * sizeof(netmap_slot);
+  m.receiver = std::make_unique<Receiver>(sw.shared, view);
+  const Exchange& ex = view.exchange;
+  for (int steps = 0; steps <= 4; steps++) {
+    uint32_t cell, slot = uint32_t(steps);
+    ASSERT_EQ(ex.pop(1, &cell), 1u);
+    uint32_t mine = a.tx_slots[slot].buf_idx, theirs = ex.buffer_of(cell);
+    if (steps > 0) ex.note_exchange(cell, slot * sizeof(netmap_slot));
+    if (steps > 1) ex.fill(cell, mine, 60, 1 << NS_PORT_SHIFT);
+    if (steps > 2) a.tx_slots[slot].buf_idx = theirs;
+    if (steps > 3) ex.link(cell, UINT32_MAX, 0);
+    view.exchange.shared().reset_wanted++;
+    while (!m.receiver->reset_step(m.hwtail, m.rx_head, false)) {
+    }
+    EXPECT_EQ(ex.free_cells(), ex.shape().cells);
+    EXPECT_EQ(ex.buffer_of(cell), steps > 2 ? mine : theirs) << steps;
+  }
+  std::set<uint32_t> in_use;
+  for (uint32_t i = 0; i < a.slots; i++) EXPECT_TRUE(in_use.insert(a.tx_slots[i].buf_idx).second);
+  for (uint32_t i = 0; i < ex.shape().cells; i++) EXPECT_TRUE(in_use.insert(ex.buffer_of(i)).second);
+  // A note that leads out of the region is not followed.
+  uint32_t cell;
+  ASSERT_EQ(ex.pop(1, &cell), 1u);
+  ex.note_exchange(cell, view.region_bytes - 8);
+  ex.fill(cell, 1, 60, 0);
+  view.exchange.shared().reset_wanted++;
+  while (!m.receiver->reset_step(m.hwtail, m.rx_head, false)) {
+  }
+  EXPECT_EQ(ex.free_cells(), ex.shape().cells);
+}
+
 TEST_F(MonitorTest, ZeroCopyWithoutOneRegionIsACopy) {
   TestPort &a = sw.add(64), &m = sw.add(64, kPortMonitorTx | kPortZeroCopy);
   sw.dests[m.index].takes_buffers = true;

@@ -129,8 +129,10 @@ bool Receiver::free_ring_makes_sense() {
     uint32_t own = view_.own[cell].load(std::memory_order_relaxed);
     if (own & kInRing) return false;
     accounted_[cell] = 1;
-    if (uint32_t(ex.cell(cell).packet.load(std::memory_order_relaxed) >> 32) != own)
-      ex.fill(cell, own ^ (ex.shape().base_buf + cell), 0, 0);
+    // A word that was there while the cell was still free; that of a sender who took it since may name another buffer.
+    uint64_t word = ex.cell(cell).packet.load(std::memory_order_acquire);
+    if (uint32_t(word >> 32) != own && int64_t(ex.shared().free_head.load(std::memory_order_acquire) - at) <= 0)
+      ex.cell(cell).packet.compare_exchange_strong(word, uint64_t{own} << 32, std::memory_order_relaxed);
   }
   return true;
 }
@@ -178,6 +180,24 @@ void Receiver::begin_reset() {
   note_busy_senders();
 }
 
+// Which buffer goes with a cell that a dead sender had in its hands, in the form of `own`: a zero-copy monitor's cell may
+// have changed buffers with a slot already.
+uint32_t Receiver::buffer_after_death(uint32_t cell, uint32_t own) const {
+  if (!view_.takes_buffers) return own;
+  const Exchange& ex = view_.exchange;
+  uint64_t word = ex.cell(cell).packet.load(std::memory_order_relaxed);
+  uint32_t named = uint32_t(word >> 32), first = ex.shape().base_buf + cell, buf = named ^ first;
+  if (named == own || (word >> 16 & 0xffff) == 0 || buf < 2 || buf >= ex.shape().nbufs) return own;
+  uint64_t at = ex.exchanging_with(cell);
+  if (at <= view_.region_bytes && sizeof(netmap_slot) <= view_.region_bytes - at) {
+    auto* slot = reinterpret_cast<const netmap_slot*>(view_.region + at);
+    if (__atomic_load_n(&slot->buf_idx, __ATOMIC_RELAXED) == buf) return own;  // it had not come to that
+  }
+  for (uint32_t other = 0; other < ex.shape().cells; other++)
+    if (((view_.own[other].load(std::memory_order_relaxed) & ~kInRing) ^ (ex.shape().base_buf + other)) == buf) return own;
+  return named;
+}
+
 bool Receiver::reset_step(uint32_t& hwtail, uint32_t hwcur, bool give_up) {
   const Exchange& ex = view_.exchange;
   if (!resetting_) begin_reset();
@@ -189,6 +209,7 @@ bool Receiver::reset_step(uint32_t& hwtail, uint32_t hwcur, bool give_up) {
     uint32_t own = view_.own[cell].load(std::memory_order_relaxed);
     // With the free ring emptied all that is ours goes back to it; else only what nobody can have.
     if ((own & kInRing) || (accounted_[cell] ? !drained_ : !left)) continue;
+    if (!accounted_[cell]) view_.own[cell].store(own = buffer_after_death(cell, own), std::memory_order_relaxed);
     ex.fill(cell, own ^ (ex.shape().base_buf + cell), 0, 0);
     ex.put_free(position++, cell);
   }

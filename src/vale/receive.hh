@@ -24,6 +24,9 @@ struct RxView {
   // A zero-copy monitor: packets may come in buffers of their own, for which their sender took the cell's. Its region is
   // its target's, so whoever can name a buffer there could write to it anyway.
   bool takes_buffers = false;
+  // Then also: the private memory of the region, in which its target's slots are.
+  const uint8_t* region = nullptr;
+  uint64_t region_bytes = 0;
 };
 constexpr uint32_t kInRing = 1u << 31;
 
@@ -55,6 +58,7 @@ class Receiver {
   void begin_reset();
   bool free_ring_makes_sense();
   void drain();
+  uint32_t buffer_after_death(uint32_t cell, uint32_t own) const;
   void note_busy_senders();
   bool senders_left();
 

@@ -62,7 +62,7 @@ class TestSwitch final : public Outside {
     }
     p.cell_of = std::vector<std::atomic<uint32_t>>(slots);
     p.own = std::vector<std::atomic<uint32_t>>(slots);
-    p.view = {p.tx_slots, slots, buf_size, p.nbufs, p.bufs, 0, &p.tx, 0};
+    p.view = {p.tx_slots, 0, slots, buf_size, p.nbufs, p.bufs, 0, &p.tx, 0};
     ExchangeShape shape{slots - 1, 2 + slots, p.nbufs, buf_size, false};
     RxView rx{p.rx_slots, slots, &p.rx, p.cell_of.data(), p.own.data(), Exchange(p.exchange_memory, shape), 0};
     p.receiver = std::make_unique<Receiver>(shared, rx);

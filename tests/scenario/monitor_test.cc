@@ -259,6 +259,57 @@ TEST(Monitor, OfAPipeWithoutCopyWhereBuffersAreLeft) {
   }
 }
 
+// A port whose program is killed at any instant, its buffers on their way to a monitor: what the monitor sees is whole, and
+// the port works for the next program.
+TEST(Monitor, ZeroCopyOutlivesKilledPrograms) {
+  Port keep("valeM11:a"), b("valeM11:b"), monitor("valeM11:a/z");
+  ASSERT_TRUE(keep && b && monitor);
+  uint32_t seed = 7;
+  size_t seen = 0;
+  auto drain = [&] {
+    for (Seen& s : monitor.receive()) {
+      ASSERT_EQ(s.bytes, frame(9, s.flags & NS_TXMON ? 1 : 2, s.bytes.size()));
+      seen++;
+    }
+    for (auto& packet : b.packets()) ASSERT_EQ(packet, frame(9, 1, packet.size()));
+  };
+  for (int round = 0; round < 40; round++) {
+    auto* up = static_cast<std::atomic<int>*>(
+        mmap(nullptr, sizeof(std::atomic<int>), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
+    pid_t victim = flows::spawn([&] {
+      Port a("valeM11:a");
+      if (!a) _exit(2);
+      for (;; (*up)++) {
+        for (size_t i = 0; i < 100 && nm_ring_space(a.tx()) > 0; i++) a.queue(frame(9, 1, 60 + i));
+        a.flush();
+        a.packets();
+      }
+    });
+    ASSERT_TRUE(flows::eventually([&] { return *up > 0 || waitpid(victim, nullptr, WNOHANG) != 0; }));
+    seed = seed * 1664525 + 1013904223;
+    for (uint32_t i = 0; i < seed >> 28; i++) {
+      b.send(frame(9, 2, 70));
+      drain();
+    }
+    kill(victim, SIGKILL);
+    waitpid(victim, nullptr, 0);
+    EXPECT_GT(*up, 0);
+    munmap(up, sizeof(std::atomic<int>));
+    drain();
+  }
+  EXPECT_GT(seen, 0u);
+  // The rings that the killed ones used work on, for whoever has them.
+  keep.packets();
+  drain();
+  drain();
+  EXPECT_TRUE(flows::eventually([&] {
+    b.send(frame(9, 2, 99));
+    for (auto& packet : keep.packets())
+      if (packet == frame(9, 2, 99)) return true;
+    return false;
+  }));
+}
+
 TEST(Monitor, NeedsAnOpenPort) {
   errno = 0;
   Port monitor("valeM10:nobody/t");
