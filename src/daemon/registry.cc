@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "daemon/registry.hh"
 
+#include <algorithm>
+#include <ctime>
+
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -69,23 +72,29 @@ void Registry::suspect(const File& file) {
 // owners can write: whoever resets a ring would wait for them.
 void Registry::settle_sequences(Switch& sw) {
   auto settle_one = [](std::atomic<uint32_t>& seq, const Port& port, uint64_t lock_at) {
-    uint32_t seen = seq.load(std::memory_order_acquire);
-    uint64_t lock = 0;
-    if (!(seen & 1)) return;
-    port.region->read_private(lock_at, &lock, sizeof lock);
-    if (lock == 0) seq.compare_exchange_strong(seen, seen + 1, std::memory_order_release);
+    // Who holds the lock may really be in the middle, and then soon is not; or has it for a moment, for nothing.
+    for (int look = 0; look < 20; look++) {
+      uint32_t seen = seq.load(std::memory_order_acquire);
+      uint64_t lock = 0;
+      if (!(seen & 1)) return;
+      port.region->read_private(lock_at, &lock, sizeof lock);
+      if (lock == 0 && seq.compare_exchange_strong(seen, seen + 1, std::memory_order_release)) return;
+      timespec moment{0, 20'000};
+      nanosleep(&moment, nullptr);
+    }
   };
   for (uint32_t index = 0; index < sw.limit(); index++) {
     const Switch::Record* record = sw.find(index);
     if (!record) continue;
     const Port& port = *record->port;
     PortEntry& entry = sw.entry(index);
+    bool monitored = std::any_of(std::begin(record->monitors), std::end(record->monitors), [](uint16_t m) { return m; });
     for (uint32_t i = 0; i < kMaxRings; i++)
       if (i < port.info.tx_rings) settle_one(entry.tx_seq[i], port, port.info.tx_kring_ofs + i * sizeof(TxKring));
-      else entry.tx_seq[i].store(0, std::memory_order_relaxed);
+      else if (entry.tx_seq[i].load(std::memory_order_relaxed)) entry.tx_seq[i].store(0, std::memory_order_relaxed);
     for (uint32_t i = 0; i < kRxSeqs; i++)
-      if (i < port.info.rx_rings) settle_one(entry.tx_seq[kMaxRings + i], port, port.info.rx_kring_ofs + i * sizeof(RxKring));
-      else entry.tx_seq[kMaxRings + i].store(0, std::memory_order_relaxed);
+      if (i < port.info.rx_rings && monitored) settle_one(entry.tx_seq[kMaxRings + i], port, port.info.rx_kring_ofs + i * sizeof(RxKring));
+      else if (entry.tx_seq[kMaxRings + i].load(std::memory_order_relaxed)) entry.tx_seq[kMaxRings + i].store(0, std::memory_order_relaxed);
   }
 }
 

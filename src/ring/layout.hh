@@ -122,7 +122,7 @@ enum PortFlags : uint32_t {
 struct FdbBucket {
   static constexpr uint32_t kWays = 4;
   std::atomic<uint64_t> key[kWays];    // address (48) << 16 | port index; 0: empty
-  std::atomic<uint64_t> stamp[kWays];  // port generation << 32 | time last seen, seconds
+  std::atomic<uint64_t> stamp[kWays];  // port generation (32) | check of the key (16) | time last seen, seconds (16)
 };
 static_assert(sizeof(FdbBucket) == 64);
 constexpr uint32_t kFdbBuckets = 32768;

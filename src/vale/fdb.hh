@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // The forwarding table of a switch: address -> port, aged, shared by all senders without locks.
 //
-// Two-choice hashing over buckets of four entries, one cache line each. An entry is two words written independently;
-// a torn pair (the key of one writer, the stamp of another) names a wrong or dead port at worst: the first costs
-// one packet to one port until the address is learned again, the second reads as absent.
+// Two-choice hashing over buckets of four entries, one cache line each. An entry is two words written independently:
+// key and stamp. The stamp carries a check of the key, so that a torn pair (the key of one writer, the stamp of
+// another) reads as absent, and so does what a stray write leaves behind: a garbled address would otherwise lead a
+// silent host's packets astray until it ages.
 #pragma once
 
 #include <bit>
@@ -36,13 +37,13 @@ class Fdb {
         uint64_t key = bucket->key[way].load(std::memory_order_relaxed);
         if (key >> 16 != mac || key == 0) continue;
         uint16_t port = key & 0xffff;
-        if (alive(port, bucket->stamp[way].load(std::memory_order_relaxed), now_s)) return port;
+        if (alive(key, bucket->stamp[way].load(std::memory_order_relaxed), now_s)) return port;
       }
     return kNoPort;
   }
 
   void learn(uint64_t mac, uint16_t port, uint32_t generation, uint32_t now_s) {
-    uint64_t key = mac << 16 | port, stamp = uint64_t{generation} << 32 | now_s, hash = hash_of(mac);
+    uint64_t key = mac << 16 | port, stamp = stamp_of(key, generation, now_s), hash = hash_of(mac);
     FdbBucket *one = first(hash), *two = second(hash);
     for (FdbBucket* bucket : {one, two})
       for (uint32_t way = 0; way < FdbBucket::kWays; way++) {
@@ -63,7 +64,7 @@ class Fdb {
       for (uint32_t way = 0; way < FdbBucket::kWays; way++) {
         uint64_t key = shared_->fdb[b].key[way].load(std::memory_order_relaxed);
         uint64_t stamp = shared_->fdb[b].stamp[way].load(std::memory_order_relaxed);
-        if (key && alive(key & 0xffff, stamp, now_s)) f(key >> 16, uint16_t(key & 0xffff), now_s - uint32_t(stamp));
+        if (key && alive(key, stamp, now_s)) f(key >> 16, uint16_t(key & 0xffff), age_of(stamp, now_s));
       }
   }
 
@@ -75,11 +76,19 @@ class Fdb {
   FdbBucket* first(uint64_t hash) const { return &shared_->fdb[hash % kFdbBuckets]; }
   FdbBucket* second(uint64_t hash) const { return &shared_->fdb[(hash >> 24) % kFdbBuckets]; }
 
-  bool alive(uint16_t port, uint64_t stamp, uint32_t now_s) const {
-    if (port >= kMaxPorts) return false;
-    uint32_t age = now_s - uint32_t(stamp);
+  static uint32_t check_of(uint64_t key) { return uint32_t((key * 0xD6E8FEB86659FD93ull) >> 48); }
+  static uint64_t stamp_of(uint64_t key, uint32_t generation, uint32_t now_s) {
+    return uint64_t{generation} << 32 | check_of(key) << 16 | (now_s & 0xffff);
+  }
+  static uint32_t age_of(uint64_t stamp, uint32_t now_s) { return uint16_t(now_s - uint32_t(stamp)); }
+
+  bool alive(uint64_t key, uint64_t stamp, uint32_t now_s) const {
+    uint16_t port = key & 0xffff;
+    if (port >= kMaxPorts || (uint32_t(stamp) >> 16) != check_of(key)) return false;
+    uint32_t age = age_of(stamp, now_s);
+    // Just below the wrap: another processor's clock was a little ahead.
     return shared_->port[port].generation.load(std::memory_order_relaxed) == stamp >> 32 &&
-           (age <= shared_->fdb_age_s.load(std::memory_order_relaxed) || age > 0x80000000u);
+           (age <= shared_->fdb_age_s.load(std::memory_order_relaxed) || age > 0xfff0);
   }
 
   // Into an empty or dead entry of the emptier bucket, else over the oldest.
@@ -90,11 +99,11 @@ class Fdb {
       for (uint32_t way = 0; way < FdbBucket::kWays; way++) {
         uint64_t other = buckets[b]->key[way].load(std::memory_order_relaxed);
         uint64_t other_stamp = buckets[b]->stamp[way].load(std::memory_order_relaxed);
-        if (other == 0 || !alive(other & 0xffff, other_stamp, now_s)) {
+        if (other == 0 || !alive(other, other_stamp, now_s)) {
           free_of[b]++;
           free_way[b] = way;
-        } else if (now_s - uint32_t(other_stamp) >= best_age) {
-          best_age = now_s - uint32_t(other_stamp);
+        } else if (age_of(other_stamp, now_s) >= best_age) {
+          best_age = age_of(other_stamp, now_s);
           best_bucket = buckets[b];
           best_way = way;
         }

@@ -54,8 +54,11 @@ inline void address(uint8_t* mac, uint16_t flow, bool receiver) {
   memcpy(mac, bytes, 6);
 }
 
+// Each byte depends on all of the number: a damaged number does not pass.
 inline uint8_t filler_byte(uint16_t flow, uint64_t number, int i) {
-  return uint8_t((number * 0x9E3779B97F4A7C15ull >> 40) + flow * 7u + unsigned(i) * 13u);
+  uint64_t h = (number + uint64_t(i) * 0x100000001b3ull + (uint64_t{flow} << 48)) * 0x9E3779B97F4A7C15ull;
+  h = (h ^ h >> 29) * 0xBF58476D1CE4E5B9ull;
+  return uint8_t(h >> 56);
 }
 
 inline void fill(Payload& p, uint16_t flow, uint64_t number) {

@@ -89,7 +89,9 @@ TEST(GarbageTest, OthersSurviveAndAreWholeAfterwards) {
   }
   printf("%lu writes by %u processes, %u of which crashed\n", written->load(), seed - 1, crashed);
   // Whole again: progress, and from some moment on nothing corrupt or out of order.
-  ASSERT_TRUE(all.all_progress());
+  bool goes_on = all.all_progress();
+  if (!goes_on) all.print("no progress");
+  ASSERT_TRUE(goes_on);
   bool whole = flows::eventually([&] {
     std::vector<uint64_t> bad;
     for (int i = 0; i < 3; i++) bad.push_back(all[i].corrupt + all[i].reordered);

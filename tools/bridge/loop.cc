@@ -63,7 +63,7 @@ bool Loop::wait(bool& stop) {
   }
   pollfd& stop_entry = fds[port_count_];
   stop_entry = {stop_fd_, POLLIN, 0};
-  if (poll(fds, static_cast<nfds_t>(port_count_ + 1), timeout_ms()) < 0 && errno != EINTR) {
+  if (poll(fds, static_cast<nfds_t>(port_count_) + 1, timeout_ms()) < 0 && errno != EINTR) {
     return fail(*ports_[0], "wait for", errno);
   }
   stop = stop_entry.revents != 0;
