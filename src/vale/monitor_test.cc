@@ -234,6 +234,20 @@ TEST_F(MonitorTest, ZeroCopyExchangeCutShortIsFinishedOrUndone) {
   EXPECT_EQ(ex.free_cells(), ex.shape().cells);
 }
 
+TEST_F(MonitorTest, ResetWaitsForReceiversThatShowSomething) {
+  TestPort &a = sw.add(64), &m = sw.add(64, kPortMonitorRx);
+  std::atomic<uint32_t>& seq = sw.shared->port[a.index].tx_seq[kMaxRings];
+  uint32_t cell;
+  ASSERT_EQ(m.receiver->view().exchange.pop(1, &cell), 1u);
+  seq = 1;
+  m.receiver->view().exchange.shared().reset_wanted++;
+  EXPECT_FALSE(m.receiver->reset_step(m.hwtail, m.rx_head, false));
+  EXPECT_FALSE(m.receiver->reset_step(m.hwtail, m.rx_head, false));
+  seq = 2;
+  EXPECT_TRUE(m.receiver->reset_step(m.hwtail, m.rx_head, false));
+  EXPECT_EQ(m.receiver->view().exchange.free_cells(), 63u);
+}
+
 TEST_F(MonitorTest, ZeroCopyWithoutOneRegionIsACopy) {
   TestPort &a = sw.add(64), &m = sw.add(64, kPortMonitorTx | kPortZeroCopy);
   sw.dests[m.index].takes_buffers = true;

@@ -155,7 +155,7 @@ void Receiver::note_busy_senders() {
   uint32_t ports = std::min(shared_->port_limit.load(std::memory_order_relaxed), kMaxPorts);
   for (uint32_t p = 0; p < ports; p++) {
     if (!(shared_->port[p].generation.load(std::memory_order_relaxed) & 1)) continue;
-    for (uint32_t r = 0; r < kMaxRings; r++) {
+    for (uint32_t r = 0; r < kMaxRings + kRxSeqs; r++) {
       uint32_t seq = shared_->port[p].tx_seq[r].load(std::memory_order_acquire);
       if (seq & 1) busy_.push_back({uint16_t(p), uint16_t(r), seq});
     }
