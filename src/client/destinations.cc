@@ -63,6 +63,10 @@ vale::Dest* Destinations::resolve(uint16_t port, uint32_t generation) {
     if (p == port && g == generation) return nullptr;
   auto target = map_target(port, generation);
   if (!target) {
+    // ESTALE: it went while we asked.
+    if (target.error().code != ESTALE)
+      report_error((std::string(bound_.info.name) + ": cannot send to port " + std::to_string(port) + " of its switch: " +
+                    target.error().text).c_str());
     if (refused_.size() > 256) refused_.clear();
     refused_.push_back({port, generation});
     return nullptr;

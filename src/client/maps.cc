@@ -18,8 +18,14 @@ struct Maps {
   std::map<ino_t, std::weak_ptr<SwitchMap>> switches;
 };
 // Never destroyed: threads may still forward while the process exits.
+Maps& maps();
+void unlock_maps() { maps().mutex.unlock(); }
 Maps& maps() {
-  static Maps* the = new Maps;
+  static Maps* the = [] {
+    // A child finds the lock free, whichever thread held it in the parent.
+    pthread_atfork([] { maps().mutex.lock(); }, unlock_maps, unlock_maps);
+    return new Maps;
+  }();
   return *the;
 }
 

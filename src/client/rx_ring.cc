@@ -83,9 +83,10 @@ int RxRing::sync() {
       step_reset(hwtail, head);
     hwtail = receiver_->take(hwtail, head);
     kring_->hwtail.store(hwtail, std::memory_order_relaxed);
-    // Whoever waits for room is woken when that pays: half of the ring is free, or we have nothing more to do.
+    // Whoever waits for room is woken when that pays: we have nothing more to do, or half of the ring is free and he
+    // can run beside us, not instead of us.
     if (ex.shared().writers.any.load(std::memory_order_seq_cst) &&
-        (hwtail == head || ex.free_cells() >= ex.shape().cells / 2))
+        (hwtail == head || (ex.free_cells() >= ex.shape().cells / 2 && peer_elsewhere())))
       wake_writers();
     if (watched && hwtail != before) observe(before, hwtail, Moment::kArrived);
   } else {
@@ -96,7 +97,8 @@ int RxRing::sync() {
     before = shown();
     if (watched && before != hwtail && before < n && in_range(before, head, hwtail)) observe(before, hwtail, Moment::kArrived);
     uint32_t used = (hwtail + n - head) % n;
-    if (kring_->writers.any.load(std::memory_order_seq_cst) && used <= n / 2) wake_writers();
+    if (kring_->writers.any.load(std::memory_order_seq_cst) && (used == 0 || (used <= n / 2 && peer_elsewhere())))
+      wake_writers();
   }
   // As upstream with no_timestamp 0: the time of the sync that showed something new, which capture programs read.
   bool news = hwtail != shown_;
@@ -130,6 +132,11 @@ void RxRing::note_cpu(uint32_t cpu) {
   };
   if (receiver_) note(receiver_->view().exchange.shared().receiver_cpu);
   else note(kring_->receiver_cpu);
+}
+
+bool RxRing::peer_elsewhere() const {
+  uint32_t peer = peer_cpu();
+  return peer != 0 && peer != uint32_t(sched_getcpu()) + 1;
 }
 
 uint32_t RxRing::peer_cpu() const {

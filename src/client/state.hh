@@ -178,6 +178,7 @@ class RxRing {
   void wake_writers();
   // Where this ring's reader runs, and who else has to do with it: processor number + 1, 0 if unknown.
   void note_cpu(uint32_t cpu);
+  bool peer_elsewhere() const;
   // Changes whenever something was received.
   uint64_t tail_count() const { return tail_count_; }
   const CsbEntry& csb() const { return csb_; }

@@ -86,6 +86,7 @@ uint32_t TxRing::forward(uint32_t hwcur, uint32_t head) {
     forwarder_ = std::make_unique<vale::Forwarder>(bound_.sw->shared(), bound_.info.port.index,
                                                    bound_.info.port.generation, destinations_);
   destinations_.refresh(blocked_);
+  if (blocked_ && blocked_->rings[blocked_ring_].free_cells() == 0) return hwcur;
   destinations_.enter(entry->tx_seq[index_ % kMaxRings]);
   vale::Forwarded out = forwarder_->forward(view_, hwcur, head, uint32_t(coarse_ms() / 1000),
                                             uint32_t(sched_getcpu()) + 1);
@@ -149,6 +150,8 @@ uint32_t TxRing::exchange_with_peer(uint32_t hwcur, uint32_t head) {
   }
   add(kring_->packets, packets);
   add(kring_->bytes, bytes);
+  add(peer_kring_->packets, packets);
+  add(peer_kring_->bytes, bytes);
   uint32_t shown = peer_kring_->hwtail.load(std::memory_order_relaxed);
   if (whole_to != shown && shown < m) {
     if (monitored(bound_.port_entry())) {

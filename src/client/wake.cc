@@ -16,8 +16,14 @@ struct Doorbells {
   std::mutex mutex;
   std::unordered_map<uint32_t, UniqueFd> by_file;
 };
+Doorbells& doorbells();
+void unlock_doorbells() { doorbells().mutex.unlock(); }
 Doorbells& doorbells() {
-  static Doorbells* the = new Doorbells;
+  static Doorbells* the = [] {
+    // A child finds the lock free, whichever thread held it in the parent.
+    pthread_atfork([] { doorbells().mutex.lock(); }, unlock_doorbells, unlock_doorbells);
+    return new Doorbells;
+  }();
   return *the;
 }
 

@@ -28,6 +28,7 @@ bool Forwarder::Supply::need(uint32_t n) {
       dest.relief_skip--;
       break;
     }
+    forwarder.wake_readers();
     forwarder.outside_.relieve(dest, ex, have == 0 && forwarder.reserved_.empty());
     if (ex.free_cells() + have >= n) {
       dest.relief_backoff = 0;
@@ -48,7 +49,13 @@ void Forwarder::Supply::flush() {
   count = 0;
   std::atomic<uint32_t>& cpu = ex.shared().sender_cpu;
   if (cpu.load(std::memory_order_relaxed) != forwarder.cpu_) cpu.store(forwarder.cpu_, std::memory_order_relaxed);
-  if (ex.shared().readers.any.load(std::memory_order_seq_cst)) forwarder.outside_.wake(ex.shared().readers, dest);
+  if (ex.shared().readers.any.load(std::memory_order_seq_cst)) forwarder.to_wake_.push_back({&ex.shared().readers, &dest});
+}
+
+// Once all is delivered: a reader woken earlier would run, on this processor, for the first part alone.
+void Forwarder::wake_readers() {
+  for (auto& [list, dest] : to_wake_) outside_.wake(*list, *dest);
+  to_wake_.clear();
 }
 
 void Forwarder::Supply::return_cell() {

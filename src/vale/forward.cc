@@ -50,12 +50,20 @@ void Forwarder::add_run(uint32_t first, uint32_t count, uint16_t dest, bool chai
   run_[runs_++] = {uint16_t(first), uint16_t(count), dest, kNoRun, chain};
 }
 
-// Where the packet that begins with `frag` goes; learns where its sender is.
-uint16_t Forwarder::decide(const TxView& tx, const Frag& frag, uint64_t address, uint32_t now_s) {
+// Where the packet in frag_[first, first + count) goes; learns where its sender is.
+uint16_t Forwarder::decide(const TxView& tx, uint32_t first, uint32_t count, uint32_t now_s) {
+  const Frag& frag = frag_[first];
   uint8_t copied[12 + 12];
   const uint8_t* start = tx.bufs + frag.src;
-  if (frag.flags & NS_INDIRECT) {
-    if (!outside_.read_user(address, copied, header_len_ + 12u)) return kUnreadable;
+  const uint32_t wanted = header_len_ + 12u;
+  if (frag.len < wanted || (frag.flags & NS_INDIRECT)) {
+    // The addresses are elsewhere, or spread: a hypervisor sends the virtio-net header in a slot of its own.
+    for (uint32_t i = first, have = 0; i < first + count && have < wanted; i++) {
+      uint32_t part = std::min<uint32_t>(frag_[i].len, wanted - have);
+      if (!(frag_[i].flags & NS_INDIRECT)) memcpy(copied + have, tx.bufs + frag_[i].src, part);
+      else if (!outside_.read_user(address_[i], copied + have, part)) return kUnreadable;
+      have += part;
+    }
     start = copied;
   }
   const uint8_t* ethernet = start + header_len_;
@@ -84,10 +92,8 @@ uint32_t Forwarder::classify_chain(const TxView& tx, uint32_t at, uint32_t avail
     count++;
     if (++at == tx.num_slots) at = 0;
   }
-  const Frag& head = frag_[first];
-  // Ends in the middle, has too many slots, or no addresses in its first one.
-  bool sane = ended && count <= kMaxFrags && head.len >= header_len_ + 12u && total >= header_len_ + 14u &&
-              total <= kScratchBytes;
+  // Ends in the middle, has too many slots, or is no frame.
+  bool sane = ended && count <= kMaxFrags && total >= header_len_ + 14u && total <= kScratchBytes;
   if (!good || !sane) {
     if (first > 0) return 0;
     drop(good ? tx.kring->lost_malformed : tx.kring->lost_buffer);
@@ -98,7 +104,7 @@ uint32_t Forwarder::classify_chain(const TxView& tx, uint32_t at, uint32_t avail
   chain_frags_ += count;
   bytes_ += total;
   packets_++;
-  add_run(first, count, decide(tx, head, address_[first], now_s), true);
+  add_run(first, count, decide(tx, first, count, now_s), true);
   return count;
 }
 
@@ -138,7 +144,7 @@ uint32_t Forwarder::classify(const TxView& tx, uint32_t hwcur, uint32_t head, ui
         memcpy(&high, ethernet + 8, 4);
         bool plain = !(frag.flags & (0xff00 | NS_NO_LEARN));
         if (!plain || low != last_low || high != last_high || last_dest == kDiscard)
-          last_dest = decide(tx, frag, 0, now_s);
+          last_dest = decide(tx, frags_, 1, now_s);
         add_run(frags_, 1, last_dest, false);
         if (!plain) last_dest = kDiscard;
         last_low = low;
@@ -330,6 +336,7 @@ Forwarded Forwarder::forward(const TxView& tx, uint32_t hwcur, uint32_t head, ui
     out.hwcur += slots;
     if (out.hwcur >= tx.num_slots) out.hwcur -= tx.num_slots;
   }
+  wake_readers();
   return out;
 }
 

@@ -110,7 +110,7 @@ class Forwarder {
 
   uint32_t classify(const TxView& tx, uint32_t hwcur, uint32_t head, uint32_t now_s);
   uint32_t classify_chain(const TxView& tx, uint32_t at, uint32_t avail, uint32_t now_s);
-  uint16_t decide(const TxView& tx, const Frag& frag, uint64_t address, uint32_t now_s);
+  uint16_t decide(const TxView& tx, uint32_t first, uint32_t count, uint32_t now_s);
   bool check(const TxView& tx, const netmap_slot& slot, Frag& frag) const;
   void add_run(uint32_t first, uint32_t count, uint16_t dest, bool chain);
   void drop(std::atomic<uint64_t>& counter, uint64_t packets = 1) const {
@@ -127,6 +127,7 @@ class Forwarder {
   uint32_t reserve_plain(const TxView& tx, Dest& dest, MergedRuns runs, uint32_t limit, Forwarded& out);
   uint32_t reserve_at(const TxView& tx, Dest& dest, MergedRuns runs, uint32_t limit, Forwarded& out);
   uint32_t cells_of_packet(const TxView& tx, const Dest& dest, uint32_t first, uint32_t count);
+  void wake_readers();
   void count_discarded(const TxView& tx, uint32_t limit) const;
   void deliver(const TxView& tx, Dest& dest, MergedRuns runs, uint32_t limit);
   uint32_t copy_singles(const TxView& tx, Supply& supply, uint32_t from, const uint32_t* cells, uint32_t n);
@@ -158,6 +159,7 @@ class Forwarder {
   std::vector<Group> groups_;
   std::unique_ptr<uint16_t[]> group_index_;  // by port; meant where groups_[i].port agrees
   std::unique_ptr<uint32_t[]> cells_;
+  std::vector<std::pair<WaitList*, Dest*>> to_wake_;
   std::vector<Reservation> reservations_;
   std::vector<uint32_t> reserved_;
   std::unique_ptr<uint8_t[]> scratch_, piece_;

@@ -209,6 +209,21 @@ TEST_F(ForwardTest, HeaderLengthsAreTranslated) {
   EXPECT_EQ(got[0].substr(12), frame(0xff, 2, 70));
 }
 
+TEST_F(ForwardTest, HeaderInASlotOfItsOwn) {
+  TestPort &a = sw.add(), &b = sw.add(), &c = sw.add();
+  for (TestPort* p : {&a, &b, &c}) sw.shared->port[p->index].header_len = 12;
+  sw.queue(b, std::string(12, 0) + frame(0xff, 2));
+  sw.send(b);
+  sw.receive(a), sw.receive(c);
+  std::string whole = std::string(12, 0) + frame(2, 1, 200);
+  sw.queue(a, whole.substr(0, 12), NS_MOREFRAG);
+  sw.queue(a, whole.substr(12, 5), NS_MOREFRAG);
+  sw.queue(a, whole.substr(17));
+  sw.send(a);
+  EXPECT_THAT(sw.receive(b), ElementsAre(whole));
+  EXPECT_THAT(sw.receive(c), IsEmpty());
+}
+
 TEST_F(ForwardTest, ManyAddressesAreRemembered) {
   TestPort &a = sw.add(), &b = sw.add(), &c = sw.add();
   auto numbered = [](uint32_t n, bool source) {

@@ -56,6 +56,7 @@ void Forwarder::copy_to_monitor(const TxView& view, uint32_t from, uint32_t to, 
     if (frags_ + kMaxFrags > kWindow || from == to) deliver_loaded(view, supply);
   }
   supply.finish();
+  wake_readers();
 }
 
 // The packet in frag_[0, count) and in the slots from `at` on.
@@ -115,6 +116,7 @@ void Forwarder::exchange_with_monitor(const TxView& view, uint32_t from, uint32_
     if (from >= view.num_slots) from -= view.num_slots;
   }
   supply.finish();
+  wake_readers();
 }
 
 }  // namespace unetmap::vale

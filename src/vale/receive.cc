@@ -76,6 +76,8 @@ inline bool Receiver::place(uint32_t cell, uint32_t& hwtail, uint32_t hwcur, uin
   view_.own[cell].store(own | kInRing, std::memory_order_relaxed);
   if (resetting()) [[unlikely]]
     accounted_[cell] = 1;
+  bytes_ += len;
+  packets_ += !(word & NS_MOREFRAG);
   hwtail = next;
   return true;
 }
@@ -92,7 +94,6 @@ uint32_t Receiver::take(uint32_t hwtail, uint32_t hwcur) {
     first = uint32_t(ex.cell(first - 1).chain.load(std::memory_order_relaxed) >> 24) & 0xffffff;
   }
   uint64_t position = ex.tail_position(), before = position;
-  uint32_t placed = 0;
   bool good = first == 0;
   for (size_t i = chains_.size(); i-- > 0;) {
     uint32_t cell = chains_[i];
@@ -101,13 +102,16 @@ uint32_t Receiver::take(uint32_t hwtail, uint32_t hwcur) {
         good = false;
         break;
       }
-      placed++;
       uint32_t next = uint32_t(ex.cell(cell).chain.load(std::memory_order_relaxed)) & 0xffffff;
       if (next == 0) break;
       cell = next - 1;
     }
   }
-  if (!good) view_.kring->lost_corrupt.fetch_add(1, std::memory_order_relaxed);
+  RxKring& kring = *view_.kring;
+  kring.packets.store(kring.packets.load(std::memory_order_relaxed) + packets_, std::memory_order_relaxed);
+  kring.bytes.store(kring.bytes.load(std::memory_order_relaxed) + bytes_, std::memory_order_relaxed);
+  packets_ = bytes_ = 0;
+  if (!good) kring.lost_corrupt.fetch_add(1, std::memory_order_relaxed);
   if (position != before) ex.publish_free(position);
   return hwtail;
 }

@@ -65,6 +65,7 @@ class Receiver {
   SwitchShared* shared_;
   RxView view_;
   std::vector<uint32_t> chains_;
+  uint64_t packets_ = 0, bytes_ = 0;  // of one take()
   uint32_t goal_ = 0;
   bool resetting_ = false;
   bool drained_ = false;           // the free ring was emptied; cells that come back wait for the end

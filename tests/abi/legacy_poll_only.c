@@ -71,8 +71,9 @@ int main(int argc, char** argv) {
   while (got < PACKETS) {
     struct pollfd both[2];
     unsigned room = PACKETS - sent;
-    /* Never more under way than the receiver's ring holds: VALE drops what finds it full. */
-    if (room > rx->num_slots / 2 - (sent - got)) room = rx->num_slots / 2 - (sent - got);
+    /* Never more than the receiver's ring holds besides those that it gives back only in the poll to come: VALE drops
+       what finds it full. */
+    if (room > rx->num_slots / 3 - (sent - got)) room = rx->num_slots / 3 - (sent - got);
     for (; room > 0 && !nm_ring_empty(tx); room--) {
       struct netmap_slot* slot = &tx->slot[tx->head];
       frame_make(NETMAP_BUF(tx, slot->buf_idx), FRAME_LEN, 1, sent++);

@@ -48,7 +48,8 @@ static struct nmport_d* open_ring(const char* name, unsigned ring, const char* f
 
 static struct nmport_d* open_receiver(const char* name, unsigned ring) {
   struct nmport_d* port = open_ring(name, ring, "xR");
-  if (port == NULL && errno == EINVAL) port = open_ring(name, ring, "R");
+  /* The ring is shared with whoever made the port. */
+  if (port == NULL && (errno == EINVAL || errno == EBUSY)) port = open_ring(name, ring, "R");
   CHECK(port != NULL, "receiver on ring %u of %s", ring, name);
   CHECK(port->first_rx_ring == ring && port->last_rx_ring == ring, "rx rings %u to %u", port->first_rx_ring,
         port->last_rx_ring);
