@@ -37,7 +37,8 @@ uint64_t buffers_of(const PortShape& s) {
 std::vector<uint8_t> ring_image(const Region& region, const PortShape& shape, uint64_t at, uint32_t slots,
                                 uint16_t ring_id, bool rx, uint32_t first_buf) {
   std::vector<uint8_t> bytes(sizeof(netmap_ring) + sizeof(netmap_slot) * slots);
-  auto& ring = *reinterpret_cast<netmap_ring*>(bytes.data());
+  alignas(netmap_ring) uint8_t head[sizeof(netmap_ring)] = {};
+  auto& ring = *reinterpret_cast<netmap_ring*>(head);
   put(ring.buf_ofs, int64_t(region.info().app_bytes - at));
   put(ring.num_slots, slots);
   put(ring.nr_buf_size, region.info().buf_size);
@@ -46,6 +47,7 @@ std::vector<uint8_t> ring_image(const Region& region, const PortShape& shape, ui
   ring.tail = rx ? 0 : slots - 1;
   put(ring.offset_mask, shape.offset_mask);
   put(ring.buf_align, shape.buf_align);
+  memcpy(bytes.data(), head, sizeof head);
   auto* slot = reinterpret_cast<netmap_slot*>(bytes.data() + sizeof(netmap_ring));
   for (uint32_t i = 0; i < slots; i++) {
     slot[i].buf_idx = first_buf + i;
