@@ -27,6 +27,18 @@ void Destinations::refresh(vale::Dest*& kept) {
   forget_doorbells();
 }
 
+void Destinations::note_sync() {
+  constexpr uint32_t kMuch = 1024;  // syncs
+  if (++syncs_ % kMuch != 0 || mapped_.size() > 8) return;
+  auto buffers = [](const wire::PortInfo& port) {
+    return 2 + port.tx_rings * port.tx_slots + port.rx_rings * port.rx_slots;
+  };
+  // The global region is too big to say what is in use.
+  if (bound_.info.region.id != 1) bound_.region->note_busy(buffers(bound_.info.port));
+  for (uint16_t port : mapped_)
+    if (Target& target = *targets_[port]; target.region->info.id != 1) target.region->note_busy(target.buffers);
+}
+
 Result<std::unique_ptr<Destinations::Target>> Destinations::map_target(uint16_t port, uint32_t generation) {
   wire::ResolveRequest request{generation, port, 0};
   auto reply = ask(bound_.owner.fd(), wire::Op::kResolve, bytes_of(request));
@@ -39,6 +51,7 @@ Result<std::unique_ptr<Destinations::Target>> Destinations::map_target(uint16_t 
   if (info.port.rx_rings == 0 || info.port.rx_slots < 2) return Error{EPROTO, "unetmapd: port without receive rings"};
   auto target = std::make_unique<Target>();
   target->region = *region;
+  target->buffers = 2 + info.port.tx_rings * info.port.tx_slots + info.port.rx_rings * info.port.rx_slots;
   vale::Dest& dest = target->dest;
   dest.generation = generation;
   dest.port = port;

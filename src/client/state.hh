@@ -27,6 +27,12 @@ struct RegionMap {
   mem::Mapping privates, exchange;
   UniqueFd private_fd, exchange_fd;  // kept for the application's own mmap
   uint8_t* bufs() const { return exchange.data() + info.exchange_bytes; }
+  // Called when a port of the region is busy; `buffers`: how many from the first on are in use. Acts once.
+  void note_busy(uint32_t buffers) {
+    if (busy.exchange(true, std::memory_order_relaxed)) return;
+    exchange.use_huge_pages(info.exchange_bytes + uint64_t{buffers} * info.buf_size);
+  }
+  std::atomic<bool> busy{false};
 };
 struct SwitchMap {
   mem::Mapping memory;
@@ -54,6 +60,8 @@ class Destinations final : public vale::Outside {
   // Unmaps what is gone, if ports came or went since the last call. `kept`: a destination that the caller remembers,
   // set to nullptr if it is among those.
   void refresh(vale::Dest*& kept);
+  // After each sync that sent something: regions between which much goes are put on huge pages.
+  void note_sync();
 
   vale::Dest* resolve(uint16_t port, uint32_t generation) override;
   void wake(WaitList& list, vale::Dest& dest) override;
@@ -67,6 +75,7 @@ class Destinations final : public vale::Outside {
   struct Target {
     vale::Dest dest;
     std::shared_ptr<RegionMap> region;
+    uint32_t buffers = 0;  // of its region that its rings began with
   };
   Result<std::unique_ptr<Target>> map_target(uint16_t port, uint32_t generation);
 
@@ -75,6 +84,7 @@ class Destinations final : public vale::Outside {
   std::vector<uint16_t> mapped_;
   std::vector<std::pair<uint16_t, uint32_t>> refused_;  // port, generation: asked for and not to be had
   uint32_t topology_ = 0;
+  uint32_t syncs_ = 0;
   std::atomic<uint32_t>* seq_ = nullptr;
   UniqueFd relief_;  // epoll instance with the doorbell, made at its first use
 };

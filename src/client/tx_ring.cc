@@ -99,6 +99,7 @@ uint32_t TxRing::forward(uint32_t hwcur, uint32_t head) {
     show_to_monitors(bound_, *forwarder_, view_, hwcur, out.hwcur, Moment::kSent);
   }
   destinations_.leave();
+  destinations_.note_sync();
   return out.hwcur;
 }
 

@@ -8,6 +8,11 @@
 #include <unistd.h>
 
 namespace unetmap::mem {
+namespace {
+
+constexpr uint64_t kHugePage = uint64_t{2} << 20;
+
+}  // namespace
 
 Result<UniqueFd> create(const char* name, uint64_t bytes) {
   UniqueFd fd(memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING));
@@ -20,6 +25,15 @@ Result<UniqueFd> create(const char* name, uint64_t bytes) {
   return fd;
 }
 
+void Mapping::use_huge_pages(uint64_t bytes) const {
+  bytes = (bytes + kHugePage - 1) & ~(kHugePage - 1);
+  if (!at_ || bytes > bytes_) return;
+  constexpr int kCollapse = 25;  // MADV_COLLAPSE, which the headers of Debian 12 do not have
+  int saved = errno;
+  if (madvise(at_, bytes, MADV_HUGEPAGE) == 0) madvise(at_, bytes, kCollapse);
+  errno = saved;
+}
+
 Mapping::~Mapping() {
   if (at_) munmap(at_, bytes_);
 }
@@ -30,8 +44,21 @@ Result<Mapping> Mapping::map(int fd, uint64_t bytes) {
   if (fstat(fd, &info) < 0) return Error::from_errno(errno, "shared memory");
   if (seals < 0 || !(seals & F_SEAL_SHRINK) || uint64_t(info.st_size) < bytes)
     return Error{EINVAL, "shared memory: smaller than announced, or not sealed"};
-  long at = syscall(SYS_mmap, nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
-  if (at < 0 && at > -4096) return Error::from_errno(errno, "shared memory: map " + std::to_string(bytes) + " bytes");
+  // At an address where huge pages of the file can be mapped as such: addresses are set aside, and those beside the
+  // aligned stretch given back.
+  auto failed = [&] { return Error::from_errno(errno, "shared memory: map " + std::to_string(bytes) + " bytes"); };
+  uint64_t pages = (bytes + 4095) & ~uint64_t{4095};
+  long space = syscall(SYS_mmap, nullptr, pages + kHugePage, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (space == -1) return failed();
+  uint64_t begin = uint64_t(space), at = (begin + kHugePage - 1) & ~(kHugePage - 1);
+  if (at > begin) munmap(reinterpret_cast<void*>(begin), at - begin);
+  if (uint64_t rest = begin + pages + kHugePage - (at + pages)) munmap(reinterpret_cast<void*>(at + pages), rest);
+  if (syscall(SYS_mmap, at, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE | MAP_FIXED, fd, 0) == -1) {
+    int saved = errno;
+    munmap(reinterpret_cast<void*>(at), pages);
+    errno = saved;
+    return failed();
+  }
   return Mapping(reinterpret_cast<uint8_t*>(at), bytes);
 }
 

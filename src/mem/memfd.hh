@@ -28,6 +28,10 @@ class Mapping {
   // Maps [0, bytes) of `fd` shared, read-write. EINVAL if the file is smaller or could still shrink.
   static Result<Mapping> map(int fd, uint64_t bytes);
 
+  // Puts the first `bytes` on huge pages where the kernel allows that (shmem_enabled); no matter if not. For memory that
+  // is in heavy use: what was sparse in it no longer is.
+  void use_huge_pages(uint64_t bytes) const;
+
   uint8_t* data() const { return at_; }
   uint64_t size() const { return bytes_; }
   explicit operator bool() const { return at_ != nullptr; }
