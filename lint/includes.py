@@ -15,6 +15,8 @@ MAY_INCLUDE = {
     "proto": ("base",),
     "dev": ("base",),
     "port": ("base", "ring", "mem", "vale", "proto", "dev"),
+    "worker": ("base", "wire", "proto", "dev", "port"),  # a program of the public interface besides
+    "keeper": ("base", "ring", "wire"),
     "daemon": ("base", "ring", "mem", "vale", "wire", "port"),
     "libnetmap": (),  # nothing but the C interface that others have as well
     "client": ("base", "ring", "mem", "vale", "wire"),

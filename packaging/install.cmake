@@ -2,7 +2,7 @@
 # What `cmake --install` puts where. Included by the top CMakeLists.txt after all targets exist; `tools` lists the programs.
 include(GNUInstallDirs)
 
-set(installed_programs unetmapd ${tools})
+set(installed_programs unetmapd ${helpers} ${tools})
 list(REMOVE_DUPLICATES installed_programs)
 
 # Programs find the library of their own prefix, so that a prefix outside the loader's path works as it is.
