@@ -12,10 +12,11 @@ MAY_INCLUDE = {
     "mem": ("base", "ring"),
     "wire": ("base", "ring"),  # its messages carry sizes of the shared layout
     "vale": ("base", "ring", "mem"),
-    "proto": ("base",),
-    "dev": ("base",),
-    "port": ("base", "ring", "mem", "vale", "proto", "dev"),
-    "worker": ("base", "wire", "proto", "dev", "port"),  # a program of the public interface besides
+    "guest": ("base",),
+    "proto": ("base", "guest"),
+    "dev": ("base", "guest"),
+    "port": ("base", "ring", "mem", "vale", "guest", "proto", "dev"),
+    "worker": ("base", "wire", "guest", "proto", "dev", "port"),  # a program of the public interface besides
     "keeper": ("base", "ring", "wire"),
     "daemon": ("base", "ring", "mem", "vale", "wire", "port"),
     "libnetmap": (),  # nothing but the C interface that others have as well
