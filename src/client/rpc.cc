@@ -10,17 +10,10 @@
 
 #include "client/state.hh"
 #include "wire/channel.hh"
+#include "wire/framing.hh"
 
 namespace unetmap::client {
 namespace {
-
-std::vector<uint8_t> request_bytes(wire::Op op, std::span<const uint8_t> body) {
-  wire::RequestHead head{wire::kMagic, wire::kVersion, uint16_t(op), uint32_t(body.size()), 0};
-  std::vector<uint8_t> out(sizeof head + body.size());
-  memcpy(out.data(), &head, sizeof head);
-  if (!body.empty()) memcpy(out.data() + sizeof head, body.data(), body.size());
-  return out;
-}
 
 Error daemon_gone() {
   return {ENXIO, "unetmapd: the daemon of this descriptor is gone; close it and open " NETMAP_DEVICE_NAME
@@ -39,27 +32,21 @@ Result<void> send_request(int connection, std::span<const uint8_t> bytes, std::s
 }
 
 Result<Reply> parse_reply(wire::Datagram&& datagram) {
-  wire::ReplyHead head;
   if (datagram.bytes.empty()) return daemon_gone();
-  if (datagram.bytes.size() < sizeof head) return Error{EPROTO, "unetmapd: reply cut short"};
-  memcpy(&head, datagram.bytes.data(), sizeof head);
-  std::span<const uint8_t> rest(datagram.bytes.data() + sizeof head, datagram.bytes.size() - sizeof head);
-  if (head.magic != wire::kMagic || head.version != wire::kVersion ||
-      uint64_t{head.body_bytes} + head.text_bytes != rest.size())
-    return Error{EPROTO, "unetmapd: reply not understood; is it of the same version as the library?"};
+  auto parts = wire::take_apart(datagram.bytes);
+  if (!parts) return parts.error();
   Reply reply;
-  std::span<const uint8_t> body = rest.subspan(0, head.body_bytes);
-  if (head.has_bind && body.size() >= sizeof reply.bind) {
+  std::span<const uint8_t> body = parts->body;
+  if (parts->has_bind && body.size() >= sizeof reply.bind) {
     memcpy(&reply.bind, body.data() + body.size() - sizeof reply.bind, sizeof reply.bind);
     body = body.subspan(0, body.size() - sizeof reply.bind);
     reply.has_bind = true;
   }
   reply.body.assign(body.begin(), body.end());
   reply.fds = std::move(datagram.fds);
-  if (head.error != 0) {
-    Error error{head.error, std::string(reinterpret_cast<const char*>(rest.data()) + head.body_bytes, head.text_bytes)};
+  if (parts->error != 0) {
     set_failed_reply(std::move(reply.body));
-    return error;
+    return Error{parts->error, std::move(parts->text)};
   }
   return reply;
 }
@@ -71,7 +58,7 @@ Result<Reply> ask(int connection, wire::Op op, std::span<const uint8_t> body) {
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
     return Error::from_errno(errno, "unetmapd: socket for its reply");
   UniqueFd ours(pair[0]), theirs(pair[1]);
-  std::vector<uint8_t> bytes = request_bytes(op, body);
+  std::vector<uint8_t> bytes = wire::request_bytes(op, body);
   int fds[] = {theirs.get()};
   if (auto sent = send_request(connection, bytes, fds); !sent) return sent.error();
   theirs.reset();
@@ -81,7 +68,7 @@ Result<Reply> ask(int connection, wire::Op op, std::span<const uint8_t> body) {
 }
 
 void tell(int connection, wire::Op op, std::span<const uint8_t> body) {
-  std::vector<uint8_t> bytes = request_bytes(op, body);
+  std::vector<uint8_t> bytes = wire::request_bytes(op, body);
   (void)wire::send(connection, bytes, {}, MSG_DONTWAIT).has_value();
 }
 

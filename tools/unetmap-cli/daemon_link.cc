@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "wire/channel.hh"
+#include "wire/framing.hh"
 
 namespace unetmap::cli {
 namespace {
@@ -64,10 +65,8 @@ Result<std::string> DaemonLink::ask(wire::Op op, const std::string& body) {
   int pair[2];
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) return Error::from_errno(errno, "socketpair");
   UniqueFd ours(pair[0]), theirs(pair[1]);
-  wire::RequestHead head{wire::kMagic, wire::kVersion, uint16_t(op), uint32_t(body.size()), 0};
-  std::vector<uint8_t> request(sizeof head + body.size());
-  memcpy(request.data(), &head, sizeof head);
-  memcpy(request.data() + sizeof head, body.data(), body.size());
+  std::vector<uint8_t> request =
+      wire::request_bytes(op, {reinterpret_cast<const uint8_t*>(body.data()), body.size()});
   int reply_to[] = {theirs.get()};
   if (auto sent = wire::send(socket_.get(), request, reply_to); !sent) {
     return Error{sent.error().code, "unetmapd: " + sent.error().text + "; it may have ended: try again"};
@@ -76,18 +75,10 @@ Result<std::string> DaemonLink::ask(wire::Op op, const std::string& body) {
 
   auto answer = wire::receive(ours.get(), wire::kMaxReply);
   if (!answer) return Error{answer.error().code, "unetmapd: " + answer.error().text};
-  wire::ReplyHead reply;
   if (answer->bytes.empty()) return Error{ENXIO, "unetmapd: it ended before it answered; try again"};
-  if (answer->bytes.size() < sizeof reply) return not_understood();
-  memcpy(&reply, answer->bytes.data(), sizeof reply);
-  if (reply.magic != wire::kMagic || reply.version != wire::kVersion ||
-      uint64_t{reply.body_bytes} + reply.text_bytes != answer->bytes.size() - sizeof reply) {
-    return not_understood();
-  }
-  if (reply.error != 0) {
-    const char* text = reinterpret_cast<const char*>(answer->bytes.data()) + sizeof reply + reply.body_bytes;
-    return Error{reply.error, reply.text_bytes ? std::string(text, reply.text_bytes) : strerror(reply.error)};
-  }
+  auto reply = wire::take_apart(answer->bytes);
+  if (!reply) return reply.error();
+  if (reply->error != 0) return Error{reply->error, reply->text.empty() ? strerror(reply->error) : reply->text};
   if (answer->fds.empty()) return std::string();
   return read_all(answer->fds[0].get());
 }
