@@ -17,7 +17,7 @@ constexpr uint32_t kMagic = 0x6d70756e;  // "nupm"
 constexpr uint16_t kVersion = 1;
 constexpr uint32_t kMaxRequest = 8192;    // bytes
 constexpr uint32_t kMaxReply = 65536;     // bytes; longer texts (kQuery) come as a memfd
-constexpr uint32_t kMaxFds = 8;
+constexpr uint32_t kMaxFds = 40;  // a NIC has one for each of its queues
 
 enum class Op : uint16_t {
   kControl = 1,   // a netmap request: body is a flattened nmreq_header (see control.hh). Reply: the same, updated, then
