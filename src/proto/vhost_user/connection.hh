@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// A connection to a front-end: whole requests come out, answers go in. Never blocks.
+#pragma once
+
+#include <optional>
+
+#include "proto/vhost_user/parse.hh"
+
+namespace unetmap::vhost_user {
+
+struct Reply {
+  uint32_t request = 0;
+  uint32_t size = 0;
+  alignas(8) std::array<uint8_t, 64> payload{};
+
+  template <class T>
+  static Reply of(Id id, const T& value) {
+    static_assert(sizeof(T) <= 64);
+    Reply reply{uint32_t(id), sizeof(T)};
+    memcpy(reply.payload.data(), &value, sizeof value);
+    return reply;
+  }
+};
+
+class Connection {
+ public:
+  // A connected stream socket.
+  explicit Connection(UniqueFd socket) : socket_(std::move(socket)) {}
+
+  int fd() const { return socket_.get(); }
+
+  // The next request; none if it has not come whole yet. Errors, after which nothing can be read any more: ECONNRESET
+  // the other end is gone; EPROTO what it sent is no request.
+  Result<std::optional<Request>> receive();
+  // Errors: as above; EAGAIN the other end does not take its answers.
+  Result<void> send(const Reply& reply);
+
+ private:
+  Result<bool> fill(uint8_t* to, uint32_t& have, uint32_t want);
+  void forget();
+
+  UniqueFd socket_;
+  Header header_{};
+  uint32_t have_header_ = 0, have_payload_ = 0;
+  alignas(8) std::array<uint8_t, kMaxPayload> payload_{};
+  std::vector<UniqueFd> fds_;
+};
+
+}  // namespace unetmap::vhost_user
