@@ -65,7 +65,7 @@ TEST_F(OptionsTest, OffsetsAreChecked) {
     return offsets("vale0:1", bad);
   };
   EXPECT_EQ(with([](auto& o) { o.nro_offset_bits = 65; }), EINVAL);
-  EXPECT_EQ(with([](auto& o) { o.nro_max_offset = 2048; }), EINVAL);
+  EXPECT_EQ(with([](auto& o) { o.nro_max_offset = kPrivateBufSize; }), EINVAL);
   EXPECT_EQ(with([](auto& o) { o.nro_offset_bits = 7; }), EINVAL);
   EXPECT_EQ(with([](auto& o) { o.nro_initial_offset = 129; }), EINVAL);
   EXPECT_EQ(with([](auto& o) { o.nro_min_gap = 5000; }), EINVAL);

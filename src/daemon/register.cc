@@ -110,7 +110,7 @@ Result<void> Registry::do_register(File& file, wire::ControlRequest& request) {
     if (!region) return region.error();
     recipe.region = *region;
   }
-  uint32_t buf_size = recipe.region ? recipe.region->info().buf_size : kDefaultBufSize;
+  uint32_t buf_size = recipe.region ? recipe.region->info().buf_size : kPrivateBufSize;
   const Port* existing = find_port(name.full());
   PortShape existing_shape = existing ? existing->shape : PortShape{};
   if (auto applied = apply_offsets(request, existing ? existing_shape : recipe.shape, buf_size, existing != nullptr); !applied)

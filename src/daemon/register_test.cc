@@ -30,7 +30,7 @@ TEST_F(RegisterTest, RingsAreAsAnApplicationExpectsThem) {
   EXPECT_GE(body.nr_mem_id, 2);
   Memory memory = map(*file);
   EXPECT_EQ(body.nr_offset, memory.info.if_offset);
-  EXPECT_EQ(body.nr_memsize, memory.info.region.app_bytes + uint64_t{memory.info.region.nbufs} * 2048);
+  EXPECT_EQ(body.nr_memsize, memory.info.region.app_bytes + uint64_t{memory.info.region.nbufs} * kPrivateBufSize);
   netmap_if* nifp = memory.nifp();
   EXPECT_EQ(nifp->ni_version, uint32_t{NETMAP_API});
   EXPECT_EQ(nifp->ni_flags, uint32_t{NI_PRIV_MEM});
@@ -43,7 +43,7 @@ TEST_F(RegisterTest, RingsAreAsAnApplicationExpectsThem) {
       uint32_t entry = rx ? nifp->ni_tx_rings + nifp->ni_host_tx_rings + i : i;
       EXPECT_EQ(reinterpret_cast<uint8_t*>(nifp) + nifp->ring_ofs[entry], reinterpret_cast<uint8_t*>(ring));
       EXPECT_EQ(ring->num_slots, rx ? 37u : 100u);
-      EXPECT_EQ(ring->nr_buf_size, kDefaultBufSize);
+      EXPECT_EQ(ring->nr_buf_size, kPrivateBufSize);
       EXPECT_EQ(ring->ringid, i);
       EXPECT_EQ(ring->dir, rx);
       EXPECT_EQ(ring->head, 0u);
@@ -64,7 +64,7 @@ TEST_F(RegisterTest, RingsAreAsAnApplicationExpectsThem) {
   EXPECT_EQ(kring[1].hwcur, 0u);
   EXPECT_EQ(kring[1].hwtail, 99u);
   // A fresh exchange has all its cells free.
-  vale::Exchange exchange(&memory.rx_exchange(2), {36, memory.info.port.rx_base_buf + 2 * 37, memory.info.region.nbufs, 2048, false});
+  vale::Exchange exchange(&memory.rx_exchange(2), {36, memory.info.port.rx_base_buf + 2 * 37, memory.info.region.nbufs, kPrivateBufSize, false});
   EXPECT_EQ(exchange.free_cells(), 36u);
   close(file);
 }

@@ -25,6 +25,9 @@ constexpr uint32_t kMaxMonitors = 8;       // of a port
 constexpr uint32_t kRxSeqs = 32;           // of a port; receive rings share them by number
 constexpr uint16_t kNoPort = 0xffff;
 constexpr uint32_t kDefaultBufSize = 2048;
+// Of the private regions of switch ports: an odd number of cache lines, so that the first lines of all buffers, which is
+// where short packets are, spread over all sets of a cache and not over a 32nd of them.
+constexpr uint32_t kPrivateBufSize = 2112;
 
 // Sleepers to be woken through their doorbell (an eventfd of the daemon's making), named by their file id. A sleeper
 // adds itself, looks once more at what it waits for and only then sleeps; a waker publishes first, then takes the list.

@@ -36,7 +36,7 @@ inline constexpr Parameter kParameters[] = {
     {"no_pendintr", 1},
     {"no_timestamp", 0},
     {"priv_buf_num", 4098},
-    {"priv_buf_size", kDefaultBufSize},
+    {"priv_buf_size", kPrivateBufSize},
     {"priv_if_num", 2},
     {"priv_if_size", 1024},
     {"priv_ring_num", 4},
