@@ -29,6 +29,18 @@ UniqueFd raw_open(const char* path, int flags, mode_t mode) {
   return UniqueFd(int(syscall(SYS_openat, AT_FDCWD, path, flags, mode)));
 }
 
+// At a place that nobody named, another user may have put a socket before us. Who names a socket means that daemon (in a
+// container its user may even have no number of ours).
+Result<void> check_owner(int fd, const std::string& path) {
+  if (const char* named = getenv("UNETMAP_SOCKET"); named && *named) return {};
+  ucred peer{};
+  socklen_t bytes = sizeof peer;
+  if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &bytes) < 0) return Error::from_errno(errno, "unetmapd at " + path);
+  if (peer.uid == geteuid() || peer.uid == 0) return {};
+  return Error{EACCES, "unetmapd at " + path + ": run by user " + std::to_string(peer.uid) + ", neither you nor root; if " +
+                           "that is the one you mean, name it in UNETMAP_SOCKET, else remove its folder"};
+}
+
 Result<UniqueFd> try_connect(const std::string& path, int flags) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
@@ -44,6 +56,7 @@ Result<UniqueFd> try_connect(const std::string& path, int flags) {
   while (r < 0 && errno == EINTR);
   if (r < 0) return Error::from_errno(errno, "unetmapd at " + path);
   if (flags & SOCK_NONBLOCK) syscall(SYS_fcntl, fd.get(), F_SETFL, flags_now);
+  if (auto trusted = check_owner(fd.get(), path); !trusted) return trusted.error();
   return fd;
 }
 

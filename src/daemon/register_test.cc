@@ -405,5 +405,19 @@ TEST_F(RegisterTest, HeadersHaveToBeExpected) {
   close(file);
 }
 
+TEST_F(RegisterTest, RegionNumbersBeginAnywhereAndGoRound) {
+  for (uint32_t any : {0u, 1u, 65533u, 65534u, 0xffffffffu}) {
+    registry_.number_regions_from(any);
+    std::set<uint16_t> seen;
+    for (const char* name : {"vale0:a", "vale0:b", "vale0:c"}) {
+      auto request = register_request(name, NR_REG_ALL_NIC, 0);
+      open(request);
+      uint16_t id = request.body_as<nmreq_register>().nr_mem_id;
+      EXPECT_GT(id, kGlobalRegion) << any;
+      EXPECT_TRUE(seen.insert(id).second) << any;
+    }
+  }
+}
+
 }  // namespace
 }  // namespace unetmap::daemon

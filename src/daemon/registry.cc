@@ -15,7 +15,6 @@
 namespace unetmap::daemon {
 namespace {
 
-constexpr uint32_t kMaxRegionId = 0xffff;  // nr_mem_id has 16 bits
 // Ports that nobody addresses by number leave the low numbers, which fit a slot's flags, to those that are.
 constexpr uint16_t kFirstHiddenIndex = 256;
 

@@ -25,11 +25,16 @@ namespace unetmap::daemon {
 class Registry {
  public:
   static constexpr uint32_t kMaxSwitches = 256;
+  static constexpr uint32_t kMaxRegionId = 0xffff;  // nr_mem_id has 16 bits
 
   Registry() = default;
   ~Registry();
   Registry(const Registry&) = delete;
   Registry& operator=(const Registry&) = delete;
+
+  // Where the numbers of memory regions begin; any value will do. Programs tell regions of one process apart by their
+  // number, also those of two daemons, so each daemon begins elsewhere.
+  void number_regions_from(uint32_t any) { last_region_ = kGlobalRegion + any % (kMaxRegionId - kGlobalRegion); }
 
   // --- descriptors ---
   File* open_file(pid_t pid);

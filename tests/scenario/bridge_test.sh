@@ -3,43 +3,13 @@
 # bridge between pipes (which lose nothing) and switches: every packet, in order, by copy and by exchange of buffers.
 # usage: bridge_test.sh BUILD_DIR    exit 0 ok, 1 failed, 77 skipped
 set -eu
-build=${1:-${UNETMAP_BUILD:-}}
-[ -n "$build" ] || { echo "usage: bridge_test.sh BUILD_DIR" >&2; exit 2; }
-bin=$(cd "$build/bin" && pwd)
-for program in bridge pkt-gen vale-ctl unetmapd; do
-  [ -x "$bin/$program" ] || { echo "SKIP: $program is not built in $build"; exit 77; }
-done
-
-work=$(mktemp -d)
-started=
-cleanup() {
-  for pid in $started; do kill "$pid" 2>/dev/null || true; done
-  rm -rf "$work"
-}
-trap cleanup EXIT
-trap 'exit 1' INT TERM
-fail() {
-  echo "FAIL: $*" >&2
-  for log in "$work"/*.log; do echo "--- ${log##*/}"; cat "$log"; done >&2
-  exit 1
-}
-export UNETMAP_SOCKET="$work/socket"
+. "$(dirname "$0")/lib/common.sh"
+built bridge pkt-gen vale-ctl unetmapd
 packets=200000
 
-# wait_for FILE TEXT PID: until a program has written TEXT, as long as it lives.
-wait_for() {
-  tries=0
-  until grep -q "$2" "$1" 2>/dev/null; do
-    tries=$((tries + 1))
-    kill -0 "$3" 2>/dev/null || fail "a program ended before it wrote '$2'"
-    [ $tries -lt 600 ] || fail "'$2' did not come"
-    sleep 0.1
-  done
-}
-
-"$bin/unetmapd" --foreground >"$work/daemon.log" 2>&1 &
-daemon=$!
-started="$started $daemon"
+start daemon "$bin/unetmapd" --foreground --ready-fd 3 3>"$work/daemon.ready"
+daemon=$started
+grows "$work/daemon.ready" 1 "$daemon" || fail "the daemon does not listen"
 
 # through NAME SENDER BRIDGE_A BRIDGE_B RECEIVER WORD FLAGS: all packets from one pipe to another, then the summary.
 through() {
@@ -47,12 +17,12 @@ through() {
   shift 6
   "$bin/bridge" -i "$side_a" -i "$side_b" "$@" >"$work/$name-bridge.log" 2>&1 &
   bridge=$!
-  started="$started $bridge"
+  running="$running $bridge"
   wait_for "$work/$name-bridge.log" "Ready to go" $bridge
   grep -q "zerocopy $word" "$work/$name-bridge.log" || fail "$name: zerocopy is not $word"
   timeout 20 "$bin/pkt-gen" -i "$receiver" -f rxseq -n $packets -w 0 >"$work/$name-rx.log" 2>&1 &
   rx=$!
-  started="$started $rx"
+  running="$running $rx"
   timeout 20 "$bin/pkt-gen" -i "$sender" -f txseq -n $packets -w 0 >"$work/$name-tx.log" 2>&1 || fail "$name: sender"
   wait $rx || fail "$name: receiver"
   kill -INT $bridge
@@ -73,11 +43,11 @@ through asked 'vale0:a{1' 'vale0:a}1' 'vale0:a{2' 'vale0:a}2' disabled -c -b 7
 echo "== two switches"
 "$bin/bridge" --json -v -i vale0:up -i vale1:up >"$work/switch.json" 2>"$work/switch-bridge.log" &
 bridge=$!
-started="$started $bridge"
+running="$running $bridge"
 wait_for "$work/switch-bridge.log" "Ready to go" $bridge
 timeout 20 "$bin/pkt-gen" -i vale1:rx -f rx -n 1000 -w 0 >"$work/switch-rx.log" 2>&1 &
 rx=$!
-started="$started $rx"
+running="$running $rx"
 tries=0
 until "$bin/vale-ctl" -l vale1:rx >/dev/null 2>&1; do
   tries=$((tries + 1))
@@ -95,7 +65,7 @@ grep -q '"packets": 1000' "$work/switch.json" || fail "the summary does not coun
 echo "== a port back to itself"
 "$bin/bridge" -L -i 'vale0:a}1' >"$work/loop-bridge.log" 2>&1 &
 bridge=$!
-started="$started $bridge"
+running="$running $bridge"
 wait_for "$work/loop-bridge.log" "Ready to go" $bridge
 timeout 20 "$bin/pkt-gen" -i 'vale0:a{1' -f ping -n 100 -w 0 >"$work/loop-ping.log" 2>&1 || fail "ping to a reflected pipe"
 kill -INT $bridge
@@ -105,7 +75,7 @@ grep -qE '^vale0:a\}1 -> vale0:a\}1: [1-9][0-9]* packets' "$work/loop-bridge.log
 echo "== the daemon dies"
 "$bin/bridge" -i vale0:x -i vale1:x >"$work/orphan-bridge.log" 2>&1 &
 bridge=$!
-started="$started $bridge"
+running="$running $bridge"
 wait_for "$work/orphan-bridge.log" "Ready to go" $bridge
 kill -9 $daemon
 wait $daemon 2>/dev/null || true

@@ -134,6 +134,49 @@ TEST(DaemonTest, AnotherUserCannotConnect) {
   setenv("UNETMAP_SOCKET", before.c_str(), 1);
 }
 
+// Where nobody named a socket, one that a third user put there is not trusted.
+TEST(DaemonTest, AStrangersDaemonIsRefused) {
+  if (getuid() != 0) GTEST_SKIP() << "needs root to become other users";
+  constexpr uid_t kStranger = 2045678901, kVictim = 2045678902;
+  std::string dir = "/tmp/unetmap-" + std::to_string(kVictim), path = dir + "/unetmapd.sock";
+  ASSERT_EQ(mkdir(dir.c_str(), 0755), 0);
+  ASSERT_EQ(chown(dir.c_str(), kStranger, kStranger), 0);
+  auto become = [](uid_t uid) { return setgroups(0, nullptr) || setgid(uid) || setuid(uid); };
+  int listening[2];
+  ASSERT_EQ(pipe(listening), 0);
+  pid_t stranger = flows::spawn([&] {
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    memcpy(address.sun_path, path.c_str(), path.size() + 1);
+    int fd = socket(AF_UNIX, SOCK_SEQPACKET, 0);
+    if (become(kStranger) || bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) ||
+        chmod(path.c_str(), 0777) || listen(fd, 5))
+      _exit(10);
+    if (write(listening[1], "", 1) != 1) _exit(11);
+    pause();
+  });
+  char byte;
+  ASSERT_EQ(read(listening[0], &byte, 1), 1);
+  pid_t victim = flows::spawn([&] {
+    if (become(kVictim)) _exit(10);
+    unsetenv("UNETMAP_SOCKET");
+    unsetenv("XDG_RUNTIME_DIR");
+    if (open("/dev/netmap", O_RDWR) >= 0) _exit(11);
+    if (errno != EACCES) _exit(12);
+    _exit(strstr(unetmap_last_error(), std::to_string(kStranger).c_str()) ? 0 : 13);
+  });
+  int status;
+  waitpid(victim, &status, 0);
+  EXPECT_EQ(WEXITSTATUS(status), 0);
+  kill(stranger, SIGKILL);
+  waitpid(stranger, nullptr, 0);
+  close(listening[0]);
+  close(listening[1]);
+  unlink(path.c_str());
+  unlink((path + ".start").c_str());
+  rmdir(dir.c_str());
+}
+
 TEST(DaemonTest, IdleCostsNothing) {
   nmport_d* port = flows::open_port("valeidle:1");
   ASSERT_NE(port, nullptr);

@@ -100,9 +100,13 @@ ended() {
 
 # says FILE TEXT PID: until the file has a line with TEXT (a basic regular expression), for as long as PID lives.
 says() {
+  : >>"$1" # a program that was just started may not have made it yet
   # tail ends when its reader has gone, when PID has ended and all was read, or at the limit.
   timeout "$event_limit_s" tail -n +1 -s 0.05 -f "$1" --pid="$3" 2>/dev/null | grep -q -- "$2"
 }
+
+# wait_for FILE TEXT PID: likewise, and the test fails where that does not come.
+wait_for() { says "$1" "$2" "$3" || fail "'$2' did not come in ${1##*/}"; }
 
 # grows FILE BYTES PID: until the file has so many bytes, for as long as PID lives.
 grows() {
@@ -112,3 +116,6 @@ grows() {
 
 # has FILE PATTERN: a line matches the extended regular expression.
 has() { grep -qE -- "$2" "$1"; }
+
+# must_have FILE PATTERN: the test fails where no line matches the extended regular expression.
+must_have() { has "$1" "$2" || fail "${1##*/} has no line like: $2"; }

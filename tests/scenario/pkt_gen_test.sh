@@ -3,47 +3,18 @@
 # pkt-gen through a daemon of its own: every function and each kind of packet, counted and compared at the other end.
 # usage: pkt_gen_test.sh BUILD_DIR    exit 0 ok, 1 failed, 77 skipped
 set -eu
-build=${1:-${UNETMAP_BUILD:-}}
-[ -n "$build" ] || { echo "usage: pkt_gen_test.sh BUILD_DIR" >&2; exit 2; }
-bin=$(cd "$build/bin" && pwd)
-for program in pkt-gen unetmapd; do
-  [ -x "$bin/$program" ] || { echo "SKIP: $program is not built in $build"; exit 77; }
-done
-command -v python3 >/dev/null || { echo "SKIP: python3 is not installed"; exit 77; }
+. "$(dirname "$0")/lib/common.sh"
+built pkt-gen unetmapd
+command -v python3 >/dev/null || skip "python3 is not installed"
 generate=$bin/pkt-gen
 
-work=$(mktemp -d)
-started=
-cleanup() {
-  for pid in $started; do kill "$pid" 2>/dev/null || true; done
-  rm -rf "$work"
-}
-trap cleanup EXIT
-trap 'exit 1' INT TERM
-fail() {
-  echo "FAIL: $*" >&2
-  for log in "$work"/*.log; do echo "--- ${log##*/}"; tail -n 20 "$log"; done >&2
-  exit 1
-}
-export UNETMAP_SOCKET="$work/socket"
-
-# wait_for FILE TEXT PID: until a program has written TEXT, as long as it lives.
-wait_for() {
-  tries=0
-  until grep -q "$2" "$1" 2>/dev/null; do
-    tries=$((tries + 1))
-    kill -0 "$3" 2>/dev/null || fail "a program ended before it wrote '$2'"
-    [ $tries -lt 300 ] || fail "'$2' did not come"
-    sleep 0.1
-  done
-}
 # receive LOG OPTION...: starts a program whose first line says that its port is open; leaves its number in $other.
 receive() {
   log=$1
   shift
   timeout 120 "$generate" -T 200 "$@" >"$log" 2>&1 &
   other=$!
-  started="$started $other"
+  running="$running $other"
   wait_for "$log" "Receiving from\|Working on" $other
 }
 send() {
@@ -51,7 +22,6 @@ send() {
   shift
   timeout 120 "$generate" -T 200 "$@" >"$log" 2>&1 || fail "pkt-gen $* ended with $?"
 }
-has() { grep -Eq "$2" "$1" || fail "${1##*/} has no line like: $2"; }
 # json FILE EXPRESSION: EXPRESSION, in terms of r, holds for the last line of FILE.
 json() {
   python3 -c 'import json, sys; r = json.loads(open(sys.argv[1]).read().splitlines()[-1]); sys.exit(not eval(sys.argv[2]))' "$1" "$2" ||
@@ -92,11 +62,11 @@ echo "== send and receive on a switch, in the forms that scripts read"
 receive "$work/rx.log" -i vale0:rx -f rx -n 1000
 send "$work/tx.log" -ivale0:tx -ftx -n1000
 wait $other || fail "the receiver ended with an error"
-has "$work/tx.log" '^Sending on vale0:tx: 1 queues, 1 threads and 1 cpus\.$'
-has "$work/tx.log" '^Sent 1000 packets 60000 bytes [0-9]+ events 60 bytes each in [0-9]+\.[0-9][0-9] seconds\.$'
-has "$work/tx.log" '^Speed: [0-9.]+ [KMG]?pps Bandwidth: [0-9.]+ [KMG]?bps \(raw [0-9.]+ [KMG]?bps\)\. Average batch: [0-9.]+ pkts$'
-has "$work/rx.log" '^Received 1000 packets 60000 bytes [0-9]+ events 60 bytes each in '
-has "$work/rx.log" '^[0-9]{3}\.[0-9]{6} main_thread \[[0-9]+\] [0-9.]+ [KMG]?pps \([0-9.]+ [KMG]?pkts [0-9.]+ [KMG]?bps in [0-9]+ usec\) [0-9.]+ avg_batch [0-9]+ min_space$'
+must_have "$work/tx.log" '^Sending on vale0:tx: 1 queues, 1 threads and 1 cpus\.$'
+must_have "$work/tx.log" '^Sent 1000 packets 60000 bytes [0-9]+ events 60 bytes each in [0-9]+\.[0-9][0-9] seconds\.$'
+must_have "$work/tx.log" '^Speed: [0-9.]+ [KMG]?pps Bandwidth: [0-9.]+ [KMG]?bps \(raw [0-9.]+ [KMG]?bps\)\. Average batch: [0-9.]+ pkts$'
+must_have "$work/rx.log" '^Received 1000 packets 60000 bytes [0-9]+ events 60 bytes each in '
+must_have "$work/rx.log" '^[0-9]{3}\.[0-9]{6} main_thread \[[0-9]+\] [0-9.]+ [KMG]?pps \([0-9.]+ [KMG]?pkts [0-9.]+ [KMG]?bps in [0-9]+ usec\) [0-9.]+ avg_batch [0-9]+ min_space$'
 
 # through OPTION...: sends by a pipe, which loses nothing, with a receiver that writes a capture; leaves it in $work/out.pcap.
 through() {
@@ -141,7 +111,7 @@ echo "== numbered packets"
 receive "$work/rx.log" -i 'vale9:p}1' -f rxseq -n 300000
 send "$work/tx.log" -i 'vale9:p{1' -f txseq -n 300000
 wait $other || fail "rxseq"
-has "$work/rx.log" '^Received 300000 packets'
+must_have "$work/rx.log" '^Received 300000 packets'
 grep -q Sequence "$work/rx.log" && fail "packets of a pipe are out of order"
 
 echo "== several threads, a ring each"
@@ -155,14 +125,14 @@ echo "== round trips"
 receive "$work/pong.log" -i vale2:pong -f pong
 pong=$other
 send "$work/ping.log" -i vale2:ping -f ping -n 2000
-has "$work/ping.log" '^RTT over 2000 packets: min [0-9]+ av [0-9]+ ns$'
-has "$work/ping.log" 'p50 [0-9]+ p90 [0-9]+ p99 [0-9]+ p99\.9 [0-9]+ max [0-9]+ ns, 2000 sent, 0 lost$'
+must_have "$work/ping.log" '^RTT over 2000 packets: min [0-9]+ av [0-9]+ ns$'
+must_have "$work/ping.log" 'p50 [0-9]+ p90 [0-9]+ p99 [0-9]+ p99\.9 [0-9]+ max [0-9]+ ns, 2000 sent, 0 lost$'
 send "$work/ping.log" -i vale2:ping -f ping -n 500 -6 -l 100 -b 8 --json
 json "$work/ping.log" 'r["rtt_ns"]["count"] == 500 and r["lost"] == 0'
 json "$work/ping.log" '0 < r["rtt_ns"]["min"] <= r["rtt_ns"]["p50"] <= r["rtt_ns"]["p90"] <= r["rtt_ns"]["p99"] <= r["rtt_ns"]["max"]'
 kill -INT $pong
 wait $pong || fail "pong did not end well"
-has "$work/pong.log" '^Answered 2500 packets'
+must_have "$work/pong.log" '^Answered 2500 packets'
 receive "$work/pong.log" -i vale2:pong -f pong --busy -n 300
 pong=$other
 send "$work/ping.log" -i vale2:ping -f ping -n 300 --busy --json
@@ -176,7 +146,7 @@ json "$work/tx.log" '0.45 < r["seconds"] and r["packets"] == 10000'
 echo "== interrupted"
 "$generate" -i vale3:tx -f tx --json >"$work/tx.json" 2>"$work/tx.log" &
 sender=$!
-started="$started $sender"
+running="$running $sender"
 wait_for "$work/tx.log" main_thread $sender
 kill -INT $sender
 wait $sender || fail "an interrupted sender ends with an error"
@@ -186,29 +156,24 @@ echo "== what fails says so"
 status=0
 "$generate" -i nosuchif0 -f tx >"$work/tx.log" 2>&1 || status=$?
 [ $status = 1 ] || fail "a missing interface ends with $status"
-has "$work/tx.log" '^pkt-gen: unable to register the interface nosuchif0: '
+must_have "$work/tx.log" '^pkt-gen: unable to register the interface nosuchif0: '
 status=0
 "$generate" -i vale0:1 -q >"$work/tx.log" 2>&1 || status=$?
 [ $status = 2 ] || fail "an unknown option ends with $status"
 status=0
 "$generate" -i vale3:alone -f tx -p 2 >"$work/tx.log" 2>&1 || status=$?
 [ $status = 1 ] || fail "more threads than rings end with $status"
-has "$work/tx.log" 'threads need as many rings'
+must_have "$work/tx.log" 'threads need as many rings'
 
 echo "== the daemon dies"
 export UNETMAP_SOCKET="$work/short-lived"
-"$bin/unetmapd" --foreground >"$work/daemon.log" 2>&1 &
-daemon=$!
-started="$started $daemon"
-tries=0
-until [ -S "$UNETMAP_SOCKET" ] || [ $tries -ge 100 ]; do
-  tries=$((tries + 1))
-  sleep 0.1
-done
+start daemon "$bin/unetmapd" --foreground --ready-fd 3 3>"$work/daemon.ready"
+daemon=$started
+grows "$work/daemon.ready" 1 "$daemon" || fail "the daemon does not listen"
 for function in rx tx; do
   timeout 60 "$generate" -i vale0:$function -f $function -T 200 >"$work/$function.log" 2>&1 &
   eval "$function=\$!"
-  started="$started $!"
+  running="$running $!"
 done
 # shellcheck disable=SC2154  # assigned by eval above
 wait_for "$work/rx.log" "main_thread.*[1-9].*pkts" "$rx"
@@ -218,7 +183,7 @@ for function in rx tx; do
   status=0
   eval "wait \$$function" || status=$?
   [ $status = 1 ] || fail "$function ends with $status when the daemon dies"
-  has "$work/$function.log" 'pkt-gen: vale0:.*: the port is gone'
-  has "$work/$function.log" '^(Sent|Received) [0-9]+ packets'
+  must_have "$work/$function.log" 'pkt-gen: vale0:.*: the port is gone'
+  must_have "$work/$function.log" '^(Sent|Received) [0-9]+ packets'
 done
 echo "ok"
