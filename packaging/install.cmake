@@ -39,11 +39,14 @@ foreach(pc unetmap libnetmap)
 endforeach()
 
 file(GLOB man_pages CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tools/*/*.[1-8] ${PROJECT_SOURCE_DIR}/src/daemon/*.[1-8]
-  ${PROJECT_SOURCE_DIR}/docs/man/*.[1-8])
+  ${PROJECT_SOURCE_DIR}/docs/man/*.[1-8] ${PROJECT_SOURCE_DIR}/scripts/*.[1-8])
 foreach(page IN LISTS man_pages)
   string(REGEX REPLACE ".*\\.([1-8])$" "\\1" section ${page})
   install(FILES ${page} DESTINATION ${CMAKE_INSTALL_MANDIR}/man${section})
 endforeach()
+
+file(GLOB scripts CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/scripts/*.sh)
+install(PROGRAMS ${scripts} DESTINATION ${CMAKE_INSTALL_BINDIR})
 
 install(FILES packaging/systemd/unetmapd.service packaging/systemd/unetmapd.socket DESTINATION lib/systemd/system)
 install(FILES packaging/systemd/user/unetmapd.service packaging/systemd/user/unetmapd.socket

@@ -1,0 +1,167 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-2-Clause
+# Raw sockets and taps, with the commands of the experiments text: l2open -r IFNAME l2recv, l2open -t IFNAME l2recv,
+# l2-send.sh, linux-pktgen.sh.
+# usage: l2_test.sh BUILD_DIR    exit 0 ok, 1 failed, 77 skipped
+set -eu
+lib=$(dirname -- "$0")/lib
+. "$lib/own_namespace.sh"
+. "$lib/common.sh"
+built l2open l2send l2recv
+[ -c /dev/net/tun ] || skip "there is no /dev/net/tun"
+ip link add veth1 type veth peer name veth2 2>/dev/null || skip "no veth pairs can be made here"
+PATH=$bin:$source/scripts:$PATH
+prep-taps.sh 2>"$work/prep.log" || skip "taps or bridges cannot be made here: $(cat "$work/prep.log")"
+ip link set veth1 up
+ip link set veth2 up
+mac=$(cat /sys/class/net/br0/address)
+
+# counted NAME: packets of the final line.
+counted() { sed -nE "s/^$2 ([0-9]+) packets [0-9]+ bytes in .*/\1/p" "$work/$1.out"; }
+receiver() {
+  start "$1" "$@"
+}
+waits() { says "$work/$1.log" 'waiting for packets' "$2" || fail "$1 does not wait"; }
+
+step "l2open -r br0 l2recv: what comes over a tap for the host's address"
+start r l2open -r br0 l2recv
+r=$started
+waits r "$r"
+l2open -t tap01 l2send -n 1000 -D "$mac" -d 10.0.0.200:7777 >"$work/s.out" 2>"$work/s.log" || fail "the sender gave $?"
+[ "$(counted s Sent)" = 1000 ] || fail "not 1000 packets sent"
+ended "$r" || fail "l2recv gave $?"
+has "$work/r.out" '^Received 1000 packets 60000 bytes in ' || fail "not all received: $(cat "$work/r.out")"
+has "$work/r.out" '^Rate: [0-9.]+ [KMG]?pps [0-9.]+ [KMG]?bps$' || fail "no rate: $(cat "$work/r.out")"
+
+step "l2open -t tap02 l2recv: through the bridge to the other tap, sent by l2-send.sh"
+start t l2open -t tap02 l2recv
+t=$started
+waits t "$t"
+IFNAME=tap01 MODE=tap COUNT=500 LENGTH=200 DST_MAC=02:00:00:00:00:99 PATTERN=a55a l2-send.sh >"$work/s2.out" 2>"$work/s2.log" ||
+  fail "l2-send.sh gave $?"
+ended "$t" || fail "l2recv gave $?"
+has "$work/t.out" '^Received 500 packets 100000 bytes in ' || fail "not all received: $(cat "$work/t.out")"
+
+step "a raw socket to a raw socket: ranges, a rate, a filter, JSON"
+start v l2open -r veth2 l2recv --json -q 500ms -f 'udp dst port 9 and src net 192.0.2.0/24 and udp[8:2] == 0xa55a'
+v=$started
+waits v "$v"
+l2open -r veth1 l2send -n 300 -p 00 -d 198.51.100.1:9 -s 192.0.2.1 >/dev/null 2>"$work/s3.log" || fail "the sender gave $?"
+l2open -r veth1 l2send -n 300 -R 10K -p a55a -d 198.51.100.1:9 -s 192.0.2.1-192.0.2.100 >/dev/null 2>"$work/s3.log" ||
+  fail "the sender gave $?"
+ended "$v" || fail "l2recv gave $?"
+has "$work/v.out" '"packets":300,"bytes":18000,' || fail "not the packets that match: $(cat "$work/v.out")"
+
+step "checksums are right: the kernel's own socket takes what l2send made"
+if command -v perl >/dev/null; then
+  cat >"$work/socket.pl" <<'P'
+use strict; use warnings; use Socket;
+socket(my $s, PF_INET, SOCK_DGRAM, 0) or die; setsockopt($s, SOL_SOCKET, SO_RCVBUF, 1 << 20);
+bind($s, sockaddr_in(7777, inet_aton("10.0.0.200"))) or die "bind: $!";
+$| = 1; print "bound\n"; my $n = 0;
+while ($n < 50) { recv($s, my $b, 2048, 0); $b =~ /^(\xc3\x3c)+$/ or die "payload"; $n++ } print "all 50\n";
+P
+  start socket perl "$work/socket.pl"
+  socket=$started
+  says "$work/socket.out" bound "$socket" || fail "no socket"
+  l2open -t tap01 l2send -n 50 -p c33c -D "$mac" -d 10.0.0.200:7777 -s 10.0.0.1 >"$work/s4.out" 2>"$work/s4.log" || fail "the sender gave $?"
+  ended "$socket" || fail "the socket's reader gave $?"
+  has "$work/socket.out" '^all 50$' || fail "not all reached the socket"
+fi
+
+step "Ctrl-C ends a receiver that waits, and one that counts"
+start c l2open -r veth2 l2recv
+waits c "$started"
+kill -INT "$started"
+ended "$started" || fail "l2recv interrupted gave $?"
+has "$work/c.out" '^Received nothing' || fail "it does not say that nothing came"
+start d l2open -r veth2 l2recv -n 5
+d=$started
+waits d "$d"
+start endless l2open -r veth1 l2send -R 1K
+endless=$started
+ended "$d" || fail "l2recv -n 5 gave $?"
+has "$work/d.out" '^Received 5 packets ' || fail "it did not end after 5"
+kill -INT "$endless"
+ended "$endless" || fail "l2send interrupted gave $?"
+[ "$(counted endless Sent)" -ge 5 ] || fail "the sender does not say what it sent"
+
+step "any program finds the descriptor"
+l2open -t fresh0 sh -c 'echo "$L2_FD $L2_IFNAME"; readlink /proc/self/fd/3; ip -o link show dev fresh0 >&2' >"$work/any.out" 2>"$work/any.log" || fail "gave $?"
+has "$work/any.out" '^3 fresh0$' || fail "the variables are not there"
+has "$work/any.out" '^/dev/net/tun$' || fail "descriptor 3 is not the tap"
+has "$work/any.log" '<[^>]*UP' || fail "the tap that was made is not up"
+[ ! -e /sys/class/net/fresh0 ] || fail "a tap made for one program stays"
+
+step "the tap goes away under a receiver"
+ip tuntap add dev gone0 mode tap
+ip link set gone0 up
+start g l2open -t gone0 l2recv
+waits g "$started"
+ip link delete gone0
+status=0
+ended "$started" || status=$?
+[ $status -eq 1 ] || fail "a receiver on a tap that is gone gave $status, not 1"
+ip link add dummy9 type veth peer name dummy8
+ip link set dummy9 up
+start g2 l2open -r dummy9 l2recv
+waits g2 "$started"
+ip link delete dummy9
+status=0
+ended "$started" || status=$?
+[ $status -eq 1 ] || fail "a receiver on an interface that is gone gave $status, not 1"
+
+step "mistakes are explained"
+# wrong STATUS TEXT COMMAND...
+wrong() {
+  expected=$1 text=$2 status=0
+  shift 2
+  "$@" >"$work/wrong.out" 2>"$work/wrong.log" </dev/null || status=$?
+  [ $status -eq "$expected" ] || fail "$*: exit $status, not $expected"
+  has "$work/wrong.log" "$text" || fail "$*: does not say '$text'"
+}
+wrong 2 'either -r' l2open true
+wrong 2 'no program' l2open -r br0
+wrong 1 'nosuch: .*ip link' l2open -r nosuch true
+wrong 1 'is no name' l2open -r a-name-far-too-long true
+wrong 1 'br0: is an interface, but no tap' l2open -t br0 true
+wrong 127 'cannot run no-such-program' l2open -r br0 no-such-program
+wrong 1 "l2open -r IFNAME l2recv" l2recv
+wrong 2 'is not a number' l2open -r br0 l2send -l 5
+wrong 2 'hexadecimal' l2open -r br0 l2send -p xy
+wrong 2 'one IP version' l2open -r br0 l2send -s ::1
+wrong 1 "filter 'nonsense'" l2open -r br0 l2recv -f nonsense
+ip link set veth1 down
+wrong 1 'ip link set veth1 up' l2open -r veth1 l2send -n 1
+status=0
+l2-send.sh nonsense 2>/dev/null || status=$?
+[ $status -eq 2 ] || fail "l2-send.sh nonsense gave $status, not 2"
+[ "$(l2-send.sh --help | wc -l)" -eq 1 ] || fail "l2-send.sh --help is not one line"
+
+step "linux-pktgen.sh"
+[ "$(linux-pktgen.sh --help | wc -l)" -eq 1 ] || fail "linux-pktgen.sh --help is not one line"
+wrong 2 'usage' linux-pktgen.sh
+wrong 2 'usage' linux-pktgen.sh x
+if [ -d /proc/net/pktgen ] || modprobe pktgen 2>/dev/null; then
+  ip link set veth1 up
+  (cd "$source/scripts" && IFNAME=veth1 COUNT=1000 ./linux-pktgen.sh 0) >"$work/pg.out" 2>"$work/pg.log" || fail "linux-pktgen.sh 0 gave $?"
+  has "$work/pg.out" '^Total: [1-9][0-9]* pps' || fail "no total: $(cat "$work/pg.out")"
+else
+  wrong 1 'this kernel has no packet generator' linux-pktgen.sh 2
+  echo "this kernel has no pktgen: its files are stood in for by plain ones"
+fi
+fake=$work/pktgen
+mkdir "$fake"
+for file in pgctrl kpktgend_0 kpktgend_1; do : >"$fake/$file"; done
+for queue in 0 1 2; do
+  printf 'Result: OK: 1(c1+d0) usec, 10 (60byte,0frags)\n  %s00pps 0Mb/sec (48000bps) errors: 0\n' "$((queue + 1))" >"$fake/veth1@$queue"
+done
+PKTGEN=$fake NCPU=2 IFNAME=veth1 DST_IP=10.9.9.9 linux-pktgen.sh 2 >"$work/fake.out" 2>"$work/fake.log" || fail "linux-pktgen.sh gave $?"
+has "$work/fake.out" '^Queue 2: 300 pps$' || fail "no rate of a queue: $(cat "$work/fake.out")"
+has "$work/fake.out" '^Total: 600 pps$' || fail "no total: $(cat "$work/fake.out")"
+has "$fake/kpktgend_0" '^add_device veth1@2$' || fail "queue 2 is not on thread 0 of 2"
+has "$fake/kpktgend_1" '^add_device veth1@1$' || fail "queue 1 is not on thread 1"
+has "$fake/veth1@2" '^queue_map_max 2$' || fail "queue 2 is not bound to its device"
+has "$fake/veth1@0" '^dst 10.9.9.9$' || fail "the variables have no effect"
+has "$fake/pgctrl" '^start$' || fail "it was not started"
+echo OK

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "receive.hh"
+
+#include <fcntl.h>
+#include <fmt/core.h>
+#include <linux/if_packet.h>
+#include <pcap/pcap.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <limits>
+#include <memory>
+#include <vector>
+
+namespace unetmap::l2 {
+namespace {
+
+constexpr size_t kBatch = 64;
+constexpr size_t kSlotBytes = 65536 + 64;  // a frame that was joined from several (GRO) is at most 64 KB
+
+class Filter {
+ public:
+  ~Filter() {
+    if (set_) pcap_freecode(&program_);
+  }
+  Result<void> set(const std::string& expression) {
+    std::unique_ptr<pcap_t, decltype(&pcap_close)> type(pcap_open_dead(DLT_EN10MB, int(kSlotBytes)), pcap_close);
+    if (pcap_compile(type.get(), &program_, expression.c_str(), 1, PCAP_NETMASK_UNKNOWN) < 0) {
+      return Error{EINVAL, fmt::format("filter '{}': {}", expression, pcap_geterr(type.get()))};
+    }
+    set_ = true;
+    return {};
+  }
+  bool passes(const uint8_t* bytes, size_t size) const {
+    pcap_pkthdr header{{}, bpf_u_int32(size), bpf_u_int32(size)};
+    return !set_ || pcap_offline_filter(&program_, &header, bytes) != 0;
+  }
+
+ private:
+  bpf_program program_{};
+  bool set_ = false;
+};
+
+class Receiver {
+ public:
+  Receiver(const parts::L2Descriptor& descriptor, const ReceiveOptions& options)
+      : descriptor_(descriptor), options_(options), memory_(kBatch * kSlotBytes) {
+    for (size_t i = 0; i < kBatch; i++) {
+      vectors_[i] = {memory_.data() + i * kSlotBytes, kSlotBytes};
+      messages_[i].msg_hdr.msg_iov = &vectors_[i];
+      messages_[i].msg_hdr.msg_iovlen = 1;
+    }
+  }
+  Result<Received> run();
+
+ private:
+  // Frames read, 0 when there are none now; -1 with errno.
+  int read_some();
+  void count(const uint8_t* bytes, size_t stored, size_t size, uint64_t now);
+  uint64_t silence_left_ns() const;
+  bool wait();
+  bool gone() const;
+  bool full() const { return options_.count && out_.count.packets >= options_.count; }
+  void read_drops();
+
+  const parts::L2Descriptor& descriptor_;
+  const ReceiveOptions& options_;
+  Filter filter_;
+  Received out_;
+  std::vector<uint8_t> memory_;
+  std::array<iovec, kBatch> vectors_;
+  std::array<mmsghdr, kBatch> messages_{};
+};
+
+void Receiver::count(const uint8_t* bytes, size_t stored, size_t size, uint64_t now) {
+  if (full() || !filter_.passes(bytes, stored)) return;
+  if (out_.count.packets++ == 0) out_.count.first_ns = now;
+  out_.count.bytes += size;
+  out_.count.last_ns = now;
+}
+
+int Receiver::read_some() {
+  if (descriptor_.tap) {
+    const ssize_t got = read(descriptor_.fd, memory_.data(), kSlotBytes);
+    if (got < 0) return errno == EAGAIN ? 0 : -1;
+    count(memory_.data(), size_t(got), size_t(got), parts::monotonic_ns());
+    return 1;
+  }
+  // MSG_TRUNC: the true length of frames that did not fit.
+  const int got = recvmmsg(descriptor_.fd, messages_.data(), kBatch, MSG_DONTWAIT | MSG_TRUNC, nullptr);
+  if (got < 0) return errno == EAGAIN ? 0 : -1;
+  const uint64_t now = parts::monotonic_ns();
+  for (int i = 0; i < got; i++) {
+    const size_t size = messages_[size_t(i)].msg_len;
+    count(memory_.data() + size_t(i) * kSlotBytes, std::min(size, kSlotBytes), size, now);
+  }
+  return got;
+}
+
+// Frames that do not count do not break the silence.
+uint64_t Receiver::silence_left_ns() const {
+  if (!out_.count.packets) return std::numeric_limits<uint64_t>::max();
+  const uint64_t end = out_.count.last_ns + options_.silence_ns, now = parts::monotonic_ns();
+  return now < end ? end - now : 0;
+}
+
+// Until there may be a frame, or something else to look at; false by a signal.
+bool Receiver::wait() {
+  // A socket on an interface that was down first and then removed is told nothing: it has to look.
+  const uint64_t longest_ns = descriptor_.tap ? 86400'000'000'000 : 1'000'000'000;
+  const int timeout_ms = int((std::min(silence_left_ns(), longest_ns) + 999'999) / 1'000'000);
+  pollfd entries[2] = {{descriptor_.fd, POLLIN, 0}, {parts::stop_event(), POLLIN, 0}};
+  poll(entries, 2, timeout_ms);
+  return !parts::stop_wanted;
+}
+
+void Receiver::read_drops() {
+  tpacket_stats statistics{};
+  socklen_t size = sizeof statistics;
+  if (!descriptor_.tap && getsockopt(descriptor_.fd, SOL_PACKET, PACKET_STATISTICS, &statistics, &size) == 0) {
+    out_.dropped = statistics.tp_drops;
+  }
+}
+
+// Whether the interface of our socket was removed.
+bool Receiver::gone() const {
+  sockaddr_ll address{};
+  socklen_t size = sizeof address;
+  if (descriptor_.tap) return false;
+  return getsockname(descriptor_.fd, reinterpret_cast<sockaddr*>(&address), &size) < 0 || address.sll_ifindex <= 0;
+}
+
+Result<Received> Receiver::run() {
+  if (!options_.filter.empty()) {
+    if (auto set = filter_.set(options_.filter); !set) return set.error();
+  }
+  if (descriptor_.tap) fcntl(descriptor_.fd, F_SETFL, fcntl(descriptor_.fd, F_GETFL) | O_NONBLOCK);
+  fmt::print(stderr, "l2recv: waiting for packets on {}\n", descriptor_.interface);
+  while (!full() && silence_left_ns() > 0 && !parts::stop_wanted) {
+    const int got = read_some();
+    if (got > 0) continue;
+    const int code = got < 0 ? errno : 0;
+    // ENETDOWN: it went down, which a socket reports once; frames may come when it is up again.
+    if (got <= 0 && gone()) return Error{ENODEV, fmt::format("{}: the interface was removed", descriptor_.interface)};
+    if (code && code != EINTR && code != ENETDOWN) {
+      return Error{code, fmt::format("{}: cannot receive: {}; was the interface removed?", descriptor_.interface,
+                                     strerror(code))};
+    }
+    if (!wait()) break;
+  }
+  read_drops();
+  return out_;
+}
+
+}  // namespace
+
+Result<Received> receive(const parts::L2Descriptor& descriptor, const ReceiveOptions& options) {
+  return Receiver(descriptor, options).run();
+}
+
+}  // namespace unetmap::l2
