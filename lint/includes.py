@@ -14,7 +14,7 @@ MAY_INCLUDE = {
     "vale": ("base", "ring", "mem"),
     "guest": ("base",),
     "proto": ("base", "guest"),
-    "dev": ("base", "guest"),
+    "dev": ("base", "guest", "vale"),  # vale for the packets' header
     "port": ("base", "ring", "mem", "vale", "guest", "proto", "dev"),
     "worker": ("base", "wire", "guest", "proto", "dev", "port"),  # a program of the public interface besides
     "keeper": ("base", "ring", "wire"),

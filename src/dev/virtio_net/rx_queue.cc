@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "dev/virtio_net/rx_queue.hh"
+
+#include <algorithm>
+
+#include "dev/virtio_net/shared_words.hh"
+
+namespace unetmap::virtio {
+namespace {
+
+constexpr size_t kTakeAtOnce = 32;
+
+// The header and the sources as one run of bytes.
+class Reader {
+ public:
+  Reader(RxQueue::Source header, std::span<const RxQueue::Source> frame) noexcept : now_(header), frame_(frame) {}
+
+  // There are that many left.
+  void read(uint8_t* to, uint32_t bytes) noexcept {
+    while (bytes > 0) {
+      while (now_.empty()) {
+        now_ = frame_.front();
+        frame_ = frame_.subspan(1);
+      }
+      const size_t step = std::min<size_t>(bytes, now_.size());
+      std::memcpy(to, now_.data(), step);
+      now_ = now_.subspan(step);
+      to += step;
+      bytes -= static_cast<uint32_t>(step);
+    }
+  }
+
+ private:
+  RxQueue::Source now_;
+  std::span<const RxQueue::Source> frame_;
+};
+
+void store_header(const vale::VnetHdr& hdr, const Offloads& agreed, uint16_t buffers, uint8_t* out) noexcept {
+  const auto put = [&](size_t at, uint16_t value) {
+    const uint16_t little = little_endian(value);
+    std::memcpy(out + at, &little, sizeof little);
+  };
+  uint8_t flags = hdr.flags & vale::kVnetNeedsCsum;
+  // "Verified" goes to those who understand checksums at all, and says nothing about one that is not there yet.
+  if (flags == 0 && agreed.checksum) flags = hdr.flags & vale::kVnetDataValid;
+  out[0] = flags;
+  out[1] = hdr.gso_type;
+  put(2, hdr.hdr_len);
+  put(4, hdr.gso_size);
+  put(6, hdr.csum_start);
+  put(8, hdr.csum_offset);
+  put(10, buffers);
+}
+
+}  // namespace
+
+RingFault RxQueue::start(const guest::GuestMemory& memory, const RingSetup& setup) noexcept {
+  agreed_ = guest_offloads(setup.features);
+  header_bytes_ = static_cast<uint32_t>(header_bytes(setup.features));
+  mergeable_ = (setup.features & kMrgRxbuf) != 0;
+  memory_ = &memory;
+  cursor_ = seen_ = 0;
+  under_way_ = call_ = false;
+  return ring_.start(memory, setup);
+}
+
+// How many chains from the cursor on hold so many bytes.
+RxQueue::Room RxQueue::find_room(ChainBatch& batch, uint64_t bytes, size_t& chains) noexcept {
+  uint64_t room = 0;
+  for (size_t at = cursor_;;) {
+    if (at == batch.size()) {
+      if (batch.full() && cursor_ == 0) return Room::kTooManyPieces;
+      if (batch.full()) {
+        // Of what this round has used up; a new one has room.
+        call_ |= finish();
+        begin(batch);
+        at = 0;
+        room = 0;
+      }
+      const size_t taken = ring_.take(batch, kTakeAtOnce);
+      for (size_t i = at; i < at + taken; i++) {
+        if (batch[i].writable == 0) {
+          ring_.breaks(RingFault::kNothingToWrite);
+          return Room::kBroken;
+        }
+        __builtin_prefetch(batch.writable(batch[i])[0].at, 1);
+      }
+      if (taken == 0) {
+        if (batch.full()) continue;
+        if (!ring_.running()) return Room::kBroken;
+        seen_ = batch.size() - cursor_;
+        return Room::kNoBuffers;
+      }
+    }
+    room += batch[at++].writable_bytes;
+    if (room >= bytes) {
+      chains = at - cursor_;
+      return Room::kEnough;
+    }
+    if (!mergeable_) return Room::kTooLong;
+  }
+}
+
+void RxQueue::fill(const ChainBatch& batch, size_t chains, Source header, std::span<const Source> frame,
+                   uint32_t bytes) noexcept {
+  Reader reader(header, frame);
+  for (size_t i = 0; i < chains; i++) {
+    const Chain& chain = batch[cursor_ + i];
+    const uint32_t here = std::min(bytes, chain.writable_bytes);
+    uint32_t left = here;
+    for (const Piece& piece : batch.writable(chain)) {
+      const uint32_t step = std::min(left, piece.bytes);
+      reader.read(piece.at, step);
+      memory_->written(piece.guest, step);
+      left -= step;
+      if (left == 0) break;
+    }
+    ring_.give(chain, here);
+    bytes -= here;
+  }
+}
+
+Delivery RxQueue::deliver(ChainBatch& batch, const vale::VnetHdr& hdr, std::span<const Source> frame) noexcept {
+  if (!ring_.running()) return Delivery::kBroken;
+  uint64_t bytes = 0;
+  for (const Source& source : frame) bytes += source.size();
+  switch (fit(hdr, bytes, agreed_)) {
+    case Fit::kWhole:
+      break;
+    case Fit::kSoftware:
+      return Delivery::kNeedsSoftware;
+    case Fit::kBad:
+      counters_.bad_header++;
+      return Delivery::kDropped;
+  }
+  if (!under_way_) begin(batch);
+  size_t chains = 0;
+  const uint64_t with_header = bytes + header_bytes_;
+  switch (find_room(batch, with_header, chains)) {
+    case Room::kEnough:
+      break;
+    case Room::kNoBuffers:
+      counters_.no_buffers++;
+      return Delivery::kNoBuffers;
+    case Room::kTooLong:
+      counters_.too_long++;
+      return Delivery::kDropped;
+    case Room::kTooManyPieces:
+      counters_.too_many_pieces++;
+      return Delivery::kDropped;
+    case Room::kBroken:
+      return Delivery::kBroken;
+  }
+  uint8_t header[vale::kVnetHdrMrgBytes];
+  store_header(hdr, agreed_, static_cast<uint16_t>(chains), header);
+  fill(batch, chains, {header, header_bytes_}, frame, static_cast<uint32_t>(with_header));
+  cursor_ += chains;
+  seen_ -= std::min(seen_, chains);
+  counters_.packets++;
+  counters_.bytes += bytes;
+  return Delivery::kDone;
+}
+
+void RxQueue::begin(ChainBatch& batch) noexcept {
+  batch.clear();
+  under_way_ = true;
+  cursor_ = 0;
+}
+
+bool RxQueue::finish() noexcept {
+  under_way_ = false;
+  const bool call = ring_.finish() || call_;
+  call_ = false;
+  counters_.calls += call;
+  return call;
+}
+
+bool RxQueue::arm(ChainBatch& batch) noexcept {
+  batch.clear();
+  (void)ring_.take(batch, kMaxChains);
+  const bool more = ring_.arm();
+  const bool enough = more || batch.full() || batch.size() > seen_;
+  call_ |= ring_.finish();  // nothing was given back: this only forgets what was taken
+  return enough;
+}
+
+}  // namespace unetmap::virtio

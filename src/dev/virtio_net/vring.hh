@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// A queue of either layout: finds the ring in guest memory, finds it again when the memory changes, and stops for good
+// at the first thing that no driver may do. One thread at a time.
+//
+//   Vring ring;
+//   if (RingFault why = ring.start(memory, setup); why != RingFault::kNone) refuse(describe(why));
+//   ring.take(batch, 64);            // chains, checked and translated
+//   ring.give(batch[0], bytes);      // in their order
+//   if (ring.finish()) ring the driver's bell;
+//   if (ring.fault() != RingFault::kNone) the device is broken;
+//
+// Costs: take loads each descriptor once and the available index at most once; finish stores the used index once and
+// has one full fence, if there is anything to publish. What was taken and not given is taken again after finish().
+#pragma once
+
+#include <variant>
+
+#include "dev/virtio_net/features.hh"
+#include "dev/virtio_net/packed_ring.hh"
+#include "dev/virtio_net/split_ring.hh"
+
+namespace unetmap::virtio {
+
+// As a vhost-user front-end tells it.
+struct RingSetup {
+  uint64_t features = 0;  // negotiated
+  uint32_t size = 0;
+  uint32_t position = 0;     // SET_VRING_BASE
+  uint64_t descriptors = 0;  // addresses of the front-end
+  uint64_t driver = 0;
+  uint64_t device = 0;
+  bool log = true;  // while the memory is logging: our writes to the ring, too
+};
+
+class Vring {
+  // One branch where std::visit has a table.
+  template <class F>
+  decltype(auto) visit(F&& f) noexcept {
+    if (packed_) return f(*std::get_if<PackedRing>(&ring_));
+    return f(*std::get_if<SplitRing>(&ring_));
+  }
+  template <class F>
+  decltype(auto) visit(F&& f) const noexcept {
+    if (packed_) return f(*std::get_if<PackedRing>(&ring_));
+    return f(*std::get_if<SplitRing>(&ring_));
+  }
+
+ public:
+  // `memory` must outlive the ring's use. A fault is also kept: fault().
+  RingFault start(const guest::GuestMemory& memory, const RingSetup& setup) noexcept;
+  // Forgets the ring, and its fault. position() is still there.
+  void stop() noexcept { memory_ = nullptr; }
+  [[nodiscard]] bool running() const noexcept { return memory_ != nullptr && fault_ == RingFault::kNone; }
+  [[nodiscard]] RingFault fault() const noexcept { return fault_; }
+  // Declares it broken for what the layer above found in a chain.
+  void breaks(RingFault why) noexcept {
+    if (fault_ == RingFault::kNone) fault_ = why;
+  }
+  // As GET_VRING_BASE wants it. Between two rounds.
+  [[nodiscard]] uint32_t position() const noexcept {
+    return visit([](const auto& ring) { return ring.position(); });
+  }
+
+  // Adds up to `count` chains to the batch; how many were added. 0 when there are none, or the ring is broken. The
+  // chains before a fault are good and may be given back.
+  size_t take(ChainBatch& batch, size_t count) noexcept;
+  // Gives the oldest chain taken back with so many bytes written to its writable pieces.
+  void give(const Chain& chain, uint32_t written) noexcept {
+    visit([&](auto& ring) { ring.give(*memory_, chain, written); });
+  }
+  // Gives `count` chains of the batch back from `first` on, which must be the oldest ones taken; nothing was written.
+  void give_read(const ChainBatch& batch, size_t first, size_t count) noexcept {
+    visit([&](auto& ring) { ring.give_read(*memory_, batch, first, count); });
+  }
+  // Ends a round. True: the driver wants to be notified of what was given back.
+  [[nodiscard]] bool finish() noexcept;
+
+  // Asks the driver to kick when it makes chains available behind those taken; true when there are some already. Before
+  // finish(), or with nothing taken.
+  [[nodiscard]] bool arm() noexcept;
+  // Asks it not to.
+  void disarm() noexcept;
+
+ private:
+  RingFault locate(RingParts& parts, RingLog& log) const noexcept;
+  // False when there is nothing to work on. Follows the memory when its regions changed.
+  bool ready() noexcept;
+
+  const guest::GuestMemory* memory_ = nullptr;
+  RingSetup setup_;
+  RingFault fault_ = RingFault::kNone;
+  uint32_t generation_ = 0;
+  bool logging_ = false;
+  bool packed_ = false;
+  std::variant<SplitRing, PackedRing> ring_;
+};
+
+}  // namespace unetmap::virtio
