@@ -134,6 +134,7 @@ int run(const Settings& settings) {
   std::string path = listener->path().empty() ? unetmap::wire::default_socket_path() : listener->path();
   (*server)->registry().set_socket_path(path);
   (*server)->registry().number_regions_from(uint32_t(getpid()) * 40503u);
+  (*server)->plugs().restore(path);
   announce(settings);
   if (!foreground) leave_terminal();
   sd_notify(0, "READY=1");

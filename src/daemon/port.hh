@@ -6,6 +6,7 @@
 #include <sys/types.h>
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -51,6 +52,14 @@ struct PortShape {
   uint64_t offset_mask = 0, initial_offset = 0, buf_align = 0;
 };
 
+// What is plugged into a port, for people to see.
+struct PlugView {
+  std::string kind;
+  std::string state;       // "starting", "ready", or what its worker last said
+  bool connected = false;  // to whatever is to be served
+  pid_t pid = -1;          // of its worker
+};
+
 // Lives while somebody needs it: a bound file, a pipe or monitor that hangs on it, or a switch it is attached to.
 struct Port {
   uint64_t unique = 0;
@@ -61,7 +70,8 @@ struct Port {
   PortShape shape;
   std::vector<File*> users;
   uint32_t dependents = 0;    // pipes and monitors
-  bool attached = false;      // persistent, on a switch by NETMAP_REQ_VALE_ATTACH
+  bool attached = false;      // lives on without users: by NETMAP_REQ_VALE_ATTACH, or because something is plugged in
+  std::optional<PlugView> plug;
   Port* parent = nullptr;     // of pipes and monitors
   Port* peer = nullptr;       // of a pipe: its other end, which comes and goes with it
   uint32_t resets = 0;        // value of reset_wanted of its rings

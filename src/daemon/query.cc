@@ -129,6 +129,7 @@ Json Query::ports() const {
     entry["pids"] = std::move(pids);
     entry["files"] = std::move(users);
     entry["monitors"] = std::move(monitors);
+    if (port.plug) entry["plug"] = registry_.plug_json(name);
     if (port.parent) entry["parent"] = port.parent->name;
     list.push_back(std::move(entry));
   }

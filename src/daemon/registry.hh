@@ -19,6 +19,7 @@
 #include "daemon/port_name.hh"
 #include "wire/control.hh"
 #include "wire/messages.hh"
+#include "wire/worker.hh"
 
 namespace unetmap::daemon {
 
@@ -66,6 +67,13 @@ class Registry {
   // JSON to JSON, see docs/wire.md.
   Result<std::string> query(const std::string& json);
   Result<void> set(const std::string& json);
+
+  // --- ports without a program of their own (plugs.hh) ---
+  // Makes the port, of the rings and slots that the plug's parameters ask for. EBUSY when it is there.
+  Result<void> reserve_plug(const wire::Plug& plug);
+  void release_plug(const std::string& port);
+  void show_plug(const std::string& port, PlugView view);
+  wire::Json plug_json(const std::string& port) const;
 
   // For query(): where the daemon listens.
   void set_socket_path(std::string path) { socket_path_ = std::move(path); }

@@ -2,8 +2,6 @@
 #include "daemon/server.hh"
 
 #include <fcntl.h>
-#include <sys/epoll.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -13,8 +11,6 @@
 
 namespace unetmap::daemon {
 namespace {
-
-constexpr int kEventsAtOnce = 64;
 
 template <class T>
 bool read_as(std::span<const uint8_t> bytes, T& out) {
@@ -34,9 +30,9 @@ Error malformed() { return {EINVAL, "request: malformed; library and daemon must
 }  // namespace
 
 Result<std::unique_ptr<Server>> Server::create(UniqueFd listener) {
-  std::unique_ptr<Server> server(new Server);
-  server->epoll_ = UniqueFd(epoll_create1(EPOLL_CLOEXEC));
-  if (!server->epoll_) return Error::from_errno(errno, "epoll");
+  auto loop = EventLoop::create();
+  if (!loop) return loop.error();
+  std::unique_ptr<Server> server(new Server(std::move(*loop)));
   server->spare_ = UniqueFd(open("/dev/null", O_RDONLY | O_CLOEXEC));
   if (listener) {
     int fd = listener.get();
@@ -51,21 +47,9 @@ Server::~Server() {
   for (auto& [fd, connection] : connections_) registry_.close_file(connection.file);
 }
 
-Result<void> Server::watch(int fd, std::function<void()> ready) {
-  epoll_event event{};
-  event.events = EPOLLIN;
-  event.data.fd = fd;
-  if (epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) < 0) return Error::from_errno(errno, "epoll");
-  watched_[fd] = std::move(ready);
-  return {};
-}
-
 Result<void> Server::adopt(UniqueFd connection, pid_t pid) {
   int fd = connection.get();
-  epoll_event event{};
-  event.events = EPOLLIN;
-  event.data.fd = fd;
-  if (epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) < 0) return Error::from_errno(errno, "epoll");
+  if (auto watched = loop_.watch(fd, [this, fd] { handle(fd); }); !watched) return watched.error();
   connections_[fd] = Connection{std::move(connection), registry_.open_file(pid)};
   return {};
 }
@@ -95,16 +79,9 @@ void Server::accept_one() {
 }
 
 Result<bool> Server::step(int timeout_ms) {
-  epoll_event events[kEventsAtOnce];
-  int n = epoll_wait(epoll_.get(), events, kEventsAtOnce, timeout_ms);
-  if (n < 0 && errno != EINTR) return Error::from_errno(errno, "epoll_wait");
-  for (int i = 0; i < n; i++) {
-    int fd = events[i].data.fd;
-    if (auto watched = watched_.find(fd); watched != watched_.end()) watched->second();
-    else handle(fd);
-  }
+  auto any = loop_.step(timeout_ms);
   registry_.settle();
-  return n != 0;
+  return any;
 }
 
 void Server::handle(int fd) {
@@ -114,6 +91,7 @@ void Server::handle(int fd) {
   if (!request && (request.error().code == EAGAIN || request.error().code == EMSGSIZE)) return;
   if (request && !request->bytes.empty() && serve(found->second, std::move(*request))) return;
   registry_.close_file(found->second.file);
+  loop_.unwatch(fd);
   connections_.erase(found);
 }
 
@@ -126,12 +104,13 @@ bool Server::serve(Connection& connection, wire::Datagram&& request) {
   std::span<const uint8_t> body(request.bytes.data() + sizeof head, request.bytes.size() - sizeof head);
   Answer answer;
   Result<void> result;
+  Reply reply(request.fds.empty() ? UniqueFd() : std::move(request.fds[0]), head.op);
   if (head.version != wire::kVersion)
     result = Error{EPROTO, "unetmapd: speaks version " + std::to_string(wire::kVersion) + ", the library version " +
                                std::to_string(head.version) + "; install both from one release and restart the daemon"};
   else if (head.body_bytes != body.size()) result = malformed();
-  else result = carry_out(*connection.file, wire::Op(head.op), body, answer);
-  if (!request.fds.empty()) send_answer(request.fds[0].get(), head.op, result, answer);
+  else result = carry_out(*connection.file, wire::Op(head.op), body, answer, reply);
+  reply.send(result, std::move(answer));
   return true;
 }
 
@@ -150,21 +129,8 @@ Result<void> Server::control(File& file, std::span<const uint8_t> body, Answer& 
   return result;
 }
 
-Result<void> Server::add_text(const std::string& text, Answer& answer) {
-  UniqueFd fd(memfd_create("unetmap-answer", MFD_CLOEXEC));
-  if (!fd) return Error::from_errno(errno, "answer");
-  for (size_t at = 0; at < text.size();) {
-    ssize_t n = write(fd.get(), text.data() + at, text.size() - at);
-    if (n < 0) return Error::from_errno(errno, "answer");
-    at += size_t(n);
-  }
-  lseek(fd.get(), 0, SEEK_SET);
-  answer.fds = {fd.get()};
-  answer.owned = std::move(fd);
-  return {};
-}
-
-Result<void> Server::carry_out(File& file, wire::Op op, std::span<const uint8_t> body, Answer& answer) {
+Result<void> Server::carry_out(File& file, wire::Op op, std::span<const uint8_t> body, Answer& answer, Reply& reply) {
+  auto text = [&] { return std::string(body.begin(), body.end()); };
   switch (op) {
     case wire::Op::kControl: return control(file, body, answer);
     case wire::Op::kDescribe:
@@ -196,28 +162,16 @@ Result<void> Server::carry_out(File& file, wire::Op op, std::span<const uint8_t>
     case wire::Op::kAudit: registry_.audit(file); return {};
     case wire::Op::kGoodbye: file.goodbye = true; return {};
     case wire::Op::kQuery: {
-      auto text = registry_.query(std::string(body.begin(), body.end()));
-      if (!text) return text.error();
-      return add_text(*text, answer);
+      if (plugs_.answers(text(), reply)) return {};
+      auto found = registry_.query(text());
+      if (!found) return found.error();
+      return answer.add_text(*found);
     }
-    case wire::Op::kSet: return registry_.set(std::string(body.begin(), body.end()));
+    case wire::Op::kSet: return registry_.set(text());
+    case wire::Op::kPlug: plugs_.plug(text(), std::move(reply)); return {};
+    case wire::Op::kUnplug: plugs_.unplug(text(), std::move(reply)); return {};
   }
   return Error{EINVAL, "request: operation " + std::to_string(int(op)) + " is unknown; see docs/wire.md"};
-}
-
-void Server::send_answer(int to, uint16_t op, const Result<void>& result, Answer& answer) {
-  std::string text = result ? "" : result.error().text;
-  if (!result && answer.has_bind) answer = Answer{};
-  size_t room = wire::kMaxReply - sizeof(wire::ReplyHead) - answer.body.size();
-  if (text.size() > room) text.resize(room);
-  wire::ReplyHead head{wire::kMagic, wire::kVersion, op, result ? 0 : result.error().code, uint32_t(answer.body.size()),
-                       uint32_t(text.size()), answer.has_bind};
-  std::vector<uint8_t> bytes;
-  append(bytes, head);
-  bytes.insert(bytes.end(), answer.body.begin(), answer.body.end());
-  bytes.insert(bytes.end(), text.begin(), text.end());
-  // If it cannot be sent, the asker is gone, or not listening: his affair.
-  (void)wire::send(to, bytes, answer.fds, MSG_DONTWAIT).has_value();
 }
 
 }  // namespace unetmap::daemon

@@ -11,7 +11,10 @@
 
 #include "base/fd.hh"
 #include "base/result.hh"
+#include "daemon/event_loop.hh"
+#include "daemon/plugs.hh"
 #include "daemon/registry.hh"
+#include "daemon/reply.hh"
 #include "wire/channel.hh"
 
 namespace unetmap::daemon {
@@ -29,38 +32,34 @@ class Server {
   // Takes a connection that exists already.
   Result<void> adopt(UniqueFd connection, pid_t pid);
   // Has `ready` called from step() when `fd` is readable.
-  Result<void> watch(int fd, std::function<void()> ready);
+  Result<void> watch(int fd, std::function<void()> ready) { return loop_.watch(fd, std::move(ready)); }
 
+  EventLoop& loop() { return loop_; }
   Registry& registry() { return registry_; }
+  Plugs& plugs() { return plugs_; }
   size_t connections() const { return connections_.size(); }
-  bool idle() const { return connections_.empty() && registry_.idle(); }
+  bool idle() const { return connections_.empty() && registry_.idle() && plugs_.empty(); }
 
  private:
-  Server() = default;
+  explicit Server(EventLoop loop) : loop_(std::move(loop)) {}
   struct Connection {
     UniqueFd fd;
     File* file;
-  };
-  struct Answer {
-    std::vector<uint8_t> body;
-    std::vector<int> fds;
-    bool has_bind = false;
-    UniqueFd owned;  // one of `fds`, made for this answer
   };
 
   void accept_one();
   void handle(int fd);
   bool serve(Connection& connection, wire::Datagram&& request);
-  Result<void> carry_out(File& file, wire::Op op, std::span<const uint8_t> body, Answer& answer);
+  // Moves `reply` away where the answer comes later.
+  Result<void> carry_out(File& file, wire::Op op, std::span<const uint8_t> body, Answer& answer, Reply& reply);
   Result<void> control(File& file, std::span<const uint8_t> body, Answer& answer);
   void add_binding(const File& file, Answer& answer);
-  static Result<void> add_text(const std::string& text, Answer& answer);
-  static void send_answer(int to, uint16_t op, const Result<void>& result, Answer& answer);
 
+  EventLoop loop_;
   Registry registry_;
-  UniqueFd epoll_, listener_, spare_;
+  Plugs plugs_{loop_, registry_};
+  UniqueFd listener_, spare_;
   std::unordered_map<int, Connection> connections_;
-  std::unordered_map<int, std::function<void()>> watched_;
 };
 
 }  // namespace unetmap::daemon

@@ -69,6 +69,8 @@ Result<void> Registry::vale_detach(wire::ControlRequest& request) {
   if (!port) return Error{ENXIO, name->base + ": is not attached; vale-ctl -l lists what is"};
   if (!port->attached)
     return Error{EINVAL, name->base + ": was not attached but opened by a program; close it there"};
+  if (port->plug)
+    return Error{EINVAL, name->base + ": was plugged in, not attached; use unetmap unplug " + name->base};
   if (!port->users.empty() || port->dependents != 0)
     return Error{EBUSY, name->base + ": is in use" +
                             (port->users.empty() ? "" : " by process " + std::to_string(port->users.front()->pid)) +

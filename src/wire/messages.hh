@@ -31,8 +31,10 @@ enum class Op : uint16_t {
   kGoodbye = 7,   // the last process that uses this descriptor is closing it, outside of any sync. No reply wanted
   kQuery = 8,     // body: JSON {"what": "ports"|"stats"|"fdb"|"daemon", ...}. Reply: memfd with JSON
   kSet = 9,       // body: JSON {"port": NAME, "lossless": bool}. Reply: empty
+  kPlug = 10,     // body: JSON {"port": NAME, "kind": KIND, parameters of that kind}. Reply: empty, once it serves
+  kUnplug = 11,   // body: JSON {"port": NAME}. Reply: empty, once its worker has ended
 };
-constexpr uint16_t kLastOp = 9;
+constexpr uint16_t kLastOp = 11;
 
 struct RequestHead {
   uint32_t magic;

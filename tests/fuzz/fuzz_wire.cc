@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <cstdlib>
 #include <cstring>
 
 #include "daemon/server.hh"
@@ -36,6 +37,7 @@ void settle(daemon::Server& server) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  setenv("UNETMAP_WORKER", "/dev/null", 1);  // nothing is started
   auto server = daemon::Server::create(UniqueFd());
   if (!server) return 0;
   Client clients[2];

@@ -91,10 +91,14 @@ Result<Json> DaemonLink::query(const Json& question) {
   return answer;
 }
 
-Result<void> DaemonLink::set(const Json& wanted) {
-  auto text = ask(wire::Op::kSet, wanted.dump());
+Result<void> DaemonLink::tell(wire::Op op, const Json& wanted) {
+  auto text = ask(op, wanted.dump());
   if (!text) return text.error();
   return {};
 }
+
+Result<void> DaemonLink::set(const Json& wanted) { return tell(wire::Op::kSet, wanted); }
+Result<void> DaemonLink::plug(const Json& wanted) { return tell(wire::Op::kPlug, wanted); }
+Result<void> DaemonLink::unplug(const Json& wanted) { return tell(wire::Op::kUnplug, wanted); }
 
 }  // namespace unetmap::cli

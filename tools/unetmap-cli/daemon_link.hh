@@ -21,11 +21,15 @@ class DaemonLink {
   Result<nlohmann::ordered_json> query(const nlohmann::ordered_json& question);
   // {"port": NAME, ...}: changes a port.
   Result<void> set(const nlohmann::ordered_json& wanted);
+  // {"port": NAME, "kind": KIND, ...}: has a worker serve a port; {"port": NAME}: no longer.
+  Result<void> plug(const nlohmann::ordered_json& wanted);
+  Result<void> unplug(const nlohmann::ordered_json& wanted);
 
  private:
   explicit DaemonLink(UniqueFd socket) : socket_(std::move(socket)) {}
   // The text that came with the answer.
   Result<std::string> ask(wire::Op op, const std::string& body);
+  Result<void> tell(wire::Op op, const nlohmann::ordered_json& wanted);
 
   UniqueFd socket_;
 };

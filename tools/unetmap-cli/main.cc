@@ -9,6 +9,7 @@
 #include <cmath>
 
 #include "daemon_link.hh"
+#include "plug.hh"
 #include "replay.hh"
 #include "run_program.hh"
 #include "tables.hh"
@@ -139,6 +140,7 @@ class Program {
 
   CLI::App app_{"Runs netmap programs without netmap in the kernel, and shows what their daemon has."};
   Arguments a_;
+  PlugCommands plug_{app_};
   CLI::App *run_, *ports_, *stats_, *fdb_, *set_, *replay_, *daemon_;
 };
 
@@ -190,6 +192,7 @@ int Program::carry_out() {
   }
   if (*set_) return set_port(a_.port, a_.value == "on", a_.json);
   if (*replay_) return show_replay(a_.replay, a_.json);
+  if (plug_.chosen()) return plug_.run();
   return show({{{"what", "daemon"}}, a_.json, {{"running", false}}}, daemon_table);
 }
 

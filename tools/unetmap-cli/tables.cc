@@ -109,7 +109,14 @@ std::string ports_table(const Json& answer) {
                        kind, rings("tx_rings", "tx_slots"), rings("rx_rings", "rx_slots"), number(port, "users"),
                        port.value("lossless", false) ? "on" : "off");
   };
-  for (const Json& port : list(answer, "ports")) out += line(port, text(port, "kind"));
+  for (const Json& port : list(answer, "ports")) {
+    const Json& plug = group(port, "plug");
+    out += line(port, plug.empty() ? text(port, "kind") : text(plug, "kind"));
+  }
+  // What serves the ports that no program does, and how it stands.
+  for (const Json& port : list(answer, "ports"))
+    if (const Json& plug = group(port, "plug"); !plug.empty())
+      out += fmt::format("{}: {}\n", text(port, "name"), text(plug, "state"));
   // Persistent ports that nobody has opened or attached are a name and a shape only.
   for (const Json& port : list(answer, "persistent")) {
     if (text(port, "port").empty()) out += line(port, "persistent");

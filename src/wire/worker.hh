@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// What the daemon and a worker (src/worker: the process of a port that has no program of its own) say to each other:
+// one JSON object a datagram over a SOCK_SEQPACKET pair, the worker's end being its descriptor 3.
+//
+//   daemon -> worker  {"op": "start", "kind": K, "port": "vale0:01", "parameters": {...}}  once; descriptors come along
+//                     {"op": "status", "id": N}
+//                     {"op": "set", "parameters": {...}}  what may change while it runs: fences
+//                     {"op": "stop"}                      unplugged: remove what others can see, and end
+//   worker -> daemon  {"event": "ready"} or {"event": "failed", "errno": E, "text": "..."}, once
+//                     {"event": "state", "connected": B, "text": "..."}  whenever that changes
+//                     {"event": "status", "id": N, "status": {...}}
+//                     {"event": "said", "text": "..."}  a line for the log
+// The end of the channel is the end of the worker. A worker handles foreign bytes: the daemon believes none of its
+// words more than a program's.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "base/fd.hh"
+#include "base/result.hh"
+
+namespace unetmap::wire {
+
+using Json = nlohmann::ordered_json;
+
+constexpr size_t kMaxWorkerMessage = 32768;  // bytes
+constexpr int kWorkerChannel = 3;            // the worker's descriptor
+
+struct WorkerOrder {
+  enum class Op { kStart, kStatus, kSet, kStop };
+  Op op = Op::kStop;
+  std::string kind, port;            // kStart
+  Json parameters = Json::object();  // kStart, kSet
+  uint64_t id = 0;                   // kStatus
+  std::vector<UniqueFd> fds;         // kStart, as received
+};
+
+struct WorkerReport {
+  enum class Event { kReady, kFailed, kState, kStatus, kSaid };
+  Event event = Event::kSaid;
+  Error error{EIO, ""};          // kFailed
+  bool connected = false;        // kState
+  std::string text;              // kState, kSaid
+  uint64_t id = 0;               // kStatus
+  Json status = Json::object();  // kStatus
+};
+
+Result<void> send_order(int channel, const WorkerOrder& order, std::span<const int> fds = {});
+Result<void> send_report(int channel, const WorkerReport& report);
+// Without waiting. EAGAIN: nothing there now. ENOTCONN: the other side is gone. EPROTO: not in this language.
+Result<WorkerOrder> receive_order(int channel);
+Result<WorkerReport> receive_report(int channel);
+
+// What Op::kPlug asks for: {"port": "vale0:01", "kind": "stream", ...}; all else are parameters of that kind, and
+// checked by it.
+struct Plug {
+  std::string port, kind;
+  Json parameters = Json::object();
+};
+Result<Plug> parse_plug(const std::string& json);
+
+}  // namespace unetmap::wire

@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// The start functions that the table in kinds.cc names.
+#pragma once
+
+#include "worker/kind.hh"
+
+namespace unetmap::worker {
+
+Result<std::unique_ptr<Kind>> start_stream(Start start);  // stream.cc
+Result<std::unique_ptr<Kind>> start_dgram(Start start);   // dgram.cc
+
+}  // namespace unetmap::worker

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// The worker's switch port, opened through the public netmap interface like any program's.
+#pragma once
+
+#include <sys/uio.h>
+
+#include <cstdint>
+#include <span>
+#include <string>
+
+#include "base/result.hh"
+#include "unetmap/port.hh"
+
+struct nmport_d;
+
+namespace unetmap::worker {
+
+class SwitchPort {
+ public:
+  static constexpr uint32_t kMaxFrags = 64;  // slots of a packet
+  static constexpr uint32_t kMaxFrame =
+      65535 + 14 + 8;  // bytes without virtio-net header: IP's longest, with VLAN tags
+
+  // `header_len`: of the virtio-net header in front of each frame: 0, 10 or 12; set on the port.
+  static Result<SwitchPort> open(const std::string& name, uint32_t header_len = 0);
+  SwitchPort(SwitchPort&& other) noexcept : port_(std::exchange(other.port_, nullptr)) {}
+  SwitchPort& operator=(SwitchPort&& other) noexcept {
+    std::swap(port_, other.port_);
+    return *this;
+  }
+  ~SwitchPort();
+
+  int fd() const { return port_->fd; }
+  uint32_t rings() const { return uint32_t(port_->last_rx_ring - port_->first_rx_ring + 1); }
+  Ring rx(uint32_t ring = 0) const { return Ring(NETMAP_RXRING(port_->nifp, port_->first_rx_ring + ring)); }
+  Ring tx(uint32_t ring = 0) const { return Ring(NETMAP_TXRING(port_->nifp, port_->first_tx_ring + ring)); }
+
+  // Exchange with the switch; what fails says that the port is gone.
+  bool sync_rx() { return ioctl(port_->fd, NIOCRXSYNC, nullptr) == 0; }
+  bool sync_tx() { return ioctl(port_->fd, NIOCTXSYNC, nullptr) == 0; }
+
+ private:
+  explicit SwitchPort(nmport_d* port) : port_(port) {}
+  nmport_d* port_;
+};
+
+// Slots of the packet at our slot number `at` of an rx ring, and its bytes, from the ring's own words alone: a chain
+// that does not end ends with our slots.
+struct PacketView {
+  uint32_t slots, bytes;
+};
+inline PacketView packet_at(const Ring& ring, uint32_t at, uint32_t available) {
+  PacketView out{0, 0};
+  bool more;
+  do {
+    const netmap_slot& slot = ring[at + out.slots];
+    out.bytes += uint32_t(ring.data(at + out.slots).size());
+    out.slots++;
+    more = slot.flags & NS_MOREFRAG;
+  } while (more && at + out.slots < available);
+  return out;
+}
+
+// Writes a frame of `bytes` to our slots from number `at` on, of which there are `available`; returns the slots used, 0
+// if there are too few.
+inline uint32_t put_frame(const Ring& ring, uint32_t at, uint32_t available, std::span<const uint8_t> bytes) {
+  uint32_t used = 0;
+  for (size_t done = 0; done < bytes.size() || used == 0;) {
+    if (at + used >= available || used == SwitchPort::kMaxFrags) return 0;
+    std::span<std::byte> room = ring.buffer(at + used);
+    size_t part = std::min(room.size(), bytes.size() - done);
+    memcpy(room.data(), bytes.data() + done, part);
+    done += part;
+    netmap_slot& slot = ring[at + used++];
+    slot.len = uint16_t(part);
+    slot.flags = done < bytes.size() ? NS_MOREFRAG : 0;
+  }
+  return used;
+}
+
+}  // namespace unetmap::worker

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "plug.hh"
+
+#include <fcntl.h>
+#include <fmt/core.h>
+#include <unetmap/unetmap.h>
+
+#include <net/netmap.h>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "base/fd.hh"
+#include "daemon_link.hh"
+#include "wire/channel.hh"
+
+namespace unetmap::cli {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+struct KindOption {
+  const char* kind;
+  const char* help;
+};
+constexpr KindOption kKinds[] = {
+    {"vhost-user", "a virtual machine's vhost-user network device"},
+    {"stream", "frames with their lengths over a stream socket, such as QEMU's -netdev stream"},
+    {"dgram", "a frame a datagram, such as QEMU's -netdev dgram; --remote names the peer's socket"},
+};
+
+struct Parameter {
+  const char* key;
+  const char* help;
+  bool is_path;
+};
+constexpr Parameter kTexts[] = {
+    {"remote", "dgram: the peer's socket; without it, whoever sends first", true},
+};
+constexpr Parameter kNumbers[] = {
+    {"rings", "ring pairs of the port, for kinds with several queues", false},
+    {"slots", "slots of each ring; 1024 otherwise", false},
+};
+
+int fail(const std::string& text) {
+  fmt::print(stderr, "unetmap: {}\n", text);
+  return 1;
+}
+
+}  // namespace
+
+PlugCommands::PlugCommands(CLI::App& app) {
+  plug_ = app.add_subcommand(
+      "plug", "have something other than a program use a port: unetmap plug vale0:01 --stream /run/vm.sock");
+  plug_->add_option("port", port_, "such as vale0:01; it is made, and must not be in use")->required();
+  auto* kinds = plug_->add_option_group("kind");
+  for (const KindOption& each : kKinds)
+    kinds->add_option("--" + std::string(each.kind), sockets_[each.kind], each.help)->option_text("SOCKET");
+  kinds->require_option(1);
+  auto* server = plug_->add_flag("--server", server_, "offer the socket (what it does without either)");
+  plug_->add_flag("--client", client_, "connect to the socket, again and again")->excludes(server);
+  for (const Parameter& each : kTexts)
+    plug_->add_option("--" + std::string(each.key), texts_[each.key], each.help)
+        ->option_text(each.is_path ? "SOCKET" : "TEXT");
+  for (const Parameter& each : kNumbers)
+    plug_->add_option("--" + std::string(each.key), numbers_[each.key], each.help)->option_text("N");
+  plug_->add_flag("--json", json_, "print JSON");
+  unplug_ = app.add_subcommand("unplug", "undo plug");
+  unplug_->add_option("port", port_, "such as vale0:01")->required();
+  unplug_->add_flag("--json", json_, "print JSON");
+}
+
+int PlugCommands::run() { return *plug_ ? plug() : unplug(); }
+
+int PlugCommands::plug() {
+  auto absolute = [](const std::string& path) { return std::filesystem::absolute(path).lexically_normal().string(); };
+  Json wanted{{"port", port_}};
+  for (auto& [kind, socket] : sockets_)
+    if (!socket.empty()) {
+      wanted["kind"] = kind;
+      wanted["socket"] = absolute(socket);
+    }
+  wanted["mode"] = client_ ? "client" : "server";
+  for (const Parameter& each : kTexts)
+    if (const std::string& text = texts_[each.key]; !text.empty())
+      wanted[each.key] = each.is_path ? absolute(text) : text;
+  for (const Parameter& each : kNumbers)
+    if (uint64_t number = numbers_[each.key]) wanted[each.key] = number;
+  // Starts a daemon if none runs, and keeps it until the port is there.
+  UniqueFd device(open(NETMAP_DEVICE_NAME, O_RDWR | O_CLOEXEC));
+  if (!device) return fail(*unetmap_last_error() ? unetmap_last_error() : "the daemon cannot be reached");
+  auto link = DaemonLink::connect(wire::default_socket_path());
+  if (!link) return fail(link.error().text);
+  if (!*link) return fail("the daemon ended; try again");
+  auto done = (**link).plug(wanted);
+  close(device.release());
+  if (!done) return fail(done.error().text);
+  if (json_) fmt::print("{}\n", wanted.dump());
+  return 0;
+}
+
+int PlugCommands::unplug() {
+  auto link = DaemonLink::connect(wire::default_socket_path());
+  if (!link) return fail(link.error().text);
+  if (!*link) return fail("no daemon is running at " + wire::default_socket_path() + ", so nothing is plugged in");
+  if (auto done = (**link).unplug({{"port", port_}}); !done) return fail(done.error().text);
+  if (json_) fmt::print("{}\n", Json{{"port", port_}}.dump());
+  return 0;
+}
+
+}  // namespace unetmap::cli
