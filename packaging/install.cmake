@@ -47,6 +47,10 @@ endforeach()
 
 file(GLOB scripts CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/scripts/*.sh)
 install(PROGRAMS ${scripts} DESTINATION ${CMAKE_INSTALL_BINDIR})
+# What launch-qemu.sh makes its guest with.
+install(PROGRAMS ${PROJECT_SOURCE_DIR}/vm/make-guest.py DESTINATION ${CMAKE_INSTALL_DATADIR}/unetmap/vm)
+install(DIRECTORY ${PROJECT_SOURCE_DIR}/vm/guestimage DESTINATION ${CMAKE_INSTALL_DATADIR}/unetmap/vm
+  PATTERN "__pycache__" EXCLUDE)
 
 install(FILES packaging/systemd/unetmapd.service packaging/systemd/unetmapd.socket DESTINATION lib/systemd/system)
 install(FILES packaging/systemd/user/unetmapd.service packaging/systemd/user/unetmapd.socket

@@ -1,0 +1,241 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-2-Clause
+# A virtual machine on a tap device, on QEMU's user networking, or on a port of a VALE switch, with an unmodified QEMU.
+# launch-qemu(8) is the manual. Change the variables below, or set them in the environment.
+set -euo pipefail
+
+QEMU=${QEMU:-qemu-system-x86_64}  # program
+MACHINE=${MACHINE:-pc}            # pc or q35
+MEMORY=${MEMORY:-512M}
+CPUS=${CPUS:-1}
+IMAGE=${IMAGE:-}                  # disk image (raw or qcow2); empty: the guest of make-guest.py
+DEVICE=${DEVICE:-e1000}           # e1000, e1000e, virtio-net-pci, ... (QEMU -device help)
+MITIGATION=${MITIGATION:-off}     # e1000: interrupt mitigation
+IOEVENTFD=${IOEVENTFD:-on}        # virtio-net: notifications of the guest as events
+VHOST=${VHOST:-off}               # virtio-net with --tap: packets moved by the host's kernel
+QUEUES=${QUEUES:-1}               # virtio-net: pairs of queues
+MAC=${MAC:-}                      # empty: made from the index
+SWITCH=${SWITCH:-vale0}           # --vale: the switch
+LINK=${LINK:-auto}                # --vale: vhost-user (virtio-net only), stream or dgram
+CONSOLE=${CONSOLE:-mon:stdio}     # -serial of the first serial line
+APPEND=${APPEND:-}                # more of the kernel's command line, for the guest of make-guest.py
+EXTRA=${EXTRA:-}                  # more arguments for QEMU, split at spaces
+BIN=${BIN:-}                      # folder of this project's programs; empty: the build of this tree, or the installed ones
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+usage="usage: ${0##*/} {qemu|kvm} {--tap|--netuser|--vale} [IDX] [--dry-run]"
+
+fail() {
+  printf '%s: %s\n' "${0##*/}" "$*" >&2
+  exit 1
+}
+usage_error() {
+  printf '%s: %s\n%s\n' "${0##*/}" "$*" "$usage" >&2
+  exit 2
+}
+
+accel='' backend='' idx='' dry_run=''
+# once NAME VALUE: sets a variable that has no value yet.
+once() {
+  [ -z "${!1}" ] || usage_error "'$2' after '${!1}'"
+  printf -v "$1" %s "$2"
+}
+for word; do
+  case $word in
+    -h | --help)
+      printf '%s\n' "$usage"
+      exit 0
+      ;;
+    --dry-run) dry_run=1 ;;
+    qemu | kvm) once accel "$word" ;;
+    --tap | --netuser | --vale) once backend "${word#--}" ;;
+    -*) usage_error "'$word' is not one of --tap, --netuser, --vale, --dry-run" ;;
+    *) once idx "$word" ;;
+  esac
+done
+[ -n "$accel" ] || usage_error "say qemu (emulation) or kvm (hardware virtualization)"
+[ -n "$backend" ] || usage_error "say --tap, --netuser or --vale"
+[ -n "$idx" ] || [ "$backend" = netuser ] || usage_error "--$backend needs an index, as in: ${0##*/} $accel --$backend 01"
+[[ $idx =~ ^[A-Za-z0-9_]{0,10}$ ]] || usage_error "index '$idx' has other characters than letters and digits, or more than 10"
+# 10.0.0.N is the address of guest N, and ends its hardware address.
+number=1
+if [[ $idx =~ ^[0-9]+$ ]]; then number=$((10#$idx)); fi
+
+command -v "$QEMU" >/dev/null || fail "$QEMU is missing: install qemu-system-x86, or say in QEMU where it is"
+version=$("$QEMU" --version | sed -n '1s/.*version \([0-9]*\)\.\([0-9]*\).*/\1 \2/p')
+# at_least MAJOR MINOR: QEMU is so new.
+at_least() {
+  local major minor
+  read -r major minor <<<"$version"
+  [ "$major" -gt "$1" ] || { [ "$major" -eq "$1" ] && [ "$minor" -ge "$2" ]; }
+}
+
+children=()
+folder=
+port=
+# shellcheck disable=SC2317  # reached through the trap
+clean_up() {
+  trap '' INT TERM HUP
+  local pid
+  for pid in "${children[@]}"; do kill -TERM "$pid" 2>/dev/null || true; done
+  for pid in "${children[@]}"; do wait "$pid" 2>/dev/null || true; done
+  if [ -n "$port" ]; then "$unetmap" unplug "$port" >/dev/null 2>&1 || true; fi
+  if [ -n "$folder" ]; then rm -rf "$folder"; fi
+}
+trap clean_up EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+
+# --- acceleration ---
+
+# A /dev/kvm that opens may still run no guest, as in some nested machines: see whether the firmware comes to its first words.
+kvm_works() {
+  local probe
+  "$QEMU" -accel kvm -machine pc -m 64M -nodefaults -no-user-config -display none -chardev "file,id=log,path=$1/firmware" \
+    -device isa-debugcon,iobase=0x402,chardev=log </dev/null >"$1/complaint" 2>&1 &
+  probe=$!
+  children=("$probe")
+  for _ in {1..60}; do
+    if [ -s "$1/firmware" ] || ! kill -0 "$probe" 2>/dev/null; then break; fi
+    sleep 0.05
+  done
+  kill -KILL "$probe" 2>/dev/null || true
+  wait "$probe" 2>/dev/null || true
+  children=()
+  [ -s "$1/firmware" ]
+}
+
+need_kvm() {
+  local other="use '${0##*/} qemu --$backend${idx:+ $idx}' for emulation"
+  [ -c /dev/kvm ] || fail "no KVM: /dev/kvm does not exist (module kvm_intel or kvm_amd not loaded, or nothing to load it for); $other"
+  # Without these flags a kvm module may still exist that runs adapted kernels only, and hangs with others.
+  grep -qE '^flags.* (vmx|svm)( |$)' /proc/cpuinfo ||
+    fail "no usable KVM: /dev/kvm is there, but this processor shows no hardware virtualization (neither vmx nor svm); $other"
+  if [ ! -r /dev/kvm ] || [ ! -w /dev/kvm ]; then
+    fail "no KVM: /dev/kvm may not be opened by you (join its group, usually kvm); $other"
+  fi
+  kvm_works "$folder" || fail "no usable KVM: /dev/kvm is there, but no guest runs: $(grep -v warning "$folder/complaint" |
+    head -n 1 | grep . || echo "its processor executes nothing"); $other"
+}
+
+# --- the network ---
+
+virtio() { [[ $DEVICE == virtio-net* ]]; }
+reconnect() {
+  if at_least 9 2; then echo ,reconnect-ms=200; elif at_least 8 0 || [ "$1" = chardev ]; then echo ,reconnect=1; fi
+}
+
+device=$DEVICE,netdev=net0,romfile=
+memory=()
+case $DEVICE in
+  e1000*) if [ "$DEVICE" = e1000 ]; then device+=,mitigation=$MITIGATION; fi ;;
+  virtio-net*)
+    device+=,ioeventfd=$IOEVENTFD
+    if [ "$QUEUES" -gt 1 ]; then device+=,mq=on,vectors=$((2 * QUEUES + 2)); fi
+    ;;
+esac
+
+find_unetmap() {
+  unetmap=${BIN:-$here/../build/bin}/unetmap
+  [ -x "$unetmap" ] || unetmap=$(command -v unetmap) || fail "the program unetmap is missing: build or install it first"
+}
+
+vale_link() {
+  find_unetmap
+  local link=$LINK
+  if [ "$link" = auto ]; then
+    # Only a datagram socket survives a restart of the daemon with a QEMU that does not connect again.
+    if virtio; then link=vhost-user; elif at_least 8 0; then link=stream; else link=dgram; fi
+  fi
+  plug=("$unetmap" plug "$SWITCH:$idx" "--$link" "$folder/port")
+  case $link in
+    vhost-user)
+      virtio || fail "LINK=vhost-user serves virtio-net only: set DEVICE=virtio-net-pci, or LINK=auto"
+      netdev="vhost-user,id=net0,chardev=port$([ "$QUEUES" -le 1 ] || echo ",queues=$QUEUES")"
+      memory=(-object "memory-backend-memfd,id=ram,size=$MEMORY,share=on" -machine memory-backend=ram
+        -chardev "socket,id=port,path=$folder/port$(reconnect chardev)")
+      # QEMU 7.2 under emulation crashes when the guest's driver asks for MSI-X.
+      if [ "$accel" = qemu ] && ! at_least 8 0; then device=${device/,vectors=*/},vectors=0; fi
+      ;;
+    stream)
+      at_least 7 2 || fail "$QEMU is older than 7.2 and cannot connect to Unix sockets; take a newer one"
+      netdev="stream,id=net0,server=off,addr.type=unix,addr.path=$folder/port$(reconnect netdev)"
+      ;;
+    dgram)
+      at_least 7 2 || fail "$QEMU is older than 7.2 and has no datagram sockets; take a newer one"
+      netdev="dgram,id=net0,local.type=unix,local.path=$folder/qemu,remote.type=unix,remote.path=$folder/port"
+      ;;
+    *) fail "LINK=$LINK is not one of auto, vhost-user, stream, dgram" ;;
+  esac
+}
+
+folder=$(mktemp -d "${TMPDIR:-/tmp}/launch-qemu.XXXXXX")
+if [ "$accel" = kvm ]; then
+  [ -n "$dry_run" ] || need_kvm
+  acceleration=(-accel kvm -cpu host)
+else
+  acceleration=(-accel tcg)
+fi
+plug=()
+case $backend in
+  tap)
+    netdev="tap,id=net0,ifname=tap$idx,script=no,downscript=no"
+    if virtio; then
+      netdev+=",vhost=$VHOST"
+      if [ "$QUEUES" -gt 1 ]; then netdev+=",queues=$QUEUES"; fi
+    fi
+    [ -n "$dry_run" ] || [ -e "/sys/class/net/tap$idx" ] || ip link show "tap$idx" >/dev/null 2>&1 ||
+      fail "there is no tap$idx: run prep-taps.sh first, as root"
+    mac=52:54:00:00:01
+    address=10.0.0.$number
+    ;;
+  netuser)
+    netdev=user,id=net0
+    mac=52:54:00:00:02
+    address=10.0.2.15
+    ;;
+  vale)
+    vale_link
+    mac=52:54:00:00:03
+    address=10.0.0.$number
+    ;;
+esac
+[ -n "$MAC" ] || MAC=$mac:$(printf %02x $((number % 256)))
+device+=,mac=$MAC
+
+# --- what boots ---
+
+if [ -n "$IMAGE" ]; then
+  [ -f "$IMAGE" ] || fail "IMAGE=$IMAGE: no such file"
+  boot=(-drive "file=$IMAGE,if=ide,format=$([[ $IMAGE == *.qcow2 ]] && echo qcow2 || echo raw)")
+else
+  maker=$here/../vm/make-guest.py
+  [ -x "$maker" ] || maker=$here/../share/unetmap/vm/make-guest.py
+  [ -x "$maker" ] || fail "make-guest.py is missing; say in IMAGE what to boot"
+  made=$("$maker" ${BIN:+--bin "$BIN"}) || fail "there is no guest to boot; say in IMAGE what to boot"
+  if [ "$number" -lt 1 ] || [ "$number" -gt 254 ]; then fail "index $idx: guests have addresses 10.0.0.1 to 10.0.0.254"; fi
+  boot=(-kernel "${made%%$'\n'*}" -initrd "${made##*$'\n'}" -append
+    "console=ttyS0 quiet net.ifnames=0 panic=1 mitigations=off unetmap.name=vm$idx unetmap.ip=$address/24${APPEND:+ $APPEND}")
+fi
+
+read -ra extra <<<"$EXTRA"
+command=("$QEMU" -nodefaults -no-user-config -machine "$MACHINE" "${acceleration[@]}" -m "$MEMORY" -smp "$CPUS" "${memory[@]}"
+  "${boot[@]}" -netdev "$netdev" -device "$device" -display none -serial "$CONSOLE" "${extra[@]}")
+
+if [ -n "$dry_run" ]; then
+  if [ ${#plug[@]} -gt 0 ]; then echo "${plug[*]@Q}"; fi
+  echo "${command[*]@Q}"
+  exit 0
+fi
+
+if [ ${#plug[@]} -gt 0 ]; then
+  "${plug[@]}" >/dev/null || fail "$SWITCH:$idx cannot be plugged"
+  port=$SWITCH:$idx
+fi
+# In the background, with the terminal as its input, so that a signal for this script reaches it.
+"${command[@]}" <&0 &
+children=("$!")
+status=0
+wait "$!" || status=$?
+children=()
+exit "$status"

@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""A guest, and commands in it."""
+import json
+import os
+import socket
+import threading
+
+from guestlib.processes import EVENT_LIMIT_S, Failed, Lines, Program, wait_until
+
+# Boots take 4 to 9 s; on a machine that does other things too, longer.
+BOOT_LIMIT_S = 90
+
+
+class Job:
+    """A command that runs in a guest."""
+
+    def __init__(self, guest, number, command):
+        self._guest, self._number, self._command = guest, number, command
+        self.lines, self.status = Lines(), None
+
+    def _what(self):
+        return f"{self._guest.name}: {self._command}"
+
+    def wait_line(self, pattern, timeout_s=EVENT_LIMIT_S):
+        return self.lines.wait(pattern, self._what(), timeout_s)
+
+    def finish(self, timeout_s=EVENT_LIMIT_S, statuses=(0,)):
+        """Its output. A status that is not expected is a failure; None expects any."""
+        self.lines.wait_closed(self._what(), timeout_s)
+        if statuses is not None and self.status not in statuses:
+            raise Failed(f"{self._what()}: status {self.status}; it said:\n{self.lines.text()}")
+        return self.lines.text()
+
+    def signal(self, name):
+        self._guest.send(f"kill {self._number} {name}")
+
+    def interrupt(self, timeout_s=EVENT_LIMIT_S):
+        """Ctrl-C, and what it said until its end."""
+        self.signal("INT")
+        return self.finish(timeout_s, statuses=None)
+
+
+class Guest:
+    """A machine started by launch-qemu.sh with `arguments`; `variables` are those at the head of that script."""
+
+    def __init__(self, rig, name, arguments, variables=None):
+        self.name = name
+        self._folder = os.path.join(rig.folder, name)
+        os.mkdir(self._folder)
+        self._console = os.path.join(self._folder, "console")
+        agent, monitor = os.path.join(self._folder, "agent"), os.path.join(self._folder, "qmp")
+        variables = dict(variables or {})
+        extra = (f"-chardev socket,id=agent,path={agent},server=on,wait=off -serial chardev:agent "
+                 f"-qmp unix:{monitor},server=on,wait=off -pidfile {self._folder}/pid")
+        variables["EXTRA"] = f"{variables.get('EXTRA', '')} {extra}".strip()
+        variables["CONSOLE"] = f"file:{self._console}"
+        variables["APPEND"] = f"{variables.get('APPEND', '')} unetmap.agent=ttyS1".strip()
+        variables.setdefault("MEMORY", "256M")
+        self.program = Program([rig.launch_script, *arguments], {**rig.environment, **variables})
+        self._jobs, self._lock, self._ready = {}, threading.Lock(), Lines()
+        self._agent = self._connect(agent)
+        self._monitor_path, self._monitor = monitor, None
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _connect(self, path):
+        connection = socket.socket(socket.AF_UNIX)
+
+        def connected():
+            if not self.program.running():
+                raise Failed(f"{self.name}: launch-qemu.sh ended: {self.program.finish(statuses=None)}")
+            return connection.connect_ex(path) == 0
+
+        wait_until(connected, f"{self.name}: QEMU's socket {path}")
+        return connection
+
+    def _read(self):
+        with self._agent.makefile(encoding="utf-8", errors="replace", newline="\n") as stream:
+            for line in stream:
+                verb, _, rest = line.rstrip("\r\n").partition(" ")
+                if verb == "ready":
+                    self._ready.add("ready")
+                number, _, text = rest.partition(" ")
+                job = self._jobs.get(number)
+                if job and verb == "out":
+                    job.lines.add(text)
+                elif job and verb == "end":
+                    job.status = int(text)
+                    job.lines.close()
+        self._ready.close()
+        for job in list(self._jobs.values()):
+            job.lines.close()
+
+    def console(self):
+        try:
+            with open(self._console, encoding="utf-8", errors="replace") as file:
+                return file.read()
+        except OSError:
+            return ""
+
+    def wait_ready(self, boots=1, timeout_s=BOOT_LIMIT_S):
+        """Until it has booted so many times, and takes commands."""
+        try:
+            self._ready.wait_count(boots, f"{self.name}: boot", timeout_s)
+        except Failed as reason:
+            raise Failed(f"{reason}\nlaunch-qemu.sh said: {self.program.lines.text()}\non the console:\n{self.console()[-3000:]}") from None
+        return self
+
+    def send(self, line):
+        if "\n" in line:
+            raise ValueError("one line at a time")
+        self._agent.sendall(line.encode() + b"\n")
+
+    def start(self, command):
+        """Begins a command; its Job."""
+        with self._lock:
+            number = str(len(self._jobs) + 1)
+            job = self._jobs[number] = Job(self, number, command)
+        self.send(f"run {number} {command}")
+        return job
+
+    def run(self, command, timeout_s=EVENT_LIMIT_S, statuses=(0,)):
+        """Runs a command to its end; its output."""
+        return self.start(command).finish(timeout_s, statuses)
+
+    @property
+    def qemu_pid(self):
+        with open(os.path.join(self._folder, "pid"), encoding="ascii") as file:
+            return int(file.read())
+
+    def qmp(self, command, **arguments):
+        """One command to QEMU's monitor; what it returns."""
+        if self._monitor is None:
+            connection = socket.socket(socket.AF_UNIX)
+            connection.settimeout(EVENT_LIMIT_S)
+            connection.connect(self._monitor_path)
+            self._monitor = connection.makefile("rw", encoding="utf-8")
+            connection.close()
+            self._monitor.readline()  # its greeting
+            self.qmp("qmp_capabilities")
+        json.dump({"execute": command, "arguments": arguments}, self._monitor)
+        self._monitor.write("\n")
+        self._monitor.flush()
+        while True:
+            line = self._monitor.readline()
+            if not line:
+                raise Failed(f"{self.name}: QEMU's monitor closed")
+            answer = json.loads(line)
+            if "error" in answer:
+                raise Failed(f"{self.name}: QEMU: {command}: {answer['error']['desc']}")
+            if "return" in answer:
+                return answer["return"]
+
+    def stop(self):
+        self.program.stop()
+        self._agent.close()
+        if self._monitor is not None:
+            self._monitor.close()

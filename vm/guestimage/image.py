@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Kernel and initramfs of a guest, made again when something that is in them has changed."""
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+
+from guestimage.cpio import Archive
+from guestimage.modules import Modules
+from guestimage.packages import Unavailable, locked, unpacked
+
+KERNEL_RELEASE, TOOLS_RELEASE = "bookworm", "trixie"
+LOADER = "lib64/ld-linux-x86-64.so.2"
+# netperf is in trixie, not in bookworm; with libraries of its own release, as our programs bring those of this machine.
+TOOLS = ("netperf", "netserver", "iperf3")
+# Drivers of the cards that QEMU shows, and what programs in a guest may want to set up.
+MODULES = ("e1000", "e1000e", "igb", "vmxnet3", "8139cp", "virtio_pci", "virtio_net", "virtio_console", "veth", "tun", "tap", "bridge",
+           "dummy", "macvlan", "8021q", "pktgen", "sch_ingress", "cls_bpf", "sch_fq_codel", "packet_diag")
+NOT_FOR_GUESTS = re.compile(r"bench-|unit-tests|.*-test$")
+MOTD = """
+unetmap guest: pkt-gen, vale-ctl, unetmap; netperf, netserver, iperf3. Network: eth0.
+'poweroff -f' ends it; so does Ctrl-A X where QEMU has the terminal.
+
+"""
+_HERE = os.path.dirname(os.path.abspath(__file__))
+
+
+def cache_folder():
+    return os.environ.get("UNETMAP_GUEST_CACHE") or os.path.join(
+        os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "unetmap")
+
+
+def kernel_folder(cache, release=KERNEL_RELEASE):
+    return unpacked(cache, f"kernel-{release}", release, [], with_dependencies=False,
+                    meta=("linux-image-amd64", "linux-image-"),
+                    only=["./boot/vmlinuz*", *(f"./*lib/modules/*/kernel/{part}/*" for part in ("net", "drivers", "lib", "crypto"))])
+
+
+def _busybox_folder(cache):
+    return unpacked(cache, f"busybox-{KERNEL_RELEASE}", KERNEL_RELEASE, ["busybox-static"], with_dependencies=False)
+
+
+def _tools_folder(cache):
+    return unpacked(cache, f"tools-{TOOLS_RELEASE}", TOOLS_RELEASE, ["netperf", "iperf3"])
+
+
+def _vmlinuz(kernel):
+    names = [name for name in os.listdir(os.path.join(kernel, "boot")) if name.startswith("vmlinuz-")]
+    if not names:
+        raise Unavailable(f"{kernel} has no kernel: remove this folder and try again")
+    return os.path.join(kernel, "boot", names[0])
+
+
+def programs(folder):
+    """What a guest gets of a folder of built programs."""
+    found = []
+    for name in sorted(os.listdir(folder)):
+        path = os.path.join(folder, name)
+        if os.path.isfile(path) and os.access(path, os.X_OK) and not NOT_FOR_GUESTS.match(name):
+            found.append(path)
+    if not any(os.path.basename(path) == "unetmapd" for path in found):
+        raise Unavailable(f"{folder} has no unetmapd: build first, or give the programs' folder")
+    return found
+
+
+def _libraries(paths):
+    """Shared libraries that these programs load on this machine: {name: path}."""
+    needed = {}
+    for path in paths:
+        listed = subprocess.run(["ldd", path], capture_output=True, text=True).stdout
+        if "not found" in listed:
+            raise Unavailable(f"{path} lacks a library:\n{listed}")
+        for name, found in re.findall(r"^\s*(\S+) => (/\S+)", listed, re.M):
+            needed[name] = found
+    return needed
+
+
+def _script(text):
+    return "#!/bin/sh\n" + text + "\n"
+
+
+def _tool_paths(tools):
+    """The loader of the tools' release, and where its libraries are."""
+    libraries = [os.path.join(tools, path) for path in ("usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu")]
+    loader = next((path for path in (os.path.join(tools, "usr", LOADER), os.path.join(tools, LOADER)) if os.path.exists(path)), None)
+    if loader is None:
+        raise Unavailable(f"{tools} has no {LOADER}: remove this folder and try again")
+    return os.path.realpath(loader), [path for path in libraries if os.path.isdir(path)]
+
+
+def tool_command(cache, name):
+    """What starts one of TOOLS on this machine."""
+    tools = _tools_folder(os.path.abspath(cache))
+    loader, libraries = _tool_paths(tools)
+    return [loader, "--library-path", ":".join(libraries), os.path.join(tools, "usr/bin", name)]
+
+
+def _add_tools(archive, tools):
+    """Programs of another release, each behind a script that starts it with the loader and the libraries of that release."""
+    loader, libraries = _tool_paths(tools)
+    search = ":".join("/opt/tools/" + os.path.relpath(path, tools) for path in libraries)
+    archive.copy(loader, "opt/tools/loader")
+    for name in TOOLS:
+        program = os.path.join(tools, "usr/bin", name)
+        archive.copy(program, f"opt/tools/bin/{name}")
+        archive.text(f"usr/bin/{name}", _script(f'exec /opt/tools/loader --library-path {search} /opt/tools/bin/{name} "$@"'), 0o755)
+        listed = subprocess.run([loader, "--library-path", ":".join(libraries), "--list", program], capture_output=True, text=True).stdout
+        for library in re.findall(r"=> (\S+)", listed):
+            if library.startswith(tools):
+                archive.copy(library, "opt/tools/" + os.path.relpath(library, tools))
+
+
+def _add_modules(archive, kernel, version):
+    modules = Modules(os.path.join(kernel, "lib/modules") if os.path.isdir(os.path.join(kernel, "lib/modules"))
+                      else os.path.join(kernel, "usr/lib/modules"))
+    names = modules.with_needs(MODULES)
+    folder = f"lib/modules/{version}"
+    for name in names:
+        archive.data(f"{folder}/{name}.ko", modules.data(name))
+    archive.text(f"{folder}/modules.dep", modules.dependency_table(names, "/" + folder))
+    archive.text(f"{folder}/modules.alias", modules.alias_table(names))
+
+
+def _write(path, kernel, busybox, tools, ours):
+    with open(path, "wb") as file:
+        archive = Archive(file)
+        archive.console()
+        for folder in ("proc", "sys", "run", "tmp", "root", "usr/sbin", "usr/local/bin"):
+            archive.folder(folder)
+        for name, place in (("init", "init"), ("agent", "sbin/agent")):
+            with open(os.path.join(_HERE, name), "rb") as source:
+                archive.data(place, source.read(), 0o755)
+        archive.text("etc/motd", MOTD)
+        archive.text("etc/passwd", "root::0:0:root:/root:/bin/sh\n")
+        archive.text("etc/group", "root:x:0:\n")
+        archive.text("etc/profile", "export PS1='\\h:\\w# '\n")
+        archive.copy(os.path.join(busybox, "bin/busybox"), "bin/busybox")
+        archive.link("bin/sh", "busybox")
+        for program in ours:
+            archive.copy(program, "usr/bin/" + os.path.basename(program))
+        for name, library in _libraries(ours).items():
+            archive.copy(library, f"usr/lib/x86_64-linux-gnu/{name}")
+        archive.link("usr/lib/x86_64-linux-gnu/libnetmap.so", "libunetmap.so")
+        archive.link("lib/x86_64-linux-gnu", "../usr/lib/x86_64-linux-gnu")
+        archive.copy("/" + LOADER, LOADER)
+        _add_tools(archive, tools)
+        _add_modules(archive, kernel, os.path.basename(_vmlinuz(kernel)).removeprefix("vmlinuz-"))
+        archive.close()
+
+
+def _fingerprint(paths):
+    digest = hashlib.sha256()
+    for path in sorted(paths):
+        found = os.stat(path)
+        digest.update(f"{path} {found.st_size} {found.st_mtime_ns}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def make_image(cache, bin_folder, release=KERNEL_RELEASE):
+    """(kernel, initramfs), made if need be. Only the newest initramfs of a release is kept."""
+    if not shutil.which("dpkg-deb") or not shutil.which("ldd"):
+        raise Unavailable("dpkg-deb or ldd is missing: guests are made from Debian packages, on Debian")
+    cache = os.path.abspath(cache)
+    os.makedirs(cache, exist_ok=True)
+    kernel, busybox, tools = kernel_folder(cache, release), _busybox_folder(cache), _tools_folder(cache)
+    ours = programs(os.path.abspath(bin_folder))
+    sources = [os.path.join(_HERE, name) for name in os.listdir(_HERE) if os.path.isfile(os.path.join(_HERE, name))]
+    key = _fingerprint([*ours, *_libraries(ours).values(), *sources, _vmlinuz(kernel), *(os.path.join(tools, "usr/bin", t) for t in TOOLS)])
+    place = os.path.join(cache, f"initramfs-{release}")
+    with locked(place):
+        path = f"{place}-{key}.cpio"
+        if not os.path.exists(path):
+            _write(path + ".new", kernel, busybox, tools, ours)
+            for name in os.listdir(cache):
+                if name.startswith(f"initramfs-{release}-") and name.endswith(".cpio"):
+                    os.remove(os.path.join(cache, name))
+            os.rename(path + ".new", path)
+    return _vmlinuz(kernel), path

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Debian packages of any suite, unpacked into folders of a cache and never installed.
+
+apt does the work, with a state of its own that starts from an empty system, so that the result is the same on every machine and
+needs no privileges. The mirror is the one that this machine's apt is configured for.
+"""
+import contextlib
+import fcntl
+import os
+import shutil
+import subprocess
+import tempfile
+
+KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
+APT_LIMIT_S = 600
+
+
+class Unavailable(Exception):
+    """What is needed cannot be had on this machine; the text says why."""
+
+
+def _run(command, environment=None):
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=APT_LIMIT_S, stdin=subprocess.DEVNULL,
+                              env={**os.environ, "LC_ALL": "C", **(environment or {})})
+    except FileNotFoundError:
+        raise Unavailable(f"{command[0]} is missing: guests are made from Debian packages, on Debian") from None
+    except subprocess.TimeoutExpired:
+        raise Unavailable(f"{' '.join(command)}: no end within {APT_LIMIT_S} s; is there a network?") from None
+    if done.returncode != 0:
+        raise Unavailable(f"{' '.join(command)}: {done.stderr.strip() or done.stdout.strip() or 'failed'}")
+    return done.stdout
+
+
+def mirror():
+    """The address of Debian's archive, as this machine's apt knows it."""
+    listed = _run(["apt-get", "indextargets", "--format", "$(CODENAME) $(REPO_URI)", "Created-By: Packages", "Origin: Debian",
+                   "Component: main"])
+    for line in listed.splitlines():
+        codename, address = line.split()
+        if "-" not in codename:  # neither security nor updates: these are other archives, or hold few packages
+            return address
+    raise Unavailable("apt knows no Debian archive: add one to its sources, and run apt-get update")
+
+
+@contextlib.contextmanager
+def locked(path):
+    """Nobody else makes the same thing meanwhile."""
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path + ".lock", "w", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+class Apt:
+    """apt for the suites of one release, with all that it writes in a folder of its own."""
+
+    def __init__(self, folder, suites):
+        self._folder = folder
+        for part in ("state/lists/partial", "cache/archives/partial"):
+            os.makedirs(os.path.join(folder, part), exist_ok=True)
+        self._write("status", "")
+        if not os.path.exists(KEYRING):
+            raise Unavailable(f"{KEYRING} is missing: install debian-archive-keyring")
+        address = mirror()
+        self._write("sources.list", "".join(f"deb [signed-by={KEYRING}] {address} {suite} main\n" for suite in suites))
+        self._options = ["-q", "-o", "APT::Sandbox::User=root", "-o", "APT::Install-Recommends=false", "-o", "Acquire::Retries=3",
+                         "-o", "APT::Update::Error-Mode=any"]
+        for name, value in (("Dir::Etc::sourcelist", "sources.list"), ("Dir::State", "state"), ("Dir::State::status", "status"),
+                            ("Dir::Cache", "cache"), ("Dir::Etc::sourceparts", "none"), ("Dir::Etc::preferences", "none"),
+                            ("Dir::Etc::preferencesparts", "none")):
+            self._options += ["-o", f"{name}={os.path.join(folder, value)}"]
+        _run(["apt-get", *self._options, "update"])
+
+    def _write(self, name, text):
+        with open(os.path.join(self._folder, name), "w", encoding="utf-8") as file:
+            file.write(text)
+
+    def depends_on(self, package, beginning):
+        """The package that a meta-package stands for."""
+        for line in _run(["apt-cache", *self._options, "depends", package]).splitlines():
+            words = line.split()
+            if len(words) == 2 and words[0] == "Depends:" and words[1].startswith(beginning):
+                return words[1]
+        raise Unavailable(f"{package} depends on no {beginning}*")
+
+    def download(self, packages, with_dependencies, suite=None):
+        """Paths of the packages' files."""
+        if not with_dependencies:
+            folder = os.path.join(self._folder, "cache/archives")
+            done = subprocess.run(["apt-get", *self._options, "download", *packages], cwd=folder, capture_output=True, text=True,
+                                  timeout=APT_LIMIT_S, stdin=subprocess.DEVNULL)
+            if done.returncode != 0:
+                raise Unavailable(f"apt-get download {' '.join(packages)}: {done.stderr.strip()}")
+        else:
+            _run(["apt-get", *self._options, *(["-t", suite] if suite else []), "install", "-y", "--download-only", *packages])
+        folder = os.path.join(self._folder, "cache/archives")
+        return sorted(os.path.join(folder, name) for name in os.listdir(folder) if name.endswith(".deb"))
+
+
+def unpacked(cache, name, release, packages, with_dependencies=True, suite=None, meta=None, only=()):
+    """A folder with the contents of `packages` of a release; made once, then found again.
+
+    `meta` is (meta-package, beginning): what it stands for is taken too. `only`: paths inside the packages to keep, else all.
+    """
+    folder = os.path.join(cache, name)
+    with locked(folder):
+        if os.path.isdir(folder):
+            return folder
+        with tempfile.TemporaryDirectory(prefix="making-", dir=cache) as work:
+            apt = Apt(os.path.join(work, "apt"), [release, suite] if suite else [release])
+            wanted = list(packages) + ([apt.depends_on(*meta)] if meta else [])
+            files = apt.download(wanted, with_dependencies, suite)
+            contents = os.path.join(work, "contents")
+            os.mkdir(contents)
+            for file in files:
+                with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", file], stdout=subprocess.PIPE) as tar:
+                    _unpack(tar.stdout, contents, only)
+                if tar.returncode != 0 and not only:
+                    raise Unavailable(f"{file} cannot be unpacked")
+            os.rename(contents, folder)
+            shutil.rmtree(os.path.join(work, "apt"))
+    return folder
+
+
+def _unpack(stream, folder, only):
+    wildcards = ["--wildcards", *only] if only else []
+    done = subprocess.run(["tar", "-x", "-C", folder, "--no-same-owner", *wildcards], stdin=stream, capture_output=True, text=True)
+    # With wildcards tar complains where a package has none of these paths; an empty result is found by who uses it.
+    if done.returncode != 0 and not only:
+        raise Unavailable(f"tar: {done.stderr.strip()}")
