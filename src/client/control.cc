@@ -106,7 +106,7 @@ int control_request(Descriptor& d, nmreq_header& header) {
   };
   if (csb)
     if (int error = check_csb(csb->payload, request.body_as<nmreq_register>().nr_flags)) return csb_failed(error);
-  auto reply = ask(d.fd(), wire::Op::kControl, wire::flatten(request));
+  auto reply = ask_from_here(d.fd(), wire::flatten(request));
   if (!reply) {
     // Option statuses and the version come back with a refusal too.
     if (auto parsed = wire::parse(take_failed_reply())) {

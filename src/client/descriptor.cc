@@ -85,7 +85,7 @@ Result<Bound*> Descriptor::bind(const wire::BindInfo& info, std::vector<UniqueFd
 }
 
 Result<std::unique_ptr<Bound>> Bound::make(Descriptor& owner, const wire::BindInfo& info, std::vector<UniqueFd>& fds) {
-  if (fds.size() != wire::kBindFds) return Error{EPROTO, "unetmapd: registered, but without the descriptors for it"};
+  if (fds.size() < wire::kBindFds) return Error{EPROTO, "unetmapd: registered, but without the descriptors for it"};
   std::unique_ptr<Bound> out(new Bound(owner, info));
   auto region = map_region(info.region, fds[wire::kPrivateFd].get(), fds[wire::kExchangeFd].get());
   if (!region) return region.error();
@@ -94,8 +94,16 @@ Result<std::unique_ptr<Bound>> Bound::make(Descriptor& owner, const wire::BindIn
   out->region = *region;
   out->sw = *sw;
   out->doorbell = move_high(std::move(fds[wire::kDoorbellFd]));
+  if (info.nic.kind != wire::NicKind::kNone) {
+    auto nic = NicSockets::make(info, std::span(fds).subspan(wire::kBindFds), out->doorbell.get());
+    if (!nic) return nic.error();
+    out->nic = std::move(*nic);
+  }
   for (uint32_t i = info.tx_first; i < info.tx_end; i++) out->tx.push_back(std::make_unique<TxRing>(*out, i));
   for (uint32_t i = info.rx_first; i < info.rx_end; i++) out->rx.push_back(std::make_unique<RxRing>(*out, i));
+  // So that an interface has buffers to receive into before anybody asks.
+  if (out->nic)
+    for (auto& ring : out->rx) ring->sync();
   return out;
 }
 

@@ -10,6 +10,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "client/rpc.hh"
@@ -69,7 +70,7 @@ int Loop::prepare() {
     return syscall(SYS_epoll_ctl, epoll_.get(), EPOLL_CTL_ADD, fd, &event) == 0;
   };
   // Edge-triggered: nobody has to read the eventfds, which others may be reading.
-  if (!watch(bound_.doorbell.get(), EPOLLIN | EPOLLET, 0)) return errno;
+  if (!watch(bound_.bell(), EPOLLIN | EPOLLET, 0)) return errno;
   if (!watch(d_.fd(), 0, 1)) return d_.fd() < 0 ? 0 : errno;
   for (size_t i = 0; i < rings_.size(); i++) {
     LoopRing& ring = rings_[i];
@@ -149,6 +150,10 @@ void Loop::arm() {
     } else if (ring.pending) {
       if (WaitList* list = ring.tx->writers()) add_waiter(*list, file);
     }
+  }
+  if (bound_.nic) {
+    bool pending = std::any_of(rings_.begin(), rings_.end(), [](const LoopRing& ring) { return ring.pending; });
+    bound_.nic->arm(true, pending);
   }
 }
 

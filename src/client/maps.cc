@@ -45,7 +45,7 @@ UniqueFd duplicate(int fd) { return move_high(UniqueFd(int(syscall(SYS_fcntl, fd
 
 bool sane(const wire::RegionInfo& info) {
   constexpr uint64_t kLimit = uint64_t{1} << 36;
-  return info.buf_size >= 64 && info.nbufs >= 2 && info.app_bytes <= info.private_bytes && info.private_bytes < kLimit &&
+  return info.buf_size >= 64 && info.buf_headroom <= info.buf_size && info.nbufs >= 2 && info.app_bytes <= info.private_bytes && info.private_bytes < kLimit &&
          info.exchange_bytes < kLimit;
 }
 

@@ -50,18 +50,18 @@ bool more_than_one_cpu() {
 short sync_events(Descriptor& d, short wanted) noexcept {
   Bound* bound = d.bound_now();
   if (!bound) bound = d.bound(true);
-  if (!bound || !d.daemon_alive() || in_csb_mode(*bound)) return POLLERR;
+  if (!bound || !d.daemon_alive() || in_csb_mode(*bound) || bound->failed()) return POLLERR;
   short out = 0;
   uint64_t flags = bound->info.reg_flags;
   bool want_out = wanted & kOut, want_in = wanted & kIn;
   if (want_out || !(flags & NR_NO_TX_POLL))
     for (auto& ring : bound->tx) {
-      if (ring->sync() == EINVAL) out |= POLLERR;
+      if (int error = ring->sync(); error == EINVAL || error == ENXIO) out |= POLLERR;
       if (want_out && ring->ready()) out |= wanted & kOut;
     }
   if (want_in || (flags & NR_DO_RX_POLL))
     for (auto& ring : bound->rx) {
-      if (ring->sync() == EINVAL) out |= POLLERR;
+      if (int error = ring->sync(); error == EINVAL || error == ENXIO) out |= POLLERR;
       if (want_in && ring->ready()) out |= wanted & kIn;
     }
   return out;
@@ -70,6 +70,7 @@ short sync_events(Descriptor& d, short wanted) noexcept {
 void arm(Descriptor& d, short wanted) noexcept {
   Bound* bound = d.bound_now();
   if (!bound) return;
+  if (bound->nic) return bound->nic->arm(wanted & kIn, wanted & kOut);
   uint32_t file = bound->info.file_id;
   if (wanted & kIn)
     for (auto& ring : bound->rx) {
@@ -103,7 +104,7 @@ void disarm(Descriptor& d) noexcept {
 
 int doorbell(Descriptor& d) noexcept {
   Bound* bound = d.bound(true);
-  return bound ? bound->doorbell.get() : -1;
+  return bound ? bound->bell() : -1;
 }
 
 void drain_doorbell(Descriptor& d) noexcept {
@@ -182,7 +183,7 @@ int wait_alone(Descriptor& d, int64_t timeout_ns, const void* sigmask) noexcept 
       UniqueFd made = move_high(UniqueFd(int(syscall(SYS_epoll_create1, EPOLL_CLOEXEC))));
       if (!made) return -1;
       epoll_event event{EPOLLIN | EPOLLET, {}};
-      syscall(SYS_epoll_ctl, made.get(), EPOLL_CTL_ADD, bound->doorbell.get(), &event);
+      syscall(SYS_epoll_ctl, made.get(), EPOLL_CTL_ADD, bound->bell(), &event);
       event.events = 0;
       event.data.u32 = 1;
       syscall(SYS_epoll_ctl, made.get(), EPOLL_CTL_ADD, d.fd(), &event);

@@ -53,13 +53,14 @@ Result<Reply> parse_reply(wire::Datagram&& datagram) {
 
 }  // namespace
 
-Result<Reply> ask(int connection, wire::Op op, std::span<const uint8_t> body) {
+Result<Reply> ask(int connection, wire::Op op, std::span<const uint8_t> body, std::span<const int> more) {
   int pair[2];
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
     return Error::from_errno(errno, "unetmapd: socket for its reply");
   UniqueFd ours(pair[0]), theirs(pair[1]);
   std::vector<uint8_t> bytes = wire::request_bytes(op, body);
-  int fds[] = {theirs.get()};
+  std::vector<int> fds{theirs.get()};
+  fds.insert(fds.end(), more.begin(), more.end());
   if (auto sent = send_request(connection, bytes, fds); !sent) return sent.error();
   theirs.reset();
   auto datagram = wire::receive(ours.get(), wire::kMaxReply);

@@ -24,7 +24,12 @@ Result<UniqueFd> connect_daemon(int flags);
 
 // Asks the daemon behind `connection` and waits for its answer. Works in any blocking mode of the connection, from any
 // number of threads and processes that share it. ENXIO when the daemon is gone.
-Result<Reply> ask(int connection, wire::Op op, std::span<const uint8_t> body);
+// `fds` ride along, behind the one for the reply.
+Result<Reply> ask(int connection, wire::Op op, std::span<const uint8_t> body, std::span<const int> fds = {});
+
+// As ask(Op::kControl), showing the daemon our network namespace: names of interfaces mean those there. Where it wants a
+// keeper in that namespace, one is started.
+Result<Reply> ask_from_here(int connection, std::span<const uint8_t> body);
 
 // Tells the daemon something that has no answer; best effort.
 void tell(int connection, wire::Op op, std::span<const uint8_t> body);

@@ -21,6 +21,11 @@ RxRing::RxRing(Bound& bound, uint32_t index) : bound_(bound), index_(index) {
   ring_ = bound.ring_at(port.rx_ring_ofs + index * port.rx_ring_stride);
   num_slots_ = port.rx_slots;
   kring_ = reinterpret_cast<RxKring*>(privates + port.rx_kring_ofs) + index;
+  if (bound.nic) {
+    NicRxView view{ring_->slot, num_slots_, bound.info.region.buf_size, bound.info.region.nbufs, bound.region->bufs(), kring_};
+    nic_ = bound.nic->rx(index, view, reinterpret_cast<NicState*>(privates + port.rx_state_ofs + index * port.rx_state_stride));
+    return;
+  }
   if (bound.info.peer.rx_rings > 0) return;  // a pipe: the other end writes our slots itself
   vale::RxView view;
   view.slots = ring_->slot;
@@ -68,6 +73,7 @@ int RxRing::sync() {
   if (head >= n || cur >= n || hwcur >= n || hwtail >= n || !in_range(head, hwcur, hwtail) || !in_range(cur, head, hwtail))
     return reinit();
   head_ = head;
+  if (nic_) return sync_nic(hwcur, hwtail, head, lock.stolen());
   uint32_t before = hwtail;
   bool watched = monitored(bound_.port_entry());
   // What the thread that died here was about to give back it has shown already, in part.

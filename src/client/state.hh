@@ -12,6 +12,7 @@
 #include "base/result.hh"
 #include "client/csb.hh"
 #include "client/descriptor.hh"
+#include "client/nic.hh"
 #include "mem/memfd.hh"
 #include "net/netmap.h"
 #include "vale/forward.hh"
@@ -26,7 +27,7 @@ struct RegionMap {
   wire::RegionInfo info{};
   mem::Mapping privates, exchange;
   UniqueFd private_fd, exchange_fd;  // kept for the application's own mmap
-  uint8_t* bufs() const { return exchange.data() + info.exchange_bytes; }
+  uint8_t* bufs() const { return exchange.data() + info.exchange_bytes + info.buf_headroom; }
   // Called when a port of the region is busy; `buffers`: how many from the first on are in use. Acts once.
   void note_busy(uint32_t buffers) {
     if (busy.exchange(true, std::memory_order_relaxed)) return;
@@ -139,7 +140,9 @@ class TxRing {
   WaitList* writers();
   bool room_likely() const;
   uint32_t peer_cpu() const;
-  uint64_t completed() const { return kring_->hwcur.load(std::memory_order_relaxed); }
+  uint64_t completed() const { return (nic_ ? kring_->hwtail : kring_->hwcur).load(std::memory_order_relaxed); }
+  // Sends a frame that is not the application's.
+  bool pass_on(const uint8_t* frame, uint32_t len);
   const CsbEntry& csb() const { return csb_; }
   void use_csb(const CsbEntry& entry) { csb_ = entry; }
   ServiceIndexes indexes_now() const { return indexes(); }
@@ -151,6 +154,7 @@ class TxRing {
 
  private:
   uint32_t forward(uint32_t hwcur, uint32_t head);
+  int sync_nic(uint32_t hwcur, uint32_t hwtail, uint32_t head, bool recover);
   uint32_t exchange_with_peer(uint32_t hwcur, uint32_t head);
   int reinit();
 
@@ -169,7 +173,8 @@ class TxRing {
   uint32_t peer_num_slots_ = 0;
   CsbEntry csb_;
   uint32_t head_ = 0;
-  std::unique_ptr<Observer> observer_;  // of a pipe
+  std::unique_ptr<Observer> observer_;  // of a pipe or interface
+  std::unique_ptr<NicTx> nic_;          // of an interface
 };
 
 class RxRing {
@@ -206,6 +211,8 @@ class RxRing {
 
  private:
   void step_reset(uint32_t& hwtail, uint32_t hwcur);
+  int sync_nic(uint32_t hwcur, uint32_t hwtail, uint32_t head, bool recover);
+  void forward_released(uint32_t hwcur, uint32_t head);
   void observe(uint32_t from, uint32_t to, Moment moment);
   // The hwtail that the application was shown last.
   uint32_t shown() const { return csb_.ktoa ? shown_ : __atomic_load_n(&ring_->tail, __ATOMIC_RELAXED); }
@@ -223,6 +230,7 @@ class RxRing {
   CsbEntry csb_;
   uint32_t head_ = 0;
   std::unique_ptr<Observer> observer_;
+  std::unique_ptr<NicRx> nic_;  // of an interface
 };
 
 // What a registered descriptor is bound to. Made once, never changed.
@@ -238,6 +246,7 @@ class Bound {
   UniqueFd doorbell;
   UniqueFd alone;  // epoll instance of wait_alone(), made at its first use
   std::mutex alone_mutex;
+  std::unique_ptr<NicSockets> nic;  // of an interface
   std::vector<std::unique_ptr<TxRing>> tx;  // the bound ones
   std::vector<std::unique_ptr<RxRing>> rx;
   std::atomic<uint32_t> spin_ns{0}, spin_failures{0};
@@ -246,6 +255,11 @@ class Bound {
   bool csb_here = false;            // with blocks in this process
   std::atomic<int> kloop_pid{0};    // the process in which a kloop runs, if it is this one; a forked child has another id
 
+  // What a waiter sleeps on: the doorbell, or where a kernel's sockets ring too.
+  int bell() const { return nic ? nic->bell() : doorbell.get(); }
+  // True if the interface behind it is gone or changed; says so once.
+  bool failed();
+
   netmap_ring* ring_at(uint64_t ofs) const { return reinterpret_cast<netmap_ring*>(region->privates.data() + ofs); }
   PortEntry* port_entry() const {
     return info.port.index < kMaxPorts ? &sw->shared()->port[info.port.index] : nullptr;
@@ -253,6 +267,7 @@ class Bound {
 
  private:
   Bound(Descriptor& owner, const wire::BindInfo& info) : owner(owner), info(info) {}
+  std::atomic<bool> failure_told_{false};
 };
 
 class Descriptor : public std::enable_shared_from_this<Descriptor> {

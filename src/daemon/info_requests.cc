@@ -13,7 +13,8 @@ constexpr uint16_t kOldestApi = 14, kNewestApi = 15;
 
 }  // namespace
 
-Result<void> Registry::control(File& file, wire::ControlRequest& request) {
+Result<void> Registry::control(File& file, wire::ControlRequest& request, const Origin& origin) {
+  origin_ = &origin;
   if (request.version < kOldestApi || request.version > kNewestApi) {
     int asked = request.version;
     request.version = NETMAP_API;
@@ -50,7 +51,7 @@ Result<void> Registry::port_info(wire::ControlRequest& request) {
   if (request.name.empty()) {
     uint32_t id = body.nr_mem_id ? body.nr_mem_id : kGlobalRegion;
     if (id == kGlobalRegion) {
-      body.nr_memsize = global_region_shape().memsize();
+      body.nr_memsize = global_region_shape(nic_buffers_).memsize();
     } else {
       auto region = region_by_id(id);
       if (!region) return region.error();
@@ -62,6 +63,7 @@ Result<void> Registry::port_info(wire::ControlRequest& request) {
   }
   auto name = parse_port_name(request.name);
   if (!name) return name.error();
+  localise(*name);
   Port* port = port_named(name->full());
   PortShape shape;
   if (port) {
@@ -72,7 +74,8 @@ Result<void> Registry::port_info(wire::ControlRequest& request) {
     auto expected = expected_shape(*name, body);
     if (!expected) return expected.error();
     shape = *expected;
-    body.nr_memsize = body.nr_mem_id == kGlobalRegion ? global_region_shape().memsize() : region_shape_for(shape, 0).memsize();
+    if (shape.nic) body.nr_mem_id = kGlobalRegion;
+    body.nr_memsize = body.nr_mem_id == kGlobalRegion ? global_region_shape(nic_buffers_).memsize() : region_shape_for(shape, 0).memsize();
   }
   body.nr_tx_slots = shape.tx_slots;
   body.nr_rx_slots = shape.rx_slots;
@@ -87,6 +90,8 @@ Result<void> Registry::port_info(wire::ControlRequest& request) {
 Result<PortShape> Registry::expected_shape(const PortName& name, const nmreq_port_info_get& wishes) const {
   auto kept = persistent_.find(name.port_name);
   if (kept != persistent_.end()) return kept->second.shape;
+  if (!name.on_switch() && !name.pipe && interfaces_ && is_interface(name.base))
+    return nic_shape(interface_queues(name.base), nic_slots(name, wishes.nr_rx_slots), 1);
   if (!name.on_switch() && !name.pipe)
     return Error{ENXIO, name.base + ": no such port; use a port of a switch, such as vale0:1, or make a persistent port with "
                                     "vale-ctl -n " + name.base};
@@ -107,19 +112,21 @@ Result<void> Registry::pools_info(wire::ControlRequest& request) {
   if (!request.name.empty()) {
     auto name = parse_port_name(request.name);
     if (!name) return name.error();
+    localise(*name);
     if (Port* port = port_named(name->full())) {
       request.set_body(port->region->pools_info());
       return {};
     }
     auto shape = expected_shape(*name, {});
     if (!shape) return shape.error();
+    if (shape->nic) id = kGlobalRegion;
     if (id == 0) {
       request.set_body(Region::pools_info(region_shape_for(*shape, 0), 0));
       return {};
     }
   }
   if (id == kGlobalRegion) {
-    request.set_body(Region::pools_info(global_region_shape(), kGlobalRegion));
+    request.set_body(Region::pools_info(global_region_shape(nic_buffers_), kGlobalRegion));
     return {};
   }
   auto region = region_by_id(id);

@@ -10,6 +10,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <ctime>
+#include <set>
 
 #include "daemon/listen.hh"
 #include "daemon/log.hh"
@@ -26,6 +27,8 @@ struct Settings {
   std::string socket;
   double idle_exit_s = -1;  // below 0: the default
   int ready_fd = -1;
+  std::string nic_mode = "auto";
+  uint32_t nic_buffers = Registry::kNicBuffers;
 };
 
 // SIGTERM and SIGINT as something to wait for. SIGPIPE would come of clients that do not wait for an answer.
@@ -59,6 +62,22 @@ bool leave_starter() {
 void leave_terminal() {
   UniqueFd null(open("/dev/null", O_RDWR | O_CLOEXEC));
   for (int fd = 0; fd <= 2; fd++) dup2(null.get(), fd);
+}
+
+constexpr unetmap::wire::NicMode kNicModes[] = {unetmap::wire::NicMode::kAuto, unetmap::wire::NicMode::kNativeZeroCopy,
+                                                 unetmap::wire::NicMode::kNative, unetmap::wire::NicMode::kGeneric,
+                                                 unetmap::wire::NicMode::kPacket};
+
+unetmap::wire::NicMode nic_mode_named(const std::string& name) {
+  for (auto mode : kNicModes)
+    if (name == unetmap::wire::mode_name(mode)) return mode;
+  return unetmap::wire::NicMode::kAuto;
+}
+
+std::set<std::string> nic_mode_names() {
+  std::set<std::string> out;
+  for (auto mode : kNicModes) out.insert(unetmap::wire::mode_name(mode));
+  return out;
 }
 
 int64_t now_ms() {
@@ -106,6 +125,7 @@ int serve(Server& server, Listener& listener, int signals, int64_t idle_exit_ms)
 int run(const Settings& settings) {
   umask(0077);
   raise_file_limit();
+  raise_memory_limit();
   auto listener = Listener::from_systemd();
   bool from_systemd = listener && *listener;
   if (listener && !from_systemd) listener = Listener::open(settings.socket.empty() ? unetmap::wire::default_socket_path() : settings.socket);
@@ -133,6 +153,7 @@ int run(const Settings& settings) {
   }
   std::string path = listener->path().empty() ? unetmap::wire::default_socket_path() : listener->path();
   (*server)->registry().set_socket_path(path);
+  (*server)->registry().use_interfaces((*server)->interfaces(), nic_mode_named(settings.nic_mode), settings.nic_buffers);
   (*server)->registry().number_regions_from(uint32_t(getpid()) * 40503u);
   (*server)->plugs().restore(path);
   announce(settings);
@@ -154,6 +175,12 @@ int main(int argc, char** argv) {
   app.add_option("--idle-exit", settings.idle_exit_s, "End when nobody needs it for so long; 0 for never, which is the default "
                  "with --foreground, else 5")->option_text("SECONDS")->check(CLI::NonNegativeNumber);
   app.add_option("--ready-fd", settings.ready_fd, "Write one NUL byte to descriptor N when listening")->option_text("N");
+  app.add_option("--nic-mode", settings.nic_mode, "How to bind network interfaces: auto takes the best that is to be had, each "
+                 "other only that: native-zerocopy, native, generic (AF_XDP), packet (AF_PACKET)")
+      ->option_text("MODE")->check(CLI::IsMember(nic_mode_names()));
+  app.add_option("--nic-buffers", settings.nic_buffers, "Packet buffers of 2048 bytes that all interfaces share, and that stay in "
+                 "memory while one is bound; 32768 by default")
+      ->option_text("N")->check(CLI::Range(1024u, 1u << 20));
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/fd.hh"
+#include "daemon/interfaces.hh"
 #include "daemon/region.hh"
 #include "daemon/switch.hh"
 #include "wire/messages.hh"
@@ -47,6 +48,7 @@ struct PortShape {
   uint32_t tx_slots = 1024, rx_slots = 1024;
   uint16_t tx_rings = 1, rx_rings = 1;  // host rings included
   uint16_t host_tx_rings = 0, host_rx_rings = 0;
+  bool nic = false;
   bool exchange = true;  // receive rings take from anyone; false: from the pipe's other end alone
   // With NETMAP_REQ_OPT_OFFSETS
   uint64_t offset_mask = 0, initial_offset = 0, buf_align = 0;
@@ -72,6 +74,7 @@ struct Port {
   uint32_t dependents = 0;    // pipes and monitors
   bool attached = false;      // lives on without users: by NETMAP_REQ_VALE_ATTACH, or because something is plugged in
   std::optional<PlugView> plug;
+  Interfaces::Held* nic = nullptr;  // of a port on an interface
   Port* parent = nullptr;     // of pipes and monitors
   Port* peer = nullptr;       // of a pipe: its other end, which comes and goes with it
   uint32_t resets = 0;        // value of reset_wanted of its rings

@@ -8,6 +8,7 @@
 
 #include "vale/exchange.hh"
 #include "vale/receive.hh"
+#include "wire/keeper.hh"
 
 namespace unetmap::daemon {
 namespace {
@@ -27,6 +28,7 @@ void put(const T& field, V value) {
 uint32_t told_host_rings(uint32_t host_rings) { return std::max(host_rings, 1u); }
 uint64_t if_bytes(uint32_t rings) { return round_up(sizeof(netmap_if) + sizeof(ssize_t) * (rings + 2), kIfAlign); }
 uint64_t rx_state_bytes(uint32_t slots) { return round_up(uint64_t{8} * slots, 128); }
+uint64_t nic_state_bytes(uint32_t slots) { return sizeof(NicState) + round_up(uint64_t{4} * slots, 128); }
 
 uint32_t rings_of(const PortShape& s) { return uint32_t{s.tx_rings} + s.rx_rings; }
 uint64_t buffers_of(const PortShape& s) {
@@ -39,7 +41,7 @@ std::vector<uint8_t> ring_image(const Region& region, const PortShape& shape, ui
   std::vector<uint8_t> bytes(sizeof(netmap_ring) + sizeof(netmap_slot) * slots);
   alignas(netmap_ring) uint8_t head[sizeof(netmap_ring)] = {};
   auto& ring = *reinterpret_cast<netmap_ring*>(head);
-  put(ring.buf_ofs, int64_t(region.info().app_bytes - at));
+  put(ring.buf_ofs, int64_t(region.info().app_bytes + region.info().buf_headroom - at));
   put(ring.num_slots, slots);
   put(ring.nr_buf_size, region.info().buf_size);
   put(ring.ringid, ring_id);
@@ -203,10 +205,11 @@ RegionShape region_shape_for(const PortShape& port, uint32_t extra_bufs, uint32_
   return shape;
 }
 
-RegionShape global_region_shape() {
-  constexpr uint32_t kBufs = 163840, kRingAreaBytes = 64 << 20, kRings = 1024;
+RegionShape global_region_shape(uint32_t buffers) {
+  constexpr uint32_t kRingAreaBytes = 64 << 20, kRings = 1024;
   RegionShape shape;
-  shape.nbufs = kBufs;
+  shape.nbufs = buffers;
+  shape.buf_headroom = wire::kUmemHeadroom;
   shape.if_objtotal = 1024;
   shape.ring_objtotal = kRings;
   shape.ring_objsize = (kRingAreaBytes - shape.if_objtotal * shape.if_objsize) / kRings & ~127u;
@@ -237,6 +240,10 @@ Result<void> place_port(Region& region, const PortShape& shape, const std::strin
     info.exchange_stride = vale::exchange_bytes(shape.rx_slots - 1);
     krings = krings && place.take(Region::kExchanges, info.exchange_stride * shape.rx_rings, info.exchange_ofs);
   }
+  if (krings && shape.nic) {
+    info.rx_state_stride = nic_state_bytes(shape.tx_slots);
+    krings = place.take(Region::kKrings, info.rx_state_stride * shape.rx_rings, info.rx_state_ofs);
+  }
   if (!krings) return no_room(region, name, "ring state");
   uint32_t tx_buf = 0;
   if (!place.take_buffers(uint64_t{shape.rx_rings} * shape.rx_slots, info.rx_base_buf) ||
@@ -260,6 +267,8 @@ void remove_port(Region& region, const wire::PortInfo& info, const std::vector<c
   give(Region::kApp, info.rx_ring_ofs, info.rx_ring_stride * info.rx_rings);
   give(Region::kKrings, info.tx_kring_ofs, sizeof(TxKring) * info.tx_rings);
   give(Region::kKrings, info.rx_kring_ofs, sizeof(RxKring) * info.rx_rings);
+  if (wire::PortKind(info.kind) == wire::PortKind::kNic)
+    give(Region::kKrings, info.rx_state_ofs, info.rx_state_stride * info.rx_rings);
   if (info.exchange_stride) {
     give(Region::kKrings, info.rx_state_ofs, info.rx_state_stride * info.rx_rings);
     give(Region::kExchanges, info.exchange_ofs, info.exchange_stride * info.rx_rings);

@@ -10,8 +10,8 @@ uint64_t ring_bytes(uint32_t slots);
 // Memory of a region that holds one such port, `pipe_pairs` pipes like it (fewer if that is too much for a region),
 // and `extra_bufs` (likewise).
 RegionShape region_shape_for(const PortShape& port, uint32_t extra_bufs, uint32_t buf_size = kPrivateBufSize);
-// The one that everybody may share, with id kGlobalRegion.
-RegionShape global_region_shape();
+// The one that everybody may share, with id kGlobalRegion: buffers for AF_XDP.
+RegionShape global_region_shape(uint32_t buffers);
 // Adds what rings of `slots` slots, `rings` of them, need beside the application's memory.
 void add_ring_state(RegionShape& region, uint32_t rings, uint32_t slots);
 

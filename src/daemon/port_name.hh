@@ -13,6 +13,7 @@ struct PortName {
   std::string base;         // without the pipe's part
   std::string switch_name;  // "valeSSS"; empty when the port is not on a switch
   std::string port_name;    // PPP, or the whole base
+  std::string interface;    // as its own network namespace calls it, where that is not ours; then `base` has its number too
   char pipe = 0;            // '{' master, '}' slave, 0 no pipe
   std::string pipe_id;
 

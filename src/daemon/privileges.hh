@@ -5,7 +5,9 @@ namespace unetmap::daemon {
 
 // As many open files as we may have.
 void raise_file_limit();
-// Never more rights than now (no_new_privs), and none of root's special ones, which nothing here needs.
+void raise_memory_limit();  // of locked memory: packet buffers of interfaces are
+// Never more rights than now (no_new_privs), and of root's special ones only those to change network interfaces, which keepers
+// inherit.
 void drop_privileges();
 
 }  // namespace unetmap::daemon

@@ -56,6 +56,7 @@ Result<std::shared_ptr<Region>> Region::create(uint32_t id, uint32_t unique, con
   info.unique = unique;
   info.nbufs = shape.nbufs;
   info.buf_size = shape.buf_size;
+  info.buf_headroom = shape.buf_headroom;
   info.app_bytes = shape.app_bytes();
   info.private_bytes = info.app_bytes + round_up(shape.kring_bytes, kPageBytes);
   info.exchange_bytes = round_up(shape.exchange_bytes, kPageBytes);
@@ -72,7 +73,9 @@ Result<std::shared_ptr<Region>> Region::create(uint32_t id, uint32_t unique, con
   region->areas_[kApp] = mem::Extents(0, info.app_bytes);
   region->areas_[kKrings] = mem::Extents(info.app_bytes, info.private_bytes);
   region->areas_[kExchanges] = mem::Extents(0, info.exchange_bytes);
-  region->bufs_ = mem::Extents(kFirstBuffer, std::max(info.nbufs, kFirstBuffer));
+  // With a headroom the last buffer would reach behind the memory.
+  uint32_t end = info.nbufs - (info.buf_headroom && info.nbufs ? 1 : 0);
+  region->bufs_ = mem::Extents(kFirstBuffer, std::max(end, kFirstBuffer));
   return region;
 }
 
@@ -92,7 +95,7 @@ nmreq_pools_info Region::pools_info(const RegionShape& shape, uint16_t id) {
   out.nr_ring_pool_offset = uint64_t{shape.if_objsize} * shape.if_objtotal;
   out.nr_ring_pool_objtotal = shape.ring_objtotal;
   out.nr_ring_pool_objsize = shape.ring_objsize;
-  out.nr_buf_pool_offset = shape.app_bytes();
+  out.nr_buf_pool_offset = shape.app_bytes() + shape.buf_headroom;
   out.nr_buf_pool_objtotal = shape.nbufs;
   out.nr_buf_pool_objsize = shape.buf_size;
   return out;
@@ -111,6 +114,11 @@ void Region::give(Area area, uint64_t at, uint64_t bytes) {
   if (areas_[area].give(at, bytes)) punch(fd_of(area), at, bytes);
 }
 
+// Pages of a UMEM stay: others would take their place here, and not where the kernel has them pinned.
+void Region::clear_buffers(uint32_t first, uint32_t count) const {
+  if (!info_.buf_headroom) punch(exchange_.get(), buffer_at(first), uint64_t{info_.buf_size} * count);
+}
+
 uint32_t Region::take_buffers(uint32_t count) {
   auto at = bufs_.take(count);
   return at ? uint32_t(*at) : 0;
@@ -118,7 +126,7 @@ uint32_t Region::take_buffers(uint32_t count) {
 
 bool Region::give_buffer(uint32_t index) {
   if (!bufs_.give(index, 1)) return false;
-  punch(exchange_.get(), buffer_at(index), info_.buf_size);
+  clear_buffers(index, 1);
   return true;
 }
 
@@ -131,7 +139,7 @@ void Region::give_buffers(std::vector<uint32_t>& indices) {
     while (end < indices.size() && indices[end] == indices[i] + (end - i) && bufs_.give(indices[end], 1)) end++;
     if (end == i) i++;  // not one of ours
     else {
-      punch(exchange_.get(), buffer_at(indices[i]), uint64_t{info_.buf_size} * (end - i));
+      clear_buffers(indices[i], uint32_t(end - i));
       i = end;
     }
   }

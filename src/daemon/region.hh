@@ -30,6 +30,7 @@ struct RegionShape {
   uint32_t if_objsize = 1024, if_objtotal = 0;
   uint32_t ring_objsize = 0, ring_objtotal = 0;
   uint32_t buf_size = kDefaultBufSize, nbufs = 0;
+  uint32_t buf_headroom = 0;  // not 0: buffers are of a UMEM, their pages in the kernel's hands as long as that lives
   uint64_t kring_bytes = 0, exchange_bytes = 0;  // page-aligned by the region
 
   uint64_t app_bytes() const {
@@ -72,10 +73,13 @@ class Region {
   // Short reads and errors leave zeros.
   void read_private(uint64_t at, void* to, size_t bytes) const;
   void read_exchange(uint64_t at, void* to, size_t bytes) const;
-  uint64_t buffer_at(uint32_t index) const { return info_.exchange_bytes + uint64_t{index} * info_.buf_size; }
+  uint64_t buffer_at(uint32_t index) const {
+    return info_.exchange_bytes + info_.buf_headroom + uint64_t{index} * info_.buf_size;
+  }
 
  private:
   Region() = default;
+  void clear_buffers(uint32_t first, uint32_t count) const;
   int fd_of(Area area) const { return area == kExchanges ? exchange_.get() : private_.get(); }
 
   wire::RegionInfo info_{};

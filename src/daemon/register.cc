@@ -15,6 +15,7 @@ namespace {
 
 constexpr uint32_t kMaxPortSlots = 16384;
 constexpr uint32_t kMaxPortRings = 32;
+constexpr uint16_t kMaxHostRings = 16;
 constexpr uint64_t kMonitorFlags = NR_MONITOR_TX | NR_MONITOR_RX | NR_ZCOPY_MON;
 
 Result<PortShape> shape_of(const std::string& name, const nmreq_register& body) {
@@ -29,11 +30,6 @@ Result<PortShape> shape_of(const std::string& name, const nmreq_register& body) 
   shape.tx_rings = std::max<uint16_t>(body.nr_tx_rings, 1);
   shape.rx_rings = std::max<uint16_t>(body.nr_rx_rings, 1);
   return shape;
-}
-
-bool is_interface(const std::string& name) {
-  return name.find('/') == std::string::npos && name != "." && name != ".." &&
-         access(("/sys/class/net/" + name).c_str(), F_OK) == 0;
 }
 
 // Old spellings: rings chosen by bits of nr_ringid, pipes by mode and number.
@@ -97,12 +93,14 @@ Result<void> Registry::do_register(File& file, wire::ControlRequest& request) {
     auto parsed = parse_port_name(full_name);
     if (!parsed) return parsed.error();
     name = *parsed;
+    localise(name);
   }
   auto shape = shape_of(full_name, body);
   if (!shape) return shape.error();
   Recipe recipe;
   recipe.shape = *shape;
   recipe.extra_bufs = body.nr_extra_bufs;
+  recipe.host_rings = std::clamp<uint16_t>(std::max(body.nr_host_tx_rings, body.nr_host_rx_rings), 1, kMaxHostRings);
   recipe.mem_id = body.nr_mem_id;
   if (auto usable = use_extmem(file, request, recipe); !usable) return usable.error();
   if (recipe.mem_id != 0 && !recipe.region) {
@@ -158,14 +156,15 @@ Result<void> Registry::use_extmem(File& file, wire::ControlRequest& request, Rec
 
 // A port of a switch, or a persistent one that is on none.
 Result<Port*> Registry::base_port(const PortName& name, const Recipe& recipe, bool for_pipe) {
-  if (Port* port = port_named(name.base)) return port;
+  if (Port* port = port_named(name.base)) {
+    if (port->nic && port->nic->error.code) return port->nic->error;
+    return port;
+  }
   auto kept = persistent_.find(name.port_name);
   if (kept != persistent_.end() && !kept->second.port.empty())
     return Error{EBUSY, name.base + ": is in use as " + kept->second.port + "; open it under that name"};
   if (!name.on_switch() && kept == persistent_.end()) {
-    if (is_interface(name.base))
-      return Error{ENXIO, name.base + ": network interfaces are not supported yet by this version; use a port of a switch, "
-                                      "such as vale0:1"};
+    if (is_interface(name.base)) return nic_port(name, recipe);
     if (!for_pipe)
       return Error{ENXIO, name.base + ": no such port; use a port of a switch, such as vale0:1, or make a persistent port with "
                                       "vale-ctl -n " + name.base};

@@ -174,7 +174,7 @@ Result<std::shared_ptr<Region>> Registry::region_by_id(uint32_t id) {
   if (id != kGlobalRegion)
     return Error{EINVAL, "memory region " + std::to_string(id) +
                              ": no port has it; open a port first and use the nr_mem_id that it reports, or 0 for a new one"};
-  auto region = Region::create(kGlobalRegion, ++last_region_unique_, global_region_shape());
+  auto region = Region::create(kGlobalRegion, ++last_region_unique_, global_region_shape(nic_buffers_));
   if (!region) return region.error();
   regions_[kGlobalRegion] = *region;
   return *region;
@@ -200,6 +200,7 @@ Result<Port*> Registry::make_port(std::string name, wire::PortKind kind, std::sh
     forget_switch(port->sw);
     return placed.error();
   }
+  if (shape.nic) port->info.kind = uint16_t(wire::PortKind::kNic);
   bool hidden = kind == wire::PortKind::kPipe || kind == wire::PortKind::kMonitor;
   auto index = port->sw->add(port.get(), shape.rx_rings, flags, hidden ? kFirstHiddenIndex : 0);
   if (!index) {
@@ -239,7 +240,18 @@ void Registry::destroy(Port* port) {
   forget_switch(port->sw);
   auto& neighbours = ports_in_[port->region.get()];
   neighbours.erase(port);
-  if (neighbours.empty()) {
+  if (port->nic) {
+    // Its buffers are free when the kernel has let go of them.
+    bool last = neighbours.empty();
+    if (last) ports_in_.erase(port->region.get());
+    binding_.erase(port->name);
+    interfaces_->release(port->name, [this, region = port->region, info = port->info] {
+      std::vector<const wire::PortInfo*> others;
+      if (auto found = ports_in_.find(region.get()); found != ports_in_.end())
+        for (const Port* other : found->second) others.push_back(&other->info);
+      remove_port(*region, info, others);
+    });
+  } else if (neighbours.empty()) {
     ports_in_.erase(port->region.get());  // and the region goes as a whole
   } else {
     std::vector<const wire::PortInfo*> others;
@@ -292,13 +304,20 @@ wire::BindInfo Registry::bind_info(const File& file) const {
     return info;
   };
   out.port = info_of(port);
+  if (port.nic) out.nic = nic_info(port, file);
   if (port.peer) out.peer = info_of(*port.peer);
   return out;
 }
 
 std::vector<int> Registry::bind_fds(const File& file) const {
   const Port& port = *file.port;
-  return {port.region->private_fd(), port.region->exchange_fd(), port.sw->fd(), file.doorbell.get()};
+  std::vector<int> out{port.region->private_fd(), port.region->exchange_fd(), port.sw->fd(), file.doorbell.get()};
+  if (port.nic) {
+    wire::NicInfo nic = nic_info(port, file);
+    for (uint16_t i = 0; i < nic.sockets; i++) out.push_back(port.nic->fds[size_t{nic.first_queue} + i].get());
+    out.push_back(port.nic->fds.back().get());
+  }
+  return out;
 }
 
 Result<Registry::Destination> Registry::resolve(File& file, const wire::ResolveRequest& request) {

@@ -15,6 +15,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "daemon/interfaces.hh"
 #include "daemon/port.hh"
 #include "daemon/port_name.hh"
 #include "wire/control.hh"
@@ -27,6 +28,7 @@ class Registry {
  public:
   static constexpr uint32_t kMaxSwitches = 256;
   static constexpr uint32_t kMaxRegionId = 0xffff;  // nr_mem_id has 16 bits
+  static constexpr uint32_t kNicBuffers = 32768;  // of the region that interfaces share; pinned while one is bound
 
   Registry() = default;
   ~Registry();
@@ -47,8 +49,20 @@ class Registry {
   void settle();
 
   // --- requests ---
-  // Carries a netmap request out; body and options are updated, also on failure.
-  Result<void> control(File& file, wire::ControlRequest& request);
+  // Where a request comes from: for names of network interfaces. Without it, from our own network namespace.
+  struct Origin {
+    UniqueFd name_space;
+    UniqueFd probe;    // a socket made there
+    UniqueFd channel;  // to a keeper that the client started there
+  };
+  // Carries a netmap request out; body and options are updated, also on failure. EINPROGRESS: to be tried again when
+  // Interfaces::on_settled is called. EREMOTE: to be asked again with a keeper of the client's.
+  Result<void> control(File& file, wire::ControlRequest& request, const Origin& origin);
+  Result<void> control(File& file, wire::ControlRequest& request) { return control(file, request, Origin{}); }
+  // Lets go of interfaces that were got ready for somebody who is not there any more.
+  void release_unclaimed();
+  // Why the port of a registered file is of no use any more; code 0: it is.
+  Error failure(const File& file) const;
   // What a registered file is bound to; its descriptors in the order of wire::BindFds.
   wire::BindInfo bind_info(const File& file) const;
   std::vector<int> bind_fds(const File& file) const;
@@ -75,6 +89,13 @@ class Registry {
   void show_plug(const std::string& port, PlugView view);
   wire::Json plug_json(const std::string& port) const;
 
+  // Without it there are no ports on interfaces. `mode`: for those that are bound from now on.
+  void use_interfaces(Interfaces& interfaces, wire::NicMode mode, uint32_t buffers) {
+    interfaces_ = &interfaces;
+    nic_mode_ = mode;
+    nic_buffers_ = buffers;
+  }
+
   // For query(): where the daemon listens.
   void set_socket_path(std::string path) { socket_path_ = std::move(path); }
 
@@ -98,6 +119,7 @@ class Registry {
   struct Recipe {
     PortShape shape;
     uint32_t extra_bufs = 0;
+    uint16_t host_rings = 1;  // of an interface
     uint16_t mem_id = 0;
     std::shared_ptr<Region> region;  // given: nothing else counts
   };
@@ -127,6 +149,19 @@ class Registry {
   Result<Port*> monitor_port(const PortName& name, const nmreq_register& body, const Recipe& recipe);
   Result<Port*> null_port(const nmreq_register& body, const Recipe& recipe);
   Result<void> bind(File& file, Port& port, nmreq_register& body);
+
+  // nic_port.cc
+  bool in_own_namespace() const;
+  bool is_interface(const std::string& name) const;
+  uint16_t interface_queues(const std::string& name) const;
+  void localise(PortName& name) const;
+  PortShape nic_shape(uint16_t queues, uint32_t slots, uint16_t host_rings) const;
+  uint32_t nic_slots(const PortName& name, uint32_t wanted) const;
+  Result<Port*> nic_port(const PortName& name, const Recipe& recipe);
+  Result<Port*> make_nic_port(const PortName& name, const Recipe& recipe, Interfaces::Held& held);
+  Result<void> begin_binding(const PortName& name, const Recipe& recipe);
+  void note_change(uint64_t unique);
+  static wire::NicInfo nic_info(const Port& port, const File& file);
 
   // vale_requests.cc
   Result<void> vale_attach(wire::ControlRequest& request);
@@ -163,6 +198,11 @@ class Registry {
   std::set<std::shared_ptr<Switch>> to_restore_;
   uint32_t last_file_ = 0, last_region_ = kGlobalRegion, last_region_unique_ = 0;
   uint64_t last_port_ = 0;
+  uint32_t nic_buffers_ = kNicBuffers;
+  wire::NicMode nic_mode_ = wire::NicMode::kAuto;
+  Interfaces* interfaces_ = nullptr;
+  const Origin* origin_ = nullptr;  // of the request under way
+  std::map<std::string, std::shared_ptr<Region>> binding_;  // what interfaces were bound to, by key
   std::string socket_path_;
   time_t started_ = time(nullptr);
 

@@ -80,6 +80,7 @@ void Server::accept_one() {
 
 Result<bool> Server::step(int timeout_ms) {
   auto any = loop_.step(timeout_ms);
+  if (settled_) retry_waiting();
   registry_.settle();
   return any;
 }
@@ -109,7 +110,7 @@ bool Server::serve(Connection& connection, wire::Datagram&& request) {
     result = Error{EPROTO, "unetmapd: speaks version " + std::to_string(wire::kVersion) + ", the library version " +
                                std::to_string(head.version) + "; install both from one release and restart the daemon"};
   else if (head.body_bytes != body.size()) result = malformed();
-  else result = carry_out(*connection.file, wire::Op(head.op), body, answer, reply);
+  else result = carry_out(connection, wire::Op(head.op), body, request.fds, answer, reply);
   reply.send(result, std::move(answer));
   return true;
 }
@@ -120,20 +121,50 @@ void Server::add_binding(const File& file, Answer& answer) {
   answer.has_bind = true;
 }
 
-Result<void> Server::control(File& file, std::span<const uint8_t> body, Answer& answer) {
+// The answer comes now or, if a keeper has to do its part first, by retry_waiting().
+void Server::control(Connection& connection, std::vector<uint8_t> body, Registry::Origin origin, Reply reply) {
+  Answer answer;
   auto request = wire::parse(body);
-  if (!request) return request.error();
-  Result<void> result = registry_.control(file, *request);
+  if (!request) return reply.send(request.error());
+  Result<void> result = registry_.control(*connection.file, *request, origin);
+  if (!result && result.error().code == EINPROGRESS) {
+    waiting_.push_back({connection.fd.get(), connection.file->id, std::move(body), std::move(origin), std::move(reply)});
+    return;
+  }
   answer.body = wire::flatten(*request);
-  if (result && request->type == NETMAP_REQ_REGISTER) add_binding(file, answer);
-  return result;
+  if (result && request->type == NETMAP_REQ_REGISTER) add_binding(*connection.file, answer);
+  reply.send(result, std::move(answer));
 }
 
-Result<void> Server::carry_out(File& file, wire::Op op, std::span<const uint8_t> body, Answer& answer, Reply& reply) {
+void Server::retry_waiting() {
+  settled_ = false;
+  std::vector<Waiting> waiting = std::move(waiting_);
+  waiting_.clear();
+  for (Waiting& w : waiting) {
+    auto found = connections_.find(w.connection);
+    if (found == connections_.end() || found->second.file->id != w.file) continue;  // who asked has gone
+    control(found->second, std::move(w.body), std::move(w.origin), std::move(w.reply));
+  }
+  registry_.release_unclaimed();
+}
+
+Result<void> Server::carry_out(Connection& connection, wire::Op op, std::span<const uint8_t> body,
+                               std::vector<UniqueFd>& fds, Answer& answer, Reply& reply) {
+  File& file = *connection.file;
   auto text = [&] { return std::string(body.begin(), body.end()); };
   switch (op) {
-    case wire::Op::kControl: return control(file, body, answer);
+    case wire::Op::kControl: {
+      Registry::Origin origin;
+      if (fds.size() > 2) {
+        origin.name_space = std::move(fds[1]);
+        origin.probe = std::move(fds[2]);
+      }
+      if (fds.size() > 3) origin.channel = std::move(fds[3]);
+      control(connection, {body.begin(), body.end()}, std::move(origin), std::move(reply));
+      return {};
+    }
     case wire::Op::kDescribe:
+      if (Error why = registry_.failure(file); why.code) return why;
       if (file.port) add_binding(file, answer);
       return {};
     case wire::Op::kResolve: {

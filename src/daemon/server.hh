@@ -37,25 +37,42 @@ class Server {
   EventLoop& loop() { return loop_; }
   Registry& registry() { return registry_; }
   Plugs& plugs() { return plugs_; }
+  Interfaces& interfaces() { return interfaces_; }
   size_t connections() const { return connections_.size(); }
-  bool idle() const { return connections_.empty() && registry_.idle() && plugs_.empty(); }
+  bool idle() const { return connections_.empty() && registry_.idle() && plugs_.empty() && interfaces_.empty(); }
 
  private:
-  explicit Server(EventLoop loop) : loop_(std::move(loop)) {}
+  explicit Server(EventLoop loop) : loop_(std::move(loop)) {
+    interfaces_.on_settled = [this] { settled_ = true; };
+  }
   struct Connection {
     UniqueFd fd;
     File* file;
+  };
+
+  // A netmap request that waits for a keeper.
+  struct Waiting {
+    int connection;
+    uint32_t file;
+    std::vector<uint8_t> body;
+    Registry::Origin origin;
+    Reply reply;
   };
 
   void accept_one();
   void handle(int fd);
   bool serve(Connection& connection, wire::Datagram&& request);
   // Moves `reply` away where the answer comes later.
-  Result<void> carry_out(File& file, wire::Op op, std::span<const uint8_t> body, Answer& answer, Reply& reply);
-  Result<void> control(File& file, std::span<const uint8_t> body, Answer& answer);
+  Result<void> carry_out(Connection& connection, wire::Op op, std::span<const uint8_t> body, std::vector<UniqueFd>& fds,
+                         Answer& answer, Reply& reply);
+  void control(Connection& connection, std::vector<uint8_t> body, Registry::Origin origin, Reply reply);
+  void retry_waiting();
   void add_binding(const File& file, Answer& answer);
 
   EventLoop loop_;
+  bool settled_ = false;
+  Interfaces interfaces_{loop_};
+  std::vector<Waiting> waiting_;
   Registry registry_;
   Plugs plugs_{loop_, registry_};
   UniqueFd listener_, spare_;

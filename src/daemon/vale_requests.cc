@@ -16,10 +16,6 @@ Error not_a_switch_port(const std::string& name) {
   return {EINVAL, name + ": is no port of a switch; give a name such as vale0:1"};
 }
 
-bool is_interface(const std::string& name) {
-  return name.find('/') == std::string::npos && access(("/sys/class/net/" + name).c_str(), F_OK) == 0;
-}
-
 }  // namespace
 
 Result<void> Registry::vale_attach(wire::ControlRequest& request) {

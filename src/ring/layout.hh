@@ -97,6 +97,21 @@ struct alignas(128) RxKring {
 };
 static_assert(sizeof(RxKring) == 128);
 
+// What is known of an interface's queue beside its krings, by who holds the lock of the ring in question: for rings whose
+// other side is the kernel. Behind it: u32 in_flight[tx_slots], buffer + 1 of each slot whose transmission is not over.
+struct alignas(128) NicState {
+  // What the last step was about to make of the socket's ring and of ours. If the socket's has that value, the step
+  // happened, even if its process died before it told.
+  std::atomic<uint32_t> tx_producer, tx_hwcur;
+  std::atomic<uint32_t> fill_producer, fill_next;  // next slot whose buffer goes to the kernel
+  std::atomic<uint32_t> rx_consumer, rx_hwtail;
+  std::atomic<uint32_t> filled;  // slots before this one are with the kernel
+  // Buffers of two slots change places: to be done again if `swapping`.
+  std::atomic<uint32_t> swapping, slot_a, slot_b, buf_a, buf_b;
+  std::atomic<uint64_t> lost_kernel;  // frames that the kernel dropped for want of buffers, as last read
+};
+static_assert(sizeof(NicState) == 128);
+
 // One port of a switch. What the daemon writes here it also has in records of its own, and restores.
 struct PortEntry {
   // Odd while the port exists; a new value for each port that ever used the index.
@@ -120,6 +135,7 @@ enum PortFlags : uint32_t {
   kPortMonitorTx = 4,     // a monitor of what its target sends
   kPortMonitorRx = 8,
   kPortZeroCopy = 16,     // a monitor that takes buffers over
+  kPortFailed = 32,       // a NIC that is gone, or not what it was when it was opened
 };
 
 struct FdbBucket {

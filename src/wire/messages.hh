@@ -68,7 +68,8 @@ enum class PortKind : uint16_t { kVale = 1, kPipe = 2, kMonitor = 3, kPersistent
 
 // Memory of a region. private memfd: [0, app_bytes) netmap_if and rings, then krings up to private_bytes.
 // exchange memfd: [0, exchange_bytes) exchanges, then nbufs * buf_size bytes of buffers, buffer 0 first.
-// The application sees app_bytes of the first, directly followed by the buffers.
+// The application sees app_bytes of the first, directly followed by the buffers. In the region of the NICs those pieces
+// are chunks of an AF_XDP UMEM, and a buffer begins where the kernel puts a received frame.
 struct RegionInfo {
   uint32_t id;  // nr_mem_id
   uint32_t unique;  // never used twice in the life of a daemon
@@ -77,8 +78,10 @@ struct RegionInfo {
   uint64_t app_bytes;       // page-aligned
   uint64_t private_bytes;   // page-aligned
   uint64_t exchange_bytes;  // page-aligned
+  uint32_t buf_headroom;    // buffers begin so far into their piece of the memfd; the last piece is then nobody's
+  uint32_t reserved;
 };
-static_assert(sizeof(RegionInfo) == 40);
+static_assert(sizeof(RegionInfo) == 48);
 
 // Where the parts of a port are. *_ofs of rings and krings: bytes in the private memfd; of exchanges: in the exchange
 // memfd. Element i of an array is at ofs + i * stride. Ring counts include host rings, which come last.
@@ -92,7 +95,8 @@ struct PortInfo {
   uint64_t tx_ring_ofs, tx_ring_stride;
   uint64_t rx_ring_ofs, rx_ring_stride;
   uint64_t tx_kring_ofs, rx_kring_ofs;  // TxKring[tx_rings], RxKring[rx_rings]
-  uint64_t rx_state_ofs, rx_state_stride;  // per rx ring: u32 cell_of[rx_slots], then u32 own[rx_slots]; zero at first
+  uint64_t rx_state_ofs, rx_state_stride;  // per rx ring: u32 cell_of[rx_slots], then u32 own[rx_slots]; zero at first.
+                                           // Of NIC ports, per queue: NicState
   uint64_t exchange_ofs, exchange_stride;  // RxExchange and what follows, per rx ring; 0 for pipes
   uint32_t rx_base_buf, rx_base_stride;    // buffer of cell 0 of rx ring i: rx_base_buf + i * rx_base_stride
   uint64_t offset_mask;                    // 0 unless registered with offsets
@@ -100,6 +104,18 @@ struct PortInfo {
   uint32_t flags;                          // PortFlags as of now
 };
 static_assert(sizeof(PortInfo) == 128);
+
+// A NIC port's sockets, made by its keeper. kXdp: one AF_XDP socket for each queue, mapped and synced by who is bound to
+// it; kPacket: one AF_PACKET socket.
+enum class NicKind : uint32_t { kNone = 0, kXdp = 1, kPacket = 2 };
+struct NicInfo {
+  NicKind kind;
+  uint32_t ifindex;
+  uint16_t first_queue, sockets;  // that come with this, behind BindFds: of queues first_queue and following; then the tap
+  uint32_t multi_buffer;          // packets may take several descriptors
+  uint32_t rx_entries, tx_entries, fill_entries, completion_entries;  // powers of two
+};
+static_assert(sizeof(NicInfo) == 32);
 
 // What a registered descriptor is bound to.
 struct BindInfo {
@@ -116,8 +132,9 @@ struct BindInfo {
   RegionInfo region;
   PortInfo port;
   PortInfo peer;  // of a pipe: the other end (same region); else zero
+  NicInfo nic;    // of a NIC port
 };
-static_assert(sizeof(BindInfo) == 64 + 48 + 40 + 2 * 128);
+static_assert(sizeof(BindInfo) == 64 + 48 + 48 + 2 * 128 + 32);
 
 // Descriptors that come with a BindInfo, in this order. A port on no switch comes with the memory of its own that
 // has the same layout (monitors of pipes find their ports there).

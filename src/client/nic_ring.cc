@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Syncs of rings whose other side is the kernel, and NS_FORWARD between an interface's rings and the host stack.
+#include <cstring>
+
+#include "client/nic.hh"
+#include "client/rpc.hh"
+#include "client/state.hh"
+
+namespace unetmap::client {
+
+bool Bound::failed() {
+  if (!nic) return false;
+  const PortEntry* entry = port_entry();
+  bool now = !entry || (entry->flags.load(std::memory_order_relaxed) & kPortFailed);
+  if (now && !failure_told_.exchange(true, std::memory_order_relaxed)) {
+    auto why = ask(owner.fd(), wire::Op::kDescribe, {});
+    report_error(
+        why ? (std::string(info.name) + ": its interface is gone; close the descriptor and open the port again").c_str()
+            : why.error().text.c_str());
+  }
+  if (!now) failure_told_.store(false, std::memory_order_relaxed);
+  return now;
+}
+
+int TxRing::sync_nic(uint32_t hwcur, uint32_t hwtail, uint32_t head, bool recover) {
+  uint32_t before = hwcur;
+  int error = bound_.failed() ? ENXIO : nic_->sync(hwcur, hwtail, head, recover);
+  if (hwcur != before && monitored(bound_.port_entry())) {
+    if (!observer_) observer_ = std::make_unique<Observer>(bound_, index_, false);
+    // The kernel may have the buffers still: all monitors get copies.
+    observer_->show(view_.slots, view_.num_slots, before, hwcur, Moment::kPassedOn);
+  }
+  kring_->hwcur.store(hwcur, std::memory_order_relaxed);
+  kring_->hwtail.store(hwtail, std::memory_order_relaxed);
+  if (ring_->flags & NR_TIMESTAMP) gettimeofday(const_cast<timeval*>(&ring_->ts), nullptr);
+  publish_indexes(ring_, csb_, hwcur, hwtail);
+  kring_->syncs.store(kring_->syncs.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  return error ? ENXIO : 0;
+}
+
+// A frame of the host stack's goes out: through a slot that the application has nothing in. False if there is none.
+bool TxRing::pass_on(const uint8_t* frame, uint32_t len) {
+  KringLock lock(kring_->lock);
+  if (!lock.held() || lock.stolen() || csb_.ktoa || !nic_ || len > view_.buf_size) return false;
+  uint32_t hwcur = kring_->hwcur.load(std::memory_order_relaxed), n = view_.num_slots;
+  uint32_t hwtail = kring_->hwtail.load(std::memory_order_relaxed);
+  if (hwcur >= n || hwtail >= n || hwcur == hwtail || ring_->head != hwcur || ring_->cur != hwcur) return false;
+  netmap_slot& slot = ring_->slot[hwcur];
+  if (slot.buf_idx < 2 || slot.buf_idx + 1 >= view_.nbufs) return false;
+  memcpy(view_.bufs + uint64_t{slot.buf_idx} * view_.buf_size, frame, len);
+  slot.len = uint16_t(len);
+  slot.flags = 0;
+  slot.ptr = 0;
+  uint32_t head = hwcur + 1 == n ? 0 : hwcur + 1;
+  ring_->head = ring_->cur = head_ = head;
+  return sync_nic(hwcur, hwtail, head, false) == 0;
+}
+
+// Slots that the application released with NS_FORWARD set: received ones go up to the host stack, the host's go out.
+void RxRing::forward_released(uint32_t hwcur, uint32_t head) {
+  bool from_host = index_ >= uint32_t{bound_.info.port.rx_rings} - bound_.info.port.host_rx_rings;
+  for (uint32_t at = hwcur; at != head; at = at + 1 == num_slots_ ? 0 : at + 1) {
+    netmap_slot& slot = ring_->slot[at];
+    netmap_slot copy = slot;
+    if (!(copy.flags & NS_FORWARD)) continue;
+    if (copy.buf_idx < 2 || copy.buf_idx + 1 >= bound_.info.region.nbufs || copy.len < 14 ||
+        copy.len > bound_.info.region.buf_size)
+      continue;
+    slot.flags = uint16_t(copy.flags & ~NS_FORWARD);
+    const uint8_t* frame = bound_.region->bufs() + uint64_t{copy.buf_idx} * bound_.info.region.buf_size;
+    if (!from_host) {
+      bound_.nic->to_host(frame, copy.len);
+      continue;
+    }
+    for (auto& tx : bound_.tx)
+      if (tx->index() < uint32_t{bound_.info.port.tx_rings} - bound_.info.port.host_tx_rings &&
+          tx->pass_on(frame, copy.len))
+        break;
+  }
+}
+
+int RxRing::sync_nic(uint32_t hwcur, uint32_t hwtail, uint32_t head, bool recover) {
+  uint32_t before = hwtail;
+  bool watched = monitored(bound_.port_entry());
+  if (watched && head != hwcur && !recover) observe(hwcur, head, Moment::kReleased);
+  if ((ring_->flags & NR_FORWARD) && head != hwcur) forward_released(hwcur, head);
+  int error = bound_.failed() ? ENXIO : nic_->sync(hwcur, head, hwtail, recover);
+  kring_->hwcur.store(hwcur, std::memory_order_relaxed);
+  kring_->hwtail.store(hwtail, std::memory_order_relaxed);
+  if (watched && hwtail != before) observe(before, hwtail, Moment::kArrived);
+  bool news = hwtail != shown_;
+  shown_ = hwtail;
+  tail_count_ += news;
+  if (news || (ring_->flags & NR_TIMESTAMP)) gettimeofday(const_cast<timeval*>(&ring_->ts), nullptr);
+  publish_indexes(ring_, csb_, hwcur, hwtail);
+  kring_->syncs.store(kring_->syncs.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  return error ? ENXIO : 0;
+}
+
+}  // namespace unetmap::client

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// One queue of an interface through its AF_XDP socket.
+#pragma once
+
+#include "client/nic.hh"
+
+namespace unetmap::client {
+
+class XskTx final : public NicTx {
+ public:
+  XskTx(std::shared_ptr<XskSocket> socket, const vale::TxView& view, NicState* state, bool multi_buffer);
+  int sync(uint32_t& hwcur, uint32_t& hwtail, uint32_t head, bool recover) override;
+
+ private:
+  void reclaim(uint32_t& hwtail, uint32_t hwcur);
+  uint32_t place(uint32_t hwcur, uint32_t head);
+  uint32_t packet_slots(uint32_t at, uint32_t head) const;
+  bool check(const netmap_slot& slot, uint32_t& offset) const;
+  std::atomic<uint32_t>& in_flight(uint32_t slot) const { return in_flight_[slot]; }
+  uint32_t next(uint32_t slot) const { return slot + 1 == view_.num_slots ? 0 : slot + 1; }
+
+  std::shared_ptr<XskSocket> socket_;
+  vale::TxView view_;
+  NicState* state_;
+  std::atomic<uint32_t>* in_flight_;
+  const bool multi_buffer_;
+};
+
+class XskRx final : public NicRx {
+ public:
+  XskRx(std::shared_ptr<XskSocket> socket, const NicRxView& view, NicState* state);
+  int sync(uint32_t& hwcur, uint32_t head, uint32_t& hwtail, bool recover) override;
+
+ private:
+  void recover(uint32_t& hwtail);
+  void give(uint32_t head);
+  void take(uint32_t& hwtail, uint32_t head);
+  bool place(uint32_t slot, uint32_t buffer, uint32_t end);
+  void swap_buffers(uint32_t a, uint32_t buf_a, uint32_t b, uint32_t buf_b);
+  uint32_t next(uint32_t slot) const { return slot + 1 == view_.num_slots ? 0 : slot + 1; }
+
+  std::shared_ptr<XskSocket> socket_;
+  NicRxView view_;
+  NicState* state_;
+};
+
+}  // namespace unetmap::client

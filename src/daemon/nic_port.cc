@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Ports on network interfaces: found in the asker's network namespace, bound by a keeper there, shaped after what that
+// found. All of them are in region 1, whose buffers are an AF_XDP UMEM.
+#include <fcntl.h>
+#include <linux/ethtool.h>
+#include <linux/sockios.h>
+#include <net/if.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "daemon/port_memory.hh"
+#include "daemon/registry.hh"
+
+namespace unetmap::daemon {
+namespace {
+
+constexpr uint32_t kNicSlots = 1024, kLeastSlots = 64, kFewSlots = 256;
+
+const Result<Namespace>& own_namespace() {
+  static const Result<Namespace> own = Namespace::own();
+  return own;
+}
+
+// A request to the kernel about interface `name`, on `probe` or a socket of our own.
+bool ask_interface(int probe, const std::string& name, unsigned long request, ifreq& about) {
+  UniqueFd own;
+  if (probe < 0) {
+    own = UniqueFd(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    probe = own.get();
+  }
+  if (name.empty() || name.size() >= sizeof about.ifr_name) return false;
+  memcpy(about.ifr_name, name.c_str(), name.size() + 1);
+  return ioctl(probe, request, &about) == 0;
+}
+
+}  // namespace
+
+bool Registry::in_own_namespace() const {
+  if (!origin_ || !origin_->name_space) return true;
+  auto theirs = Namespace::of(origin_->name_space.get());
+  return theirs && own_namespace() && *theirs == *own_namespace();
+}
+
+bool Registry::is_interface(const std::string& name) const {
+  ifreq about{};
+  return ask_interface(origin_ && !in_own_namespace() ? origin_->probe.get() : -1, name.substr(0, name.find('@')),
+                       SIOCGIFINDEX, about);
+}
+
+uint16_t Registry::interface_queues(const std::string& name) const {
+  ethtool_channels channels{};
+  channels.cmd = ETHTOOL_GCHANNELS;
+  ifreq about{};
+  about.ifr_data = reinterpret_cast<char*>(&channels);
+  if (!ask_interface(origin_ && !in_own_namespace() ? origin_->probe.get() : -1, name.substr(0, name.find('@')),
+                     SIOCETHTOOL, about))
+    return 1;
+  return uint16_t(std::clamp<uint32_t>(channels.combined_count + channels.rx_count, 1, wire::kMaxKeeperQueues));
+}
+
+// Another namespace's interface may have the name of one of ours.
+void Registry::localise(PortName& name) const {
+  if (name.on_switch() || in_own_namespace() || persistent_.count(name.base)) return;
+  auto theirs = Namespace::of(origin_->name_space.get());
+  if (!theirs || !is_interface(name.base)) return;
+  name.interface = name.base;
+  name.base += "@" + std::to_string(theirs->inode);
+  name.port_name = name.base;
+}
+
+PortShape Registry::nic_shape(uint16_t queues, uint32_t slots, uint16_t host_rings) const {
+  PortShape shape;
+  shape.nic = true;
+  shape.exchange = false;
+  shape.tx_slots = shape.rx_slots = slots;
+  shape.host_tx_rings = shape.host_rx_rings = host_rings;
+  shape.tx_rings = shape.rx_rings = uint16_t(queues + host_rings);
+  return shape;
+}
+
+// Of each ring: what was asked for, or fewer, where an interface of many queues would leave too few buffers.
+uint32_t Registry::nic_slots(const PortName& name, uint32_t wanted) const {
+  uint32_t slots = std::clamp(wanted ? wanted : kNicSlots, kLeastSlots, wire::kMaxKeeperSlots);
+  if (wanted) return slots;
+  uint32_t rings = 2 * (interface_queues(name.base) + 1u), free = nic_buffers_;
+  if (auto found = regions_.find(kGlobalRegion); found != regions_.end())
+    if (auto region = found->second.lock()) free = region->free_buffers();
+  while (slots > kFewSlots && rings * slots > free) slots /= 2;
+  return slots;
+}
+
+Result<void> Registry::begin_binding(const PortName& name, const Recipe& recipe) {
+  const std::string& interface = name.interface.empty() ? name.base : name.interface;
+  auto region = region_by_id(kGlobalRegion);
+  if (!region) return region.error();
+  UniqueFd channel;
+  if (in_own_namespace()) {
+    auto started = interfaces_->start();
+    if (!started) return started.error();
+    channel = std::move(*started);
+  } else if (origin_->channel) {
+    channel = UniqueFd(fcntl(origin_->channel.get(), F_DUPFD_CLOEXEC, 3));
+  } else {
+    return Error{EREMOTE,
+                 interface + ": is in another network namespace than the daemon, which takes a keeper started there"};
+  }
+  wire::BindRequest request;
+  request.interface = interface;
+  request.mode = nic_mode_;
+  request.umem = {(*region)->info().exchange_bytes, uint64_t{(*region)->info().nbufs} * (*region)->info().buf_size,
+                  (*region)->info().buf_size};
+  request.rx_slots = request.tx_slots = recipe.shape.rx_slots;
+  request.host = true;
+  request.multi_buffer = true;
+  if (auto asked = interfaces_->ask(name.base, std::move(channel), request, {(*region)->exchange_fd()}); !asked)
+    return asked.error();
+  binding_[name.base] = *region;
+  return Error{EINPROGRESS, interface + ": is being bound"};
+}
+
+Result<Port*> Registry::nic_port(const PortName& name, const Recipe& recipe) {
+  if (!interfaces_) return Error{ENXIO, name.base + ": this daemon serves no network interfaces"};
+  using State = Interfaces::Held::State;
+  Interfaces::Held* held = interfaces_->find(name.base);
+  if (!held) {
+    if (recipe.region && recipe.region->info().id != kGlobalRegion)
+      return Error{
+          EINVAL,
+          name.base + ": the ports of interfaces are in memory region 1, and in no other; ask for that, or for none"};
+    Recipe sized = recipe;
+    sized.shape.rx_slots = nic_slots(name, recipe.shape.rx_slots == PortShape{}.rx_slots ? 0 : recipe.shape.rx_slots);
+    return begin_binding(name, sized).error();
+  }
+  if (held->state == State::kReady) return make_nic_port(name, recipe, *held);
+  if (held->state == State::kFailed) {
+    Error why = held->error;
+    binding_.erase(name.base);
+    interfaces_->release(name.base);
+    return why;
+  }
+  return Error{EINPROGRESS, name.base + ": is being bound"};
+}
+
+Result<Port*> Registry::make_nic_port(const PortName& name, const Recipe& recipe, Interfaces::Held& held) {
+  const wire::KeeperReply& reply = held.reply;
+  uint32_t ring = reply.mode == wire::NicMode::kPacket ? UINT32_MAX : std::min(reply.rx_ring, reply.fill_ring);
+  if (reply.mode != wire::NicMode::kPacket) ring = std::min({ring, reply.tx_ring, reply.completion_ring});
+  uint32_t wanted = recipe.shape.rx_slots == PortShape{}.rx_slots ? 0 : recipe.shape.rx_slots;
+  uint16_t queues = uint16_t(reply.queues.size());
+  PortShape shape = nic_shape(queues, std::min(nic_slots(name, wanted), ring), recipe.host_rings);
+  auto sw = Switch::create("");
+  if (!sw) return sw.error();
+  auto region = binding_.find(name.base);
+  if (region == binding_.end()) return Error{ENXIO, name.base + ": its memory is gone; open it again"};
+  auto port = make_port(name.base, wire::PortKind::kNic, *sw, region->second, shape,
+                        held.usable() ? 0u : uint32_t{kPortFailed});
+  if (!port) {
+    binding_.erase(name.base);
+    interfaces_->release(name.base);
+    return port;
+  }
+  (*port)->nic = &held;
+  held.changed = [this, unique = (*port)->unique] { note_change(unique); };
+  return port;
+}
+
+void Registry::note_change(uint64_t unique) {
+  auto found = by_unique_.find(unique);
+  if (found == by_unique_.end()) return;
+  Port& port = *found->second;
+  port.sw->set_flag(port.info.index, kPortFailed, !port.nic->usable());
+  wake_users(port);
+}
+
+void Registry::release_unclaimed() {
+  std::vector<std::string> unclaimed;
+  for (auto& [key, region] : binding_) {
+    Interfaces::Held* held = interfaces_->find(key);
+    if (!port_named(key) &&
+        (!held || held->state == Interfaces::Held::State::kReady || held->state == Interfaces::Held::State::kFailed))
+      unclaimed.push_back(key);
+  }
+  for (const std::string& key : unclaimed) {
+    binding_.erase(key);
+    interfaces_->release(key);
+  }
+}
+
+Error Registry::failure(const File& file) const {
+  if (!file.port || !file.port->nic || file.port->nic->usable()) return {0, ""};
+  const Interfaces::Held& held = *file.port->nic;
+  if (held.error.code) return {ENXIO, held.error.text};
+  return {ENXIO,
+          file.port->name + ": the interface is down; bring it up with ip link set " + held.reply.interface + " up"};
+}
+
+// The sockets of the queues that the file is bound to, whichever direction.
+wire::NicInfo Registry::nic_info(const Port& port, const File& file) {
+  const wire::KeeperReply& reply = port.nic->reply;
+  wire::NicInfo out{};
+  out.kind = reply.mode == wire::NicMode::kPacket ? wire::NicKind::kPacket : wire::NicKind::kXdp;
+  out.ifindex = reply.ifindex;
+  out.multi_buffer = reply.multi_buffer;
+  out.rx_entries = reply.rx_ring;
+  out.tx_entries = reply.tx_ring;
+  out.fill_entries = reply.fill_ring;
+  out.completion_entries = reply.completion_ring;
+  uint16_t queues = uint16_t(port.info.rx_rings - port.info.host_rx_rings), first = queues, end = 0;
+  for (const RingRange& range : {file.tx, file.rx}) {
+    if (range.first >= range.end || range.first >= queues) continue;
+    first = std::min(first, range.first);
+    end = std::max(end, std::min(range.end, queues));
+  }
+  out.first_queue = first < end ? first : 0;
+  out.sockets = first < end ? uint16_t(end - first) : 0;
+  return out;
+}
+
+}  // namespace unetmap::daemon
