@@ -223,6 +223,7 @@ Result<void> Backend::set_vring_fd(Request& request) {
     if (!(flags & O_NONBLOCK)) fcntl(fd.get(), F_SETFL, flags | O_NONBLOCK);
   }
   Vring& ring = rings_[index];
+  device_.ring_closing(index);
   switch (request.id) {
     case Id::kSetVringKick:
       ring.kick = std::move(fd);
@@ -252,6 +253,7 @@ uint32_t Backend::stop(uint32_t index) {
   Vring& ring = rings_[index];
   if (ring.started) ring.base = device_.position(index);
   ring.started = false;
+  device_.ring_closing(index);
   ring.kick.reset();
   ring.call.reset();
   if (!(features_ & kHasProtocolFeatures)) ring.enabled = false;

@@ -35,6 +35,8 @@ struct Vring {
 // What makes packets of rings. Called from within Backend::handle().
 class Device {
  public:
+  // Descriptors of this ring are about to be closed: whoever waits for them stops.
+  virtual void ring_closing(uint32_t index) = 0;
   // Something of this ring is no longer as it was: size, addresses, descriptors, whether it runs.
   virtual void ring_changed(uint32_t index) = 0;
   // The guest's memory is elsewhere now: pointers are void.
@@ -74,6 +76,7 @@ class Backend {
   uint64_t features() const { return features_; }  // agreed on, vhost's own bits included
   bool has(ProtocolFeature feature) const { return protocol_features_ >> feature & 1; }
   guest::GuestMemory& memory() { return memory_; }
+  uint32_t memory_regions() const { return memory_.regions(); }
   // Tells the front-end that a ring is in error.
   void signal_error(uint32_t index) const;
 

@@ -10,6 +10,14 @@ namespace {
 constexpr uint64_t kMiB = 1 << 20, kFeatures = 0x1'0000'8003;
 
 struct FakeDevice final : Device {
+  // The number of a descriptor may be another's once it is closed.
+  void ring_closing(uint32_t index) override {
+    const Vring& ring = backend->ring(index);
+    if (ring.kick) {
+      EXPECT_GE(fcntl(ring.kick.get(), F_GETFD), 0);
+    }
+    closings++;
+  }
   void ring_changed(uint32_t index) override { changed.push_back(index); }
   void memory_changed() override { memory_changes++; }
   void features_changed() override { feature_changes++; }
@@ -23,7 +31,8 @@ struct FakeDevice final : Device {
   void reset() override { resets++; }
 
   std::vector<uint32_t> changed;
-  int memory_changes = 0, feature_changes = 0, resets = 0;
+  Backend* backend = nullptr;
+  int closings = 0, memory_changes = 0, feature_changes = 0, resets = 0;
   std::vector<uint8_t> announced;
   uint16_t mtu = 0;
   bool is_broken = false;
@@ -37,6 +46,7 @@ class VhostUserBackend : public testing::Test {
     connection.emplace(UniqueFd(pair[0]));
     front.emplace(pair[1]);
     backend.emplace(Offer{kFeatures, 4}, device);
+    device.backend = &*backend;
   }
   ~VhostUserBackend() override {
     backend.reset();
@@ -125,6 +135,7 @@ TEST_F(VhostUserBackend, NegotiatesAndRunsARing) {
   EXPECT_EQ(state.num, 101u);
   EXPECT_FALSE(backend->ring(1).runs());
   EXPECT_FALSE(backend->ring(1).kick);
+  EXPECT_GE(device.closings, 2);
   // Asked again, the same.
   front->send_value(Id::kGetVringBase, VringState{1, 0});
   expect_good();
