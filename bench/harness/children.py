@@ -107,14 +107,19 @@ class Children:
     def __init__(self, env=None):
         self._env = env or {}
         self._all = []
+        self._also = []
 
     def start(self, command, **options):
         child = Child([str(word) for word in command], env=self._env, **options)
         self._all.append(child)
         return child
 
+    def also(self, pids):
+        """Processes that others started and that take part."""
+        self._also += pids
+
     def pids(self):
-        return [child.pid for child in self._all if child.running()]
+        return [child.pid for child in self._all if child.running()] + self._also
 
     def check(self):
         for child in self._all:

@@ -10,7 +10,7 @@ from harness.network import Counters, need_command, need_program, need_root, run
 CLIENT_MIB, SWITCH_MIB = 256, 192
 PAGE_MIB = 2
 # What the three ask for, and some for the allocator's rounding.
-HUGE_PAGES = (2 * CLIENT_MIB + SWITCH_MIB + 192) // PAGE_MIB
+HUGE_PAGES = (2 * CLIENT_MIB + 512 + 192) // PAGE_MIB
 HUGE_FOLDER = "/sys/kernel/mm/hugepages/hugepages-2048kB"
 RING_LOG2 = 10
 # Half a ring: the sender shares its CPU with the receiver and would otherwise outrun it. 64 to 1024 were tried, 512 was best.

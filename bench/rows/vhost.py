@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Two virtio drivers (DPDK's virtio-user) through a switch that serves them over vhost-user: VALE, OVS-DPDK, testpmd. The
+switch has one CPU to itself, both drivers share the other one."""
+import os
+import shutil
+import time
+from contextlib import ExitStack
+
+from harness.children import Children, Failed, Skipped
+from harness.measure import Check, Group, Row
+from harness.network import (Counters, make_namespace, need_command, need_program, need_root, run, sample_pair)
+from rows import dpdk
+
+OURS, OVS, TESTPMD = "virtio-user, VALE", "virtio-user, OVS-DPDK", "virtio-user, testpmd"
+DAEMON = "/usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk"
+SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
+SENDER_MAC, RECEIVER_MAC = "02:00:00:00:00:01", "02:00:00:00:00:02"
+OVS_MIB = 512
+
+
+def _environment(bench, undo, folder, part, mebibytes, lcores, vdevs):
+    prefix = f"{bench.prefix}-{part}"
+    undo.callback(shutil.rmtree, f"/var/run/dpdk/{prefix}", True)
+    return ["--no-pci", f"--huge-dir={folder}", f"--file-prefix={prefix}", "-m", str(mebibytes), "--single-file-segments",
+            "--log-level=4", *lcores, *(f"--vdev={vdev}" for vdev in vdevs)]
+
+
+def _sample(bench, undo, children, folder, length, sockets, option, switch_pids=()):
+    """Both drivers on the first CPU, sending and receiving."""
+    client = need_program(bench, "dpdk-client")
+    received, sent = Counters(bench, "received"), Counters(bench, "sent")
+
+    def start(mode, counters, path, mac):
+        device = f"net_virtio_user0,path={path},queues=1,queue_size=1024,mac={mac}{option}"
+        environment = _environment(bench, undo, folder, mode, dpdk.CLIENT_MIB, ["-l", str(bench.cpus[0])], [device])
+        return children.start([client, *environment, "--", mode, length, counters.path, dpdk.YIELD_EVERY])
+
+    receiver = start("rx", received, sockets[1], RECEIVER_MAC)
+    time.sleep(2)  # its announcement is not repeated, and a switch may start a port only by and by
+    start("tx", sent, sockets[0], SENDER_MAC)
+    children.also(switch_pids)
+    return sample_pair(bench, children, receiver, received, sent)
+
+
+def _prepare(bench, length):
+    need_root("DPDK")
+    need_program(bench, "dpdk-client")
+    folder = dpdk.huge_pages(bench)
+    sockets = [os.path.join(bench.folder, f"vhost{number}.sock") for number in range(2)]
+    for path in sockets:
+        if os.path.exists(path):
+            os.unlink(path)
+    return folder, sockets
+
+
+def vale(bench, length):
+    folder, sockets = _prepare(bench, length)
+    with ExitStack() as undo:
+        children = undo.enter_context(bench.netmap_children())
+        pids = plug(bench, undo, children, sockets)
+        return _sample(bench, undo, children, folder, length, sockets, "", pids)
+
+
+def plug(bench, undo, children, sockets):
+    """Two ports of a switch as vhost-user servers, their workers on the second CPU. The workers' process ids."""
+    name = f"vale{os.getpid()}"
+    tool = bench.tool("unetmap")
+    pids = []
+    for number, path in enumerate(sockets):
+        port = f"{name}:{number}"
+        children.start([tool, "plug", port, "--vhost-user", path]).finish(10)
+        undo.callback(lambda port=port: children.start([tool, "unplug", port]).finish(10))
+    return pids
+
+
+def testpmd(bench, length):
+    program = need_command("dpdk-testpmd")
+    folder, sockets = _prepare(bench, length)
+    clients, forwarder = bench.cpus[0], bench.cpus[1]
+    with ExitStack() as undo:
+        children = undo.enter_context(Children())
+        devices = [f"net_vhost{number},iface={path},queues=1" for number, path in enumerate(sockets)]
+        environment = _environment(bench, undo, folder, "switch", dpdk.SWITCH_MIB,
+                                   ["-l", f"{clients},{forwarder}", f"--main-lcore={clients}"], devices)
+        switch = children.start([program, *environment, "--", "--forward-mode=io", "--nb-cores=1", "--total-num-mbufs=16384",
+                                 "--rxd=1024", "--txd=1024", "--no-flush-rx", "--no-lsc-interrupt", "--burst=64"],
+                                interactive=True)
+        switch.wait_for_line(dpdk.READY_LINE, 30)
+        return _sample(bench, undo, children, folder, length, sockets, "")
+
+
+class OpenVswitch:
+    """A bridge of OVS-DPDK (netdev datapath, action NORMAL) with two ports, its polling thread on the second CPU; in a
+    network namespace and a folder of its own, and gone with them."""
+
+    def __init__(self, bench, undo, children, folder, sockets):
+        for program in (DAEMON, SCHEMA):
+            if not os.path.exists(program):
+                raise Skipped(f"{program} is missing: apt install openvswitch-switch-dpdk, or ./dev bench --install")
+        self.folder = os.path.join(bench.folder, "ovs")
+        shutil.rmtree(self.folder, True)
+        os.makedirs(self.folder)
+        self.names = {name: self.folder for name in ("OVS_RUNDIR", "OVS_LOGDIR", "OVS_DBDIR", "OVS_SYSCONFDIR")}
+        namespace = f"{bench.prefix}-ovs"
+        make_namespace(undo, namespace)
+        database, self.control = os.path.join(self.folder, "db.sock"), os.path.join(self.folder, "ctl")
+        self.database = f"unix:{database}"
+        run(["ovsdb-tool", "create", f"{self.folder}/conf.db", SCHEMA])
+        server = children.start(["ovsdb-server", f"{self.folder}/conf.db", f"--remote=punix:{database}", "--no-chdir",
+                                 f"--unixctl={self.folder}/db.ctl"])
+        server.wait_for(lambda: os.path.exists(database), "its socket")
+        self.vsctl("--no-wait", "init")
+        self.vsctl("--no-wait", "set", "Open_vSwitch", ".", "other_config:dpdk-init=true",
+                   f"other_config:dpdk-socket-mem={OVS_MIB}", f"other_config:dpdk-lcore-mask={hex(1 << bench.cpus[0])}",
+                   f"other_config:pmd-cpu-mask={hex(1 << bench.cpus[1])}",
+                   f"other_config:dpdk-extra=--huge-dir={folder} --no-pci --file-prefix={bench.prefix}-ovs")
+        undo.callback(shutil.rmtree, f"/var/run/dpdk/{bench.prefix}-ovs", True)
+        self.switch = children.start([DAEMON, self.database, f"--unixctl={self.control}", "--no-chdir"], netns=namespace)
+        self.switch.wait_for(lambda: os.path.exists(self.control), "its control socket", 30)
+        self.vsctl("add-br", "br0", "--", "set", "bridge", "br0", "datapath_type=netdev")
+        for number, path in enumerate(sockets):
+            self.vsctl("add-port", "br0", f"vh{number}", "--", "set", "Interface", f"vh{number}", "type=dpdkvhostuserclient",
+                       f"options:vhost-server-path={path}")
+
+    def vsctl(self, *words):
+        run(["ovs-vsctl", f"--db={self.database}", "--timeout=20", *words])
+
+
+def ovs(bench, length):
+    need_command("ovs-vsctl")
+    folder, sockets = _prepare(bench, length)
+    with ExitStack() as undo:
+        children = undo.enter_context(Children())
+        OpenVswitch(bench, undo, children, folder, sockets)
+        return _sample(bench, undo, children, folder, length, sockets, ",server=1")
+
+
+def _group(name, length, target):
+    rows = [Row(OURS, "Mpps", lambda b: vale(b, length), cpus=2), Row(OVS, "Mpps", lambda b: ovs(b, length), cpus=2),
+            Row(TESTPMD, "Mpps", lambda b: testpmd(b, length), cpus=2)]
+    checks = [Check(OURS, OVS, ">=", target, "times OVS-DPDK"), Check(OURS, TESTPMD, "", 0, "times testpmd's vhost")]
+    return Group(name, f"Virtual machines: virtio-user to virtio-user over vhost-user, {length} bytes", rows, checks)
+
+
+GROUPS = {"vhost": lambda bench: _group("vhost", 60, 2.0), "vhost-large": lambda bench: _group("vhost-large", 1514, 1.5)}
