@@ -58,6 +58,11 @@ def softirq_threads():
     return [int(path.split("/")[2]) for path in glob.glob("/proc/[0-9]*/comm") if read(path).startswith("ksoftirqd/")]
 
 
+def children(pid):
+    """Processes that a process has started."""
+    return [int(child) for path in glob.glob(f"/proc/{pid}/task/*/children") for child in read(path).split()]
+
+
 def wake_ups(pid):
     """How often the threads of a process have gone to sleep or been preempted, in total since they began."""
     total = 0

@@ -6,7 +6,8 @@ import shutil
 import time
 from contextlib import ExitStack
 
-from harness.children import Children, Failed, Skipped
+from harness import machine
+from harness.children import Child, Children, Skipped
 from harness.measure import Check, Group, Row
 from harness.network import (Counters, make_namespace, need_command, need_program, need_root, run, sample_pair)
 from rows import dpdk
@@ -57,19 +58,21 @@ def vale(bench, length):
     folder, sockets = _prepare(bench, length)
     with ExitStack() as undo:
         children = undo.enter_context(bench.netmap_children())
-        pids = plug(bench, undo, children, sockets)
+        pids = plug(bench, undo, sockets)
         return _sample(bench, undo, children, folder, length, sockets, "", pids)
 
 
-def plug(bench, undo, children, sockets):
-    """Two ports of a switch as vhost-user servers, their workers on the second CPU. The workers' process ids."""
-    name = f"vale{os.getpid()}"
-    tool = bench.tool("unetmap")
-    pids = []
+def plug(bench, undo, sockets):
+    """Two ports of a switch as vhost-user servers, served on the second CPU. The processes that do that."""
+    name, tool = f"vale{os.getpid()}", bench.tool("unetmap")
+    command = lambda *words: Child([tool, *words], env=bench.environment).finish(10)
     for number, path in enumerate(sockets):
         port = f"{name}:{number}"
-        children.start([tool, "plug", port, "--vhost-user", path]).finish(10)
-        undo.callback(lambda port=port: children.start([tool, "unplug", port]).finish(10))
+        command("plug", port, "--vhost-user", path)
+        undo.callback(command, "unplug", port)
+    pids = machine.children(bench.daemon.pid)
+    for pid in pids:
+        os.sched_setaffinity(pid, {bench.cpus[1]})
     return pids
 
 

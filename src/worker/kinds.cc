@@ -9,6 +9,7 @@ namespace {
 constexpr KindEntry kKinds[] = {
     {"stream", start_stream, true},
     {"dgram", start_dgram, true},
+    {"vhost-user", start_vhost_user, true},
 };
 
 }  // namespace

@@ -32,6 +32,7 @@ constexpr const char* kAllowed[] = {
     "fallocate",
     "fcntl",
     "fstat",
+    "fstatfs",
     "ftruncate",
     "futex",
     "getcpu",

@@ -2,6 +2,7 @@
 #include "proto/vhost_user/backend.hh"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 namespace unetmap::vhost_user {
@@ -17,12 +18,11 @@ constexpr uint64_t kMinMtu = 68, kMaxMtu = 65535;
 Error wrong(Id id, const std::string& cause) { return {EPROTO, name_of(uint32_t(id)) + ": " + cause}; }
 Error wrong(Id id, const Error& error) { return {error.code, name_of(uint32_t(id)) + ": " + error.text}; }
 
-// Eventfds only: a write to anything else could have any effect, and could block.
+// Eventfds, as far as a descriptor tells: no file, socket or pipe, to which a write could have any effect, and block.
+// What else has no type (timers, epoll instances) refuses writes.
 bool is_eventfd(int fd) {
-  char path[40], target[40];
-  snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-  ssize_t n = readlink(path, target, sizeof target);
-  return n > 0 && std::string_view(target, size_t(n)) == "anon_inode:[eventfd]";
+  struct stat st;
+  return fstat(fd, &st) == 0 && (st.st_mode & S_IFMT) == 0;
 }
 
 }  // namespace
