@@ -19,13 +19,12 @@ bool gather(const guest::GuestMemory& memory, uint64_t guest, uint8_t* out) noex
 
 }  // namespace
 
-void ChainBatch::take_front(size_t index, uint8_t* out, uint32_t bytes) noexcept {
-  Chain& chain = chain_[index];
+const uint8_t* ChainBatch::gather_front(Chain& chain, uint32_t bytes, uint8_t* out) noexcept {
   chain.readable_bytes -= bytes;
-  for (;;) {
+  for (uint8_t* to = out; bytes > 0;) {
     Piece& piece = piece_[chain.first_piece];
     const uint32_t step = piece.bytes < bytes ? piece.bytes : bytes;
-    std::memcpy(out, piece.at, step);
+    std::memcpy(to, piece.at, step);
     piece.at += step;
     piece.guest += step;
     piece.bytes -= step;
@@ -33,10 +32,10 @@ void ChainBatch::take_front(size_t index, uint8_t* out, uint32_t bytes) noexcept
       chain.first_piece++;
       chain.readable--;
     }
-    out += step;
+    to += step;
     bytes -= step;
-    if (bytes == 0) return;
   }
+  return out;
 }
 
 ChainBuilder::Step ChainBuilder::add_table(uint64_t guest, uint32_t bytes, bool linked) noexcept {

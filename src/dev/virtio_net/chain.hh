@@ -55,11 +55,30 @@ class ChainBatch {
     return {&piece_[chain.first_piece + chain.readable], chain.writable};
   }
 
-  // Takes the first `bytes` readable bytes of a chain away, copying them to `out`. It has that many.
-  void take_front(size_t index, uint8_t* out, uint32_t bytes) noexcept;
+  // Takes the first `bytes` readable bytes of a chain away, of which it has that many: where they lie, if in one piece;
+  // else they are copied to `out`.
+  [[nodiscard]] const uint8_t* take_front(size_t index, uint32_t bytes, uint8_t* out) noexcept {
+    Chain& chain = chain_[index];
+    Piece& piece = piece_[chain.first_piece];
+    if (piece.bytes < bytes) [[unlikely]]
+      return gather_front(chain, bytes, out);
+    const uint8_t* const at = piece.at;
+    chain.readable_bytes -= bytes;
+    if (piece.bytes == bytes) {
+      chain.first_piece++;
+      chain.readable--;
+    } else {
+      piece.at += bytes;
+      piece.guest += bytes;
+      piece.bytes -= bytes;
+    }
+    return at;
+  }
 
  private:
   friend class ChainBuilder;
+  const uint8_t* gather_front(Chain& chain, uint32_t bytes, uint8_t* out) noexcept;
+
   size_t chains_ = 0;
   size_t pieces_ = 0;
   bool full_ = false;

@@ -3,10 +3,23 @@
 
 #include <algorithm>
 
+#include "dev/virtio_net/shared_words.hh"
+
 namespace unetmap::virtio {
 namespace {
 
 constexpr int kMaxRoundsOfRubbish = 4;  // then the caller gets a chance to do something else
+
+// In registers, from memory that the guest still writes.
+vale::VnetHdr load_header(const uint8_t* at) noexcept {
+  const auto low = load_once<uint64_t>(at);
+  return {.flags = static_cast<uint8_t>(low),
+          .gso_type = static_cast<uint8_t>(low >> 8),
+          .hdr_len = static_cast<uint16_t>(low >> 16),
+          .gso_size = static_cast<uint16_t>(low >> 32),
+          .csum_start = static_cast<uint16_t>(low >> 48),
+          .csum_offset = load_once<uint16_t>(at + 8)};
+}
 
 }  // namespace
 
@@ -21,9 +34,8 @@ RingFault TxQueue::start(const guest::GuestMemory& memory, const RingSetup& setu
 HeaderFault TxQueue::read_packet(ChainBatch& batch, size_t index, TxPacket& packet) noexcept {
   const Chain& chain = batch[index];
   if (chain.readable_bytes < header_bytes_) return HeaderFault::kNoHeader;
-  uint8_t raw[vale::kVnetHdrMrgBytes];
-  batch.take_front(index, raw, header_bytes_);
-  packet.hdr = vale::load_vnet_hdr(raw);
+  uint8_t copy[vale::kVnetHdrMrgBytes];
+  packet.hdr = load_header(batch.take_front(index, header_bytes_, copy));
   packet.bytes = chain.readable_bytes;
   packet.frame = batch.readable(chain);
   return check_sent(packet.hdr, chain.readable_bytes, agreed_);

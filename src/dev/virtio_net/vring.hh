@@ -49,7 +49,10 @@ class Vring {
   // `memory` must outlive the ring's use. A fault is also kept: fault().
   RingFault start(const guest::GuestMemory& memory, const RingSetup& setup) noexcept;
   // Forgets the ring, and its fault. position() is still there.
-  void stop() noexcept { memory_ = nullptr; }
+  void stop() noexcept {
+    memory_ = nullptr;
+    fault_ = RingFault::kNone;
+  }
   [[nodiscard]] bool running() const noexcept { return memory_ != nullptr && fault_ == RingFault::kNone; }
   [[nodiscard]] RingFault fault() const noexcept { return fault_; }
   // Declares it broken for what the layer above found in a chain.

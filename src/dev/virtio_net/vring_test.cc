@@ -227,6 +227,8 @@ TEST_P(VringTest, FollowsTheMemory) {
   EXPECT_EQ(ring.fault(), RingFault::kRingOutsideMemory);
   EXPECT_FALSE(ring.finish());
   EXPECT_FALSE(ring.arm());
+  ring.stop();
+  EXPECT_EQ(ring.fault(), RingFault::kNone) << "a reset mends it";
 }
 
 TEST_P(VringTest, LogsWhatItWritesToTheRing) {
