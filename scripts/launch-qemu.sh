@@ -163,6 +163,7 @@ vale_link() {
       ;;
     dgram)
       at_least 7 2 || fail "$QEMU is older than 7.2 and has no datagram sockets; take a newer one"
+      plug+=(--remote "$folder/qemu")
       netdev="dgram,id=net0,local.type=unix,local.path=$folder/qemu,remote.type=unix,remote.path=$folder/port"
       ;;
     *) fail "LINK=$LINK is not one of auto, vhost-user, stream, dgram" ;;

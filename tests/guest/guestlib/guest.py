@@ -27,9 +27,11 @@ class Job:
     def finish(self, timeout_s=EVENT_LIMIT_S, statuses=(0,)):
         """Its output. A status that is not expected is a failure; None expects any."""
         self.lines.wait_closed(self._what(), timeout_s)
+        # The agent ends a last line even where the program has done so.
+        text = self.lines.text().removesuffix("\n")
         if statuses is not None and self.status not in statuses:
-            raise Failed(f"{self._what()}: status {self.status}; it said:\n{self.lines.text()}")
-        return self.lines.text()
+            raise Failed(f"{self._what()}: status {self.status}; it said:\n{text}")
+        return text
 
     def signal(self, name):
         self._guest.send(f"kill {self._number} {name}")

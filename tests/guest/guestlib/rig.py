@@ -60,10 +60,10 @@ class Rig:
         self._undo.close()
 
     def boot(self, guests, variables=None, ready=True):
-        """Starts guests {name: arguments} together, and waits for all."""
+        """Starts guests {name: arguments} together, each with its {name: variables}, and waits for all."""
         started = []
         for name, arguments in guests.items():
-            guest = self.guests[name] = Guest(self, name, arguments.split(), variables)
+            guest = self.guests[name] = Guest(self, name, arguments.split(), (variables or {}).get(name))
             self._undo.callback(guest.stop)
             started.append(guest)
         return [guest.wait_ready() for guest in started] if ready else started
