@@ -156,6 +156,7 @@ KeeperReply reply_from(const Json& from) {
   out.mtu = uint32_t(number(from, "mtu", 0, 1 << 20));
   out.ifindex = uint32_t(number(from, "ifindex", 1, INT32_MAX));
   out.up = truth(from, "up");
+  out.pid = uint32_t(number(from, "pid", 0, INT32_MAX));
   out.multi_buffer = truth(from, "multi_buffer", false);
   bool rings = out.mode != NicMode::kAuto && out.mode != NicMode::kPacket;
   for (auto [name, to] : {std::pair("rx_ring", &out.rx_ring),
@@ -237,6 +238,7 @@ Json to_json(const KeeperReply& from) {
            {"mtu", from.mtu},
            {"ifindex", from.ifindex},
            {"up", from.up},
+           {"pid", from.pid},
            {"multi_buffer", from.multi_buffer},
            {"rx_ring", from.rx_ring},
            {"tx_ring", from.tx_ring},

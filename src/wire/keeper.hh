@@ -18,7 +18,8 @@
 // empty: whoever syncs maps them (XDP_MMAP_OFFSETS), needs no privilege, and fills the fill ring first. Descriptor and
 // fill addresses are offsets into the UMEM, that is relative to UmemPlace::offset of the memfd. Descriptor addresses of
 // received frames are chunk start + 256; bind_flags of the copy mode need sendto() (or poll) to start transmission.
-// XDP_OPTIONS/XDP_STATISTICS tell the drops. When the interface goes, the socket reports POLLERR.
+// XDP_STATISTICS tells the drops. When the interface goes, SO_ERROR is ENETDOWN and transmission fails with ENXIO, but
+// poll says nothing of it: an Event does. As long as anybody holds one of the sockets, its queue cannot be bound again.
 //
 // AF_PACKET socket (bind, mode packet): SOCK_RAW, non-blocking, bound to the interface; sees received frames only
 // (PACKET_IGNORE_OUTGOING, not those that we hand to the stack), sends past the queueing discipline. PACKET_AUXDATA is
@@ -30,7 +31,7 @@
 // Taps of attach, and of tap with vnet_hdr: 12 bytes of virtio_net_hdr_v1 before each frame, which may be as large as
 // 65535 bytes (TSO and checksum left to the receiver, both directions). NIC side: read what the wire sent, write what
 // shall go out. Host side: read what the stack sent on the interface, write what it shall receive.
-// All taps are non-blocking, and one descriptor is one queue.
+// All taps are non-blocking, and live until the last copy of their descriptor is closed.
 #pragma once
 
 #include <array>
@@ -120,6 +121,7 @@ struct KeeperReply {
   uint32_t ifindex = 0;
   bool up = false;                                                        // administratively
   bool multi_buffer = false;                                              // bind: XDP_USE_SG is on
+  uint32_t pid = 0;                                                       // of the keeper, for people and tests
   uint32_t rx_ring = 0, tx_ring = 0, fill_ring = 0, completion_ring = 0;  // bind with AF_XDP: entries
 };
 

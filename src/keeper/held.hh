@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// What a keeper holds for its client: its end undoes the set-up that made it.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "base/result.hh"
+#include "wire/keeper.hh"
+
+namespace unetmap::keeper {
+
+class Held {
+ public:
+  virtual ~Held() = default;
+  // For the client, in the order of wire/keeper.hh.
+  virtual std::vector<int> descriptors() const = 0;
+  // Undoing, or events, need the right to administer interfaces.
+  virtual bool needs_admin() const = 0;
+};
+
+// The reply, and what is to be held from then on.
+struct SetUp {
+  wire::KeeperReply reply;
+  std::unique_ptr<Held> held;
+};
+
+// Each has undone what it did when it fails.
+Result<SetUp> bind(const wire::BindRequest& request, int memfd);
+Result<SetUp> attach(const wire::AttachRequest& request);
+Result<SetUp> tap(const wire::TapRequest& request);
+Result<SetUp> restore(const wire::RestoreRequest& request);
+
+}  // namespace unetmap::keeper

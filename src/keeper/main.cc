@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// unetmap-keeper: holds what was changed on a network interface, and undoes it when its client is gone.
+#include <fcntl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <csignal>
+#include <cstdio>
+
+#include "keeper/privileges.hh"
+#include "keeper/serve.hh"
+#include "wire/keeper.hh"
+
+namespace {
+
+bool has_channel() {
+  int type = 0, domain = 0;
+  socklen_t bytes = sizeof type;
+  return getsockopt(unetmap::wire::kKeeperChannelFd, SOL_SOCKET, SO_TYPE, &type, &bytes) == 0 &&
+         type == SOCK_SEQPACKET &&
+         getsockopt(unetmap::wire::kKeeperChannelFd, SOL_SOCKET, SO_DOMAIN, &domain, &bytes) == 0 && domain == AF_UNIX;
+}
+
+unetmap::UniqueFd stop_signals() {
+  sigset_t set;
+  sigemptyset(&set);
+  for (int each : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&set, each);
+  sigprocmask(SIG_SETMASK, &set, nullptr);
+  signal(SIGPIPE, SIG_IGN);
+  return unetmap::UniqueFd(signalfd(-1, &set, SFD_CLOEXEC));
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app{"Holds a network interface for unetmapd. Started by it and by libunetmap, not by hand."};
+  app.set_version_flag("-V,--version", UNETMAP_VERSION);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  }
+  if (!has_channel()) {
+    fprintf(stderr,
+            "unetmap-keeper: started by unetmapd and by libunetmap when a network interface is opened, not by hand; "
+            "see unetmapd(8)\n");
+    return 2;
+  }
+  // Nobody's child, and of no session that ends: it has to outlive who started it, to undo.
+  pid_t child = fork();
+  if (child < 0) {
+    perror("unetmap-keeper: fork");
+    return 1;
+  }
+  if (child > 0) _exit(0);
+  setsid();
+  (void)!chdir("/");
+  syscall(SYS_close_range, unetmap::wire::kKeeperChannelFd + 1, ~0u, 0);
+  fcntl(unetmap::wire::kKeeperChannelFd, F_SETFD, FD_CLOEXEC);
+  unetmap::keeper::keep_needed_rights();
+  return unetmap::keeper::serve(unetmap::UniqueFd(unetmap::wire::kKeeperChannelFd), stop_signals());
+}
