@@ -9,6 +9,8 @@
 #include <cmath>
 
 #include "daemon_link.hh"
+#include "doctor.hh"
+#include "doctor_record.hh"
 #include "plug.hh"
 #include "replay.hh"
 #include "run_program.hh"
@@ -123,6 +125,7 @@ struct Arguments {
   double interval_s = 0;
   bool quiet = false, json = false;
   ReplayOptions replay;
+  DoctorOptions doctor;
 };
 
 class Program {
@@ -141,7 +144,7 @@ class Program {
   CLI::App app_{"Runs netmap programs without netmap in the kernel, and shows what their daemon has."};
   Arguments a_;
   PlugCommands plug_{app_};
-  CLI::App *run_, *ports_, *stats_, *fdb_, *set_, *replay_, *daemon_;
+  CLI::App *run_, *ports_, *stats_, *fdb_, *set_, *replay_, *daemon_, *doctor_;
 };
 
 Program::Program() {
@@ -173,6 +176,12 @@ Program::Program() {
   replay_->add_option("--switch", a_.replay.switch_name, "switch to use")->capture_default_str();
   replay_->add_option("--write", a_.replay.write, "pcap file for what came out");
   daemon_ = command("daemon", "whether the daemon runs, and what it has");
+  doctor_ = command("doctor", "what would spoil an experiment on this machine or an interface, and what to do", false);
+  doctor_->add_option("interface", a_.doctor.interface, "such as eth0; without one, the machine alone");
+  CLI::Option* fix = doctor_->add_flag("--fix", a_.doctor.fix, "do what is safe, and remember how it was");
+  doctor_->add_flag("--undo", a_.doctor.undo, "take all that --fix did back")->excludes(fix);
+  doctor_->add_option("--record", a_.doctor.record, "where --fix remembers")->default_str(FixRecord::default_file());
+  doctor_->add_flag("--json", a_.doctor.json, "print JSON");
 }
 
 int Program::carry_out() {
@@ -191,6 +200,7 @@ int Program::carry_out() {
     return show(view, fdb_table);
   }
   if (*set_) return set_port(a_.port, a_.value == "on", a_.json);
+  if (*doctor_) return doctor(a_.doctor);
   if (*replay_) return show_replay(a_.replay, a_.json);
   if (plug_.chosen()) return plug_.run();
   return show({{{"what", "daemon"}}, a_.json, {{"running", false}}}, daemon_table);

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "doctor.hh"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+
+#include "doctor_record.hh"
+
+namespace unetmap::cli {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr int kOk = 0, kFailed = 1;
+
+int fail(const Error& error) {
+  fmt::print(stderr, "unetmap: {}\n", error.text);
+  return kFailed;
+}
+
+Result<std::vector<Check>> examine(const std::string& interface) {
+  std::vector<Check> out;
+  if (!interface.empty()) {
+    auto facts = look_at_interface(interface);
+    if (!facts) return facts.error();
+    out = check_interface(*facts);
+  }
+  for (Check& check : check_machine(look_at_machine())) out.push_back(std::move(check));
+  return out;
+}
+
+size_t count_of(const std::vector<Check>& checks, State state) {
+  return size_t(std::count_if(checks.begin(), checks.end(), [&](const Check& check) { return check.state == state; }));
+}
+
+int undo(const DoctorOptions& options, FixRecord record) {
+  auto done = record.undo();
+  if (!done) return fail(done.error());
+  if (options.json) {
+    fmt::print("{}\n", Json{{"undone", *done}}.dump());
+    return kOk;
+  }
+  for (const std::string& line : *done) fmt::print("{}\n", line);
+  if (done->empty()) fmt::print("nothing to take back\n");
+  return kOk;
+}
+
+}  // namespace
+
+std::string checks_table(const std::vector<Check>& checks) {
+  std::string out, object;
+  for (const Check& check : checks) {
+    if (check.object != object) out += (object = check.object) + "\n";
+    out += fmt::format("  {:<5} {:<16} {}\n", name_of(check.state), check.name, check.found);
+    if (!check.meaning.empty()) out += fmt::format("{:25}{}\n", "", check.meaning);
+    if (!check.remedy.empty())
+      out += fmt::format("{:23}> {}{}\n", "", check.remedy, check.fixes.empty() ? "" : "   (or --fix)");
+  }
+  return out;
+}
+
+Json checks_json(const std::vector<Check>& checks) {
+  Json list = Json::array();
+  for (const Check& check : checks) {
+    list.push_back({{"object", check.object},
+                    {"check", check.name},
+                    {"state", name_of(check.state)},
+                    {"found", check.found},
+                    {"meaning", check.meaning},
+                    {"remedy", check.remedy},
+                    {"fixable", !check.fixes.empty()}});
+  }
+  return {{"checks", list}, {"failed", count_of(checks, State::kFail)}, {"warnings", count_of(checks, State::kWarn)}};
+}
+
+int doctor(const DoctorOptions& options) {
+  FixRecord record(options.record.empty() ? FixRecord::default_file() : options.record);
+  if (options.undo) return undo(options, record);
+  auto checks = examine(options.interface);
+  if (!checks) return fail(checks.error());
+  FixRecord::Outcome fixed;
+  if (options.fix) {
+    std::vector<Fix> fixes;
+    for (const Check& check : *checks) fixes.insert(fixes.end(), check.fixes.begin(), check.fixes.end());
+    auto done = record.apply(fixes);
+    if (!done) return fail(done.error());
+    fixed = *done;
+    checks = examine(options.interface);
+    if (!checks) return fail(checks.error());
+  }
+  for (const std::string& line : fixed.failed) fmt::print(stderr, "unetmap: not fixed: {}\n", line);
+  if (options.json) {
+    Json json = checks_json(*checks);
+    if (options.fix) json["fixed"] = fixed.done;
+    fmt::print("{}\n", json.dump());
+  } else {
+    for (const std::string& line : fixed.done) fmt::print("fixed: {}\n", line);
+    fmt::print("{}", checks_table(*checks));
+  }
+  return count_of(*checks, State::kFail) || !fixed.failed.empty() ? kFailed : kOk;
+}
+
+}  // namespace unetmap::cli

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "doctor_facts.hh"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <filesystem>
+#include <fstream>
+#include <thread>
+
+#include "base/fd.hh"
+
+namespace unetmap::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::optional<std::string> first_line(const fs::path& path) {
+  std::ifstream file(path);
+  std::string line;
+  if (!std::getline(file, line)) return std::nullopt;
+  return line;
+}
+
+std::map<std::string, std::string> governors(const std::string& root) {
+  std::map<std::string, std::string> out;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(root + "/sys/devices/system/cpu", error)) {
+    const fs::path file = entry.path() / "cpufreq/scaling_governor";
+    if (auto line = first_line(file)) out[file.string()] = *line;
+  }
+  return out;
+}
+
+// Of "always within_size [never]", the chosen one.
+std::optional<std::string> chosen(const std::optional<std::string>& line) {
+  if (!line) return std::nullopt;
+  const size_t from = line->find('['), to = line->find(']');
+  if (from == std::string::npos || to == std::string::npos || to < from) return std::nullopt;
+  return line->substr(from + 1, to - from - 1);
+}
+
+// Those that matter here, from the mask in /proc/self/status.
+std::set<std::string> capabilities(const std::string& root) {
+  constexpr std::array<std::pair<int, const char*>, 6> kNames{{{12, "cap_net_admin"},
+                                                               {13, "cap_net_raw"},
+                                                               {14, "cap_ipc_lock"},
+                                                               {21, "cap_sys_admin"},
+                                                               {38, "cap_perfmon"},
+                                                               {39, "cap_bpf"}}};
+  std::set<std::string> out;
+  std::ifstream file(root + "/proc/self/status");
+  for (std::string line; std::getline(file, line);) {
+    if (!line.starts_with("CapEff:")) continue;
+    const unsigned long long mask = strtoull(line.c_str() + 7, nullptr, 16);
+    for (const auto& [bit, name] : kNames) {
+      if (mask >> bit & 1) out.insert(name);
+    }
+  }
+  return out;
+}
+
+uint64_t limit(__rlimit_resource which, bool hard) {
+  rlimit both{};
+  if (getrlimit(which, &both) != 0) return 0;
+  const rlim_t value = hard ? both.rlim_max : both.rlim_cur;
+  return value == RLIM_INFINITY ? ~uint64_t{0} : value;
+}
+
+}  // namespace
+
+Result<InterfaceFacts> look_at_interface(const std::string& name) {
+  auto ethtool = Ethtool::open(name);
+  if (!ethtool) return ethtool.error();
+  auto link = query_link(name);
+  if (!link) return link.error();
+  InterfaceFacts out{name, *link};
+  out.carrier = ethtool->carrier();
+  out.settings = ethtool->link_settings();
+  out.flow_control = ethtool->flow_control();
+  out.queues = ethtool->queues();
+  out.driver = ethtool->driver();
+  out.permanent_address = ethtool->permanent_address();
+  out.features = ethtool->features();
+  out.xdp = query_xdp_features(link->index);
+  return out;
+}
+
+MachineFacts look_at_machine(const std::string& root) {
+  MachineFacts out;
+  out.governors = governors(root);
+  out.shared_huge_pages_file = root + "/sys/kernel/mm/transparent_hugepage/shmem_enabled";
+  out.shared_huge_pages = chosen(first_line(out.shared_huge_pages_file));
+  out.locked_bytes = limit(RLIMIT_MEMLOCK, false);
+  out.descriptors = limit(RLIMIT_NOFILE, true);
+  utsname names{};
+  if (uname(&names) == 0) out.kernel = names.release;
+  // EPERM says that the kernel knows it.
+  auto knows = [](int family, int type) {
+    UniqueFd socket(::socket(family, type | SOCK_CLOEXEC, 0));
+    return socket || errno != EAFNOSUPPORT;
+  };
+  out.xdp_sockets = knows(AF_XDP, SOCK_RAW);
+  out.packet_sockets = knows(AF_PACKET, SOCK_RAW);
+  out.bpf_types = access((root + "/sys/kernel/btf/vmlinux").c_str(), R_OK) == 0;
+  out.tun = access((root + "/dev/net/tun").c_str(), R_OK | W_OK) == 0;
+  UniqueFd memory(memfd_create("doctor", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  out.sealed_memory = memory && fcntl(memory.get(), F_ADD_SEALS, F_SEAL_SHRINK) == 0;
+  out.capabilities = capabilities(root);
+  out.processors = std::max(1u, std::thread::hardware_concurrency());
+  return out;
+}
+
+}  // namespace unetmap::cli

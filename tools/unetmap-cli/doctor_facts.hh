@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// What is looked at before anything is judged: plain data, so that judgements can be tested without a machine to match.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "base/result.hh"
+#include "ethtool.hh"
+#include "link_query.hh"
+
+namespace unetmap::cli {
+
+struct InterfaceFacts {
+  std::string name;
+  LinkFacts link;
+  std::optional<bool> carrier;
+  std::optional<LinkSettings> settings;
+  std::optional<FlowControl> flow_control;
+  std::optional<Queues> queues;
+  std::optional<std::string> driver, permanent_address;
+  std::optional<XdpFeatures> xdp;
+  Features features;
+};
+Result<InterfaceFacts> look_at_interface(const std::string& name);
+
+struct MachineFacts {
+  std::map<std::string, std::string> governors;  // file of a processor -> what it says; empty: no frequency scaling
+  std::optional<std::string> shared_huge_pages;  // the word in brackets of shmem_enabled
+  std::string shared_huge_pages_file;
+  uint64_t locked_bytes = 0;  // limits; ~0 for none
+  uint64_t descriptors = 0;   // the hard limit, up to which programs and daemon raise theirs
+  std::string kernel;         // "6.1.0-18-amd64"
+  bool xdp_sockets = false, packet_sockets = false, bpf_types = false, tun = false, sealed_memory = false;
+  std::set<std::string> capabilities;  // effective, such as "cap_net_raw"
+  unsigned processors = 0;
+};
+
+// `root` goes before the paths of /sys, /proc and /dev; the empty one is this machine.
+MachineFacts look_at_machine(const std::string& root = "");
+
+}  // namespace unetmap::cli
