@@ -124,8 +124,7 @@ int serve(Server& server, Listener& listener, int signals, int64_t idle_exit_ms)
 
 int run(const Settings& settings) {
   umask(0077);
-  raise_file_limit();
-  raise_memory_limit();
+  raise_limits();
   auto listener = Listener::from_systemd();
   bool from_systemd = listener && *listener;
   if (listener && !from_systemd) listener = Listener::open(settings.socket.empty() ? unetmap::wire::default_socket_path() : settings.socket);

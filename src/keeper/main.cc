@@ -49,14 +49,7 @@ int main(int argc, char** argv) {
             "see unetmapd(8)\n");
     return 2;
   }
-  // Nobody's child, and of no session that ends: it has to outlive who started it, to undo.
-  pid_t child = fork();
-  if (child < 0) {
-    perror("unetmap-keeper: fork");
-    return 1;
-  }
-  if (child > 0) _exit(0);
-  setsid();
+  // Who started it may go: nothing here depends on it but the channel.
   (void)!chdir("/");
   syscall(SYS_close_range, unetmap::wire::kKeeperChannelFd + 1, ~0u, 0);
   fcntl(unetmap::wire::kKeeperChannelFd, F_SETFD, FD_CLOEXEC);

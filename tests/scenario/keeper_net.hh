@@ -26,7 +26,7 @@
 #include <vector>
 
 #include "wire/keeper.hh"
-#include "wire/spawn_keeper.hh"
+#include "wire/start_keeper.hh"
 
 namespace keeper_net {
 

@@ -29,7 +29,7 @@ class KeeperTest : public testing::Test {
     ASSERT_TRUE(sh("ip link set lo up && ip link add um0 type veth peer name um1 netns " + std::to_string(far->pid())));
     ASSERT_TRUE(sh("ip addr add 10.77.0.1/24 dev um0 && ip link set um0 up"));
     ASSERT_TRUE(sh(far->in("ip addr add 10.77.0.2/24 dev um1") + " && " + far->in("ip link set um1 up")));
-    program = helper_program("unetmap-keeper", {std::string(getenv("BUILD_DIR") ? getenv("BUILD_DIR") : ".") + "/bin"});
+    folder = std::string(getenv("BUILD_DIR") ? getenv("BUILD_DIR") : ".") + "/bin";
     memfd = UniqueFd(memfd_create("umem", MFD_CLOEXEC));
     ASSERT_EQ(0, ftruncate(memfd.get(), off_t(kUmemBytes + 4096)));
     umem = static_cast<uint8_t*>(mmap(nullptr, kUmemBytes, PROT_READ | PROT_WRITE, MAP_SHARED, memfd.get(), 4096));
@@ -66,7 +66,7 @@ class KeeperTest : public testing::Test {
   };
   Kept ask(const KeeperRequest& request, const std::vector<int>& with = {}) {
     Kept out;
-    auto channel = spawn_keeper(program);
+    auto channel = start_keeper(folder);
     EXPECT_TRUE(channel) << channel.error().text;
     if (!channel) return out;
     out.channel = std::move(*channel);
@@ -107,7 +107,7 @@ class KeeperTest : public testing::Test {
 
   static inline bool inside = false;
   std::optional<Namespace> far;
-  std::string program;
+  std::string folder;
   UniqueFd memfd;
   uint8_t* umem = nullptr;
 };
