@@ -228,7 +228,7 @@ Result<void> Backend::set_vring_fd(Request& request) {
     case Id::kSetVringKick:
       ring.kick = std::move(fd);
       ring.started = true;
-      if (!(features_ & kHasProtocolFeatures)) ring.enabled = true;
+      if (!speaks_protocol_features()) ring.enabled = true;
       break;
     case Id::kSetVringCall:
       ring.call = std::move(fd);
@@ -242,7 +242,7 @@ Result<void> Backend::set_vring_fd(Request& request) {
 }
 
 Result<void> Backend::enable(const VringState& state) {
-  if (!(features_ & kHasProtocolFeatures)) return wrong(Id::kSetVringEnable, "protocol features were not agreed on");
+  if (!speaks_protocol_features()) return wrong(Id::kSetVringEnable, "protocol features were not agreed on");
   if (state.num > 1) return wrong(Id::kSetVringEnable, std::to_string(state.num) + " is neither 0 nor 1");
   rings_[state.index].enabled = state.num;
   device_.ring_changed(state.index);
@@ -256,7 +256,7 @@ uint32_t Backend::stop(uint32_t index) {
   device_.ring_closing(index);
   ring.kick.reset();
   ring.call.reset();
-  if (!(features_ & kHasProtocolFeatures)) ring.enabled = false;
+  if (!speaks_protocol_features()) ring.enabled = false;
   device_.ring_changed(index);
   return ring.base;
 }

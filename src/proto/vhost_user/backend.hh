@@ -75,6 +75,8 @@ class Backend {
   uint32_t rings() const { return uint32_t(rings_.size()); }
   uint64_t features() const { return features_; }  // agreed on, vhost's own bits included
   bool has(ProtocolFeature feature) const { return protocol_features_ >> feature & 1; }
+  // QEMU enables rings when it has agreed on protocol features, and before the driver agrees on features.
+  bool speaks_protocol_features() const { return (features_ & kHasProtocolFeatures) || protocol_features_; }
   guest::GuestMemory& memory() { return memory_; }
   uint32_t memory_regions() const { return memory_.regions(); }
   // Tells the front-end that a ring is in error.

@@ -156,6 +156,13 @@ TEST_F(VhostUserBackend, WithoutProtocolFeaturesAStartedRingIsEnabled) {
   expect_refused("SET_VRING_ENABLE");
 }
 
+TEST_F(VhostUserBackend, QemuEnablesRingsBeforeTheDriverAgreesOnFeatures) {
+  front->send_u64(Id::kSetProtocolFeatures, 0x1a01f);
+  front->send_value(Id::kSetVringEnable, VringState{0, 1});
+  expect_good();
+  EXPECT_TRUE(backend->ring(0).enabled);
+}
+
 TEST_F(VhostUserBackend, AnswersWhenAskedToAndOnlyThen) {
   agree();
   front->send_u64(Id::kNetSetMtu, 1500, {}, kVersion | kNeedReply);
