@@ -87,6 +87,7 @@ class TestDriver {
     driver_ = descriptors_ + size * 16;
     device_ = (driver_ + 6 + 2 * size + 63) & ~63ull;
     tables_ = (device_ + 6 + 8 * size + 63) & ~63ull;
+    memset(guest.memory.at(descriptors_, tables_ - descriptors_), 0, tables_ - descriptors_);
   }
   virtual ~TestDriver() = default;
 
