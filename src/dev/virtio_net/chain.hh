@@ -55,6 +55,24 @@ class ChainBatch {
     return {&piece_[chain.first_piece + chain.readable], chain.writable};
   }
 
+  // Adds a chain of one buffer in one region, which most are. False: it is none such, nothing happened; ChainBuilder
+  // says what is the matter. There must be room for a chain.
+  [[nodiscard]] bool add_plain(const guest::GuestMemory& memory, uint64_t guest, uint32_t bytes, bool writable,
+                               uint16_t id) noexcept {
+    if (bytes == 0 || pieces_ == kMaxBatchPieces) return false;
+    uint8_t* const at = memory.at(guest, bytes);
+    if (at == nullptr) return false;
+    chain_[chains_++] = {.first_piece = static_cast<uint32_t>(pieces_),
+                         .readable = static_cast<uint16_t>(writable ? 0 : 1),
+                         .writable = static_cast<uint16_t>(writable ? 1 : 0),
+                         .readable_bytes = writable ? 0 : bytes,
+                         .writable_bytes = writable ? bytes : 0,
+                         .id = id,
+                         .descriptors = 1};
+    piece_[pieces_++] = {at, guest, bytes};
+    return true;
+  }
+
   // Takes the first `bytes` readable bytes of a chain away, of which it has that many: where they lie, if in one piece;
   // else they are copied to `out`.
   [[nodiscard]] const uint8_t* take_front(size_t index, uint32_t bytes, uint8_t* out) noexcept {

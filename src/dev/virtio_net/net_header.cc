@@ -60,14 +60,7 @@ const char* counter_name(HeaderFault fault) noexcept {
   return "unknown";
 }
 
-HeaderFault check_sent(vale::VnetHdr& hdr, uint64_t frame_bytes, const Offloads& agreed) noexcept {
-  if (frame_bytes < kMinFrameBytes) return HeaderFault::kFrameTooShort;
-  if (frame_bytes > kMaxFrameBytes) return HeaderFault::kFrameTooLong;
-  hdr.flags &= vale::kVnetNeedsCsum;
-  if (hdr.flags == 0 && hdr.gso_type == vale::kGsoNone) [[likely]] {
-    hdr = {};
-    return HeaderFault::kNone;
-  }
+HeaderFault check_request(vale::VnetHdr& hdr, uint64_t frame_bytes, const Offloads& agreed) noexcept {
   if (!takes_type(hdr.gso_type, agreed)) return HeaderFault::kGsoType;
   if (hdr.flags == 0) return HeaderFault::kGsoChecksum;
   if (!agreed.checksum) return HeaderFault::kChecksum;

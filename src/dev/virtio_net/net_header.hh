@@ -64,9 +64,18 @@ inline constexpr size_t kHeaderFaults = static_cast<size_t>(HeaderFault::kChecks
 inline constexpr uint32_t kMinFrameBytes = 14;
 inline constexpr uint32_t kMaxFrameBytes = 65536 + 14 + 8 * 4 + 40;  // an IPv6 packet of 64 KB payload under 8 tags
 
-// Checks what a guest sent, and clears what has no meaning: flags other than "checksum to be completed", and fields
-// that the flags and the type do not call for. Too small a header length (a hint) is put right.
-[[nodiscard]] HeaderFault check_sent(vale::VnetHdr& hdr, uint64_t frame_bytes, const Offloads& agreed) noexcept;
+// check_sent checks what a guest sent, and clears what has no meaning: flags other than "checksum to be completed", and
+// fields that the flags and the type do not call for. Too small a header length (a hint) is put right. check_request is
+// its part for headers that ask for something.
+[[nodiscard]] HeaderFault check_request(vale::VnetHdr& hdr, uint64_t frame_bytes, const Offloads& agreed) noexcept;
+[[nodiscard]] inline HeaderFault check_sent(vale::VnetHdr& hdr, uint64_t frame_bytes, const Offloads& agreed) noexcept {
+  if (frame_bytes < kMinFrameBytes) return HeaderFault::kFrameTooShort;
+  if (frame_bytes > kMaxFrameBytes) return HeaderFault::kFrameTooLong;
+  hdr.flags &= vale::kVnetNeedsCsum;
+  if (hdr.flags != 0 || hdr.gso_type != vale::kGsoNone) return check_request(hdr, frame_bytes, agreed);
+  hdr = {};
+  return HeaderFault::kNone;
+}
 
 // What has to happen to a packet before a guest may have it.
 enum class Fit : uint8_t {

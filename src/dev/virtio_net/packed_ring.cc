@@ -42,6 +42,14 @@ RingFault PackedRing::take(const guest::GuestMemory& memory, ChainBatch& batch, 
     // Acquire: what the driver wrote before these flags is seen below; it writes those of a chain's first last.
     const uint16_t flags = load_acquire16(slot(next_.slot) + kFlagsAt);
     if (!is_available(flags, next_.wrap)) break;
+    if (!(flags & (kDescNext | kDescIndirect))) [[likely]] {
+      const PackedDescriptor entry = PackedDescriptor::load(slot(next_.slot));
+      if (batch.add_plain(memory, entry.address, entry.bytes, flags & kDescWrite, entry.id)) [[likely]] {
+        next_.advance(1, size_);
+        taken_++;
+        continue;
+      }
+    }
     RingFault fault = RingFault::kNone;
     const auto step = walk(memory, batch, flags, fault);
     if (step == ChainBuilder::Step::kFault) [[unlikely]]

@@ -42,8 +42,14 @@ RingFault SplitRing::take(const guest::GuestMemory& memory, ChainBatch& batch, s
     __builtin_prefetch(parts_.descriptors + heads[i] * kDescriptorBytes);
   }
   for (size_t i = 0; i < count; i++) {
+    const SplitDescriptor first = SplitDescriptor::load(parts_.descriptors + heads[i] * kDescriptorBytes);
+    if (!(first.flags & (kDescNext | kDescIndirect)) &&
+        batch.add_plain(memory, first.address, first.bytes, first.flags & kDescWrite, heads[i])) [[likely]] {
+      next_++;
+      continue;
+    }
     RingFault fault = RingFault::kNone;
-    const auto step = walk(memory, batch, heads[i], fault);
+    const auto step = walk(memory, batch, heads[i], first, fault);
     if (step == ChainBuilder::Step::kFault) [[unlikely]]
       return fault;
     if (step == ChainBuilder::Step::kFull) break;
@@ -53,16 +59,14 @@ RingFault SplitRing::take(const guest::GuestMemory& memory, ChainBatch& batch, s
 }
 
 ChainBuilder::Step SplitRing::walk(const guest::GuestMemory& memory, ChainBatch& batch, uint16_t head,
-                                   RingFault& fault) noexcept {
+                                   SplitDescriptor entry, RingFault& fault) noexcept {
   using Step = ChainBuilder::Step;
   ChainBuilder chain(memory, batch);
   auto failed = [&](RingFault why) {
     fault = why;
     return Step::kFault;
   };
-  uint16_t index = head;
   for (uint32_t taken = 1;; taken++) {
-    const SplitDescriptor entry = SplitDescriptor::load(parts_.descriptors + index * kDescriptorBytes);
     Step step;
     if (entry.flags & kDescIndirect) {
       if (!options_.indirect) return failed(RingFault::kIndirectNotAgreed);
@@ -78,8 +82,8 @@ ChainBuilder::Step SplitRing::walk(const guest::GuestMemory& memory, ChainBatch&
       return Step::kDone;
     }
     if (taken >= size_) return failed(RingFault::kLoop);
-    index = entry.next;
-    if (index >= size_) return failed(RingFault::kNext);
+    if (entry.next >= size_) return failed(RingFault::kNext);
+    entry = SplitDescriptor::load(parts_.descriptors + entry.next * kDescriptorBytes);
   }
 }
 

@@ -2,6 +2,7 @@
 // The split layout: virtio 1.2, section 2.7.
 #pragma once
 
+#include "dev/virtio_net/descriptor.hh"
 #include "dev/virtio_net/ring.hh"
 
 namespace unetmap::virtio {
@@ -34,7 +35,7 @@ class SplitRing {
   void disarm(const guest::GuestMemory& memory) noexcept;
 
  private:
-  ChainBuilder::Step walk(const guest::GuestMemory& memory, ChainBatch& batch, uint16_t head,
+  ChainBuilder::Step walk(const guest::GuestMemory& memory, ChainBatch& batch, uint16_t head, SplitDescriptor entry,
                           RingFault& fault) noexcept;
   void put(uint16_t at, uint16_t id, uint32_t written) noexcept;
   void written(const guest::GuestMemory& memory, size_t at, size_t bytes) const noexcept {
