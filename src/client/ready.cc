@@ -32,19 +32,6 @@ void pause_cpu() {
 #endif
 }
 
-// Processors this process may use; looked at once a second.
-bool more_than_one_cpu() {
-  static std::atomic<uint64_t> looked{0};
-  static std::atomic<bool> several{false};
-  uint64_t now = coarse_ms();
-  if (now - looked.load(std::memory_order_relaxed) > 1000 || looked.load(std::memory_order_relaxed) == 0) {
-    cpu_set_t set;
-    several = sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) > 1;
-    looked.store(now, std::memory_order_relaxed);
-  }
-  return several;
-}
-
 }  // namespace
 
 short sync_events(Descriptor& d, short wanted) noexcept {
@@ -129,7 +116,7 @@ uint64_t activity(Descriptor& d, short event) noexcept {
 
 bool spin(Descriptor& d, short wanted) noexcept {
   Bound* bound = d.bound_now();
-  if (!bound || !more_than_one_cpu()) return false;
+  if (!bound) return false;
   uint32_t here = uint32_t(sched_getcpu()) + 1;
   bool worth = false;
   if (wanted & kIn)
