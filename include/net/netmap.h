@@ -101,7 +101,7 @@ struct netmap_ring {
 
   uint8_t __attribute__((__aligned__(NM_CACHE_ALIGN))) sem[128]; /* opaque */
 
-  __extension__ struct netmap_slot slot[0]; /* num_slots of them */
+  __extension__ struct netmap_slot slot[]; /* num_slots of them */
 };
 
 #define NR_TIMESTAMP 0x0002 /* write ts at each sync */
@@ -127,7 +127,7 @@ struct netmap_if {
   uint32_t ni_spare1[3];
 
   /* Bytes from this structure to each ring: NIC tx, host tx, NIC rx, host rx. */
-  __extension__ const ssize_t ring_ofs[0];
+  __extension__ const ssize_t ring_ofs[];
 };
 
 /*

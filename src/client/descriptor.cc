@@ -109,7 +109,6 @@ Result<std::unique_ptr<Bound>> Bound::make(Descriptor& owner, const wire::BindIn
 
 Bound::~Bound() {
   if (doorbell) note_internal(doorbell.get(), false);
-  if (alone) note_internal(alone.get(), false);
 }
 
 void* map(Descriptor& d, void* addr, size_t length, int prot, int flags, off_t offset) noexcept {

@@ -56,26 +56,22 @@ void* map(Descriptor& d, void* addr, size_t length, int prot, int flags, off_t o
 // POLLERR (always reported) when the daemon is gone, the descriptor is not registered or a ring was broken.
 short sync_events(Descriptor& d, short wanted) noexcept;
 
-// After arm(d, wanted), anything that makes one of `wanted` true also makes doorbell(d) readable, from then until
-// drained, at least once: arm, call sync_events once more, sleep only if that is still 0. Idempotent, cheap.
+// After arm(d, wanted), anything that makes one of `wanted` true also rings doorbell(d), at least once: call sync_events,
+// arm, and sync_events once more where likely() says so; sleep only if that is still 0. Idempotent, cheap.
 void arm(Descriptor& d, short wanted) noexcept;
-void disarm(Descriptor& d) noexcept;
+
+// False if sync_events(d, wanted), which said 0, would say so again: some loads.
+bool likely(Descriptor& d, short wanted) noexcept;
 
 // An eventfd that is readable after a wake-up; -1 while not registered. Belongs to the library. The descriptor's own
 // number besides reports POLLHUP when the daemon dies: put both in a wait set, that one with events 0.
 int doorbell(Descriptor& d) noexcept;
-void drain_doorbell(Descriptor& d) noexcept;  // reads it until it is not readable
 
 // For edge-triggered reports: a number that changes whenever something new arrived (rx) or room appeared (tx).
 uint64_t activity(Descriptor& d, short event) noexcept;
 
 // Spins for a while if that is likely to pay: true if something may have happened (call sync_events again).
 bool spin(Descriptor& d, short wanted) noexcept;
-
-// Sleeps until the doorbell rings, the daemon dies or the time is over, for a thread that waits for this descriptor
-// alone: cheaper than poll(2) on both descriptors. `timeout_ns` < 0: for ever. `sigmask` as in ppoll(2), or nullptr.
-// Returns 1 (look again), 0 (time is over), -1 (errno, EINTR). Call arm and sync_events before.
-int wait_alone(Descriptor& d, int64_t timeout_ns, const void* sigmask) noexcept;
 
 // --- errors ---
 

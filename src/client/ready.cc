@@ -2,7 +2,6 @@
 // poll's half of netmap: syncs, then what is ready; and how to sleep until that changes.
 #include <poll.h>
 #include <sched.h>
-#include <sys/epoll.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -43,6 +42,7 @@ short sync_events(Descriptor& d, short wanted) noexcept {
   bool want_out = wanted & kOut, want_in = wanted & kIn;
   if (want_out || !(flags & NR_NO_TX_POLL))
     for (auto& ring : bound->tx) {
+      if (!want_out && ring->idle()) continue;
       if (int error = ring->sync(); error == EINVAL || error == ENXIO) out |= POLLERR;
       if (want_out && ring->ready()) out |= wanted & kOut;
     }
@@ -75,32 +75,21 @@ void arm(Descriptor& d, short wanted) noexcept {
       if (WaitList* list = ring->writers()) add_waiter(*list, file);
 }
 
-void disarm(Descriptor& d) noexcept {
+bool likely(Descriptor& d, short wanted) noexcept {
   Bound* bound = d.bound_now();
-  if (!bound) return;
-  auto remove = [&](WaitList& list) {
-    for (auto& entry : list.file) {
-      uint32_t file = bound->info.file_id;
-      entry.compare_exchange_strong(file, 0, std::memory_order_relaxed);
-    }
-  };
-  for (auto& ring : bound->rx) remove(ring->readers());
-  for (auto& ring : bound->tx)
-    if (WaitList* list = ring->writers()) remove(*list);
+  if (!bound || d.dead() || bound->nic) return true;
+  if (wanted & kIn)
+    for (auto& ring : bound->rx)
+      if (ring->something_likely() || ring->ready() || ring->resetting()) return true;
+  if (wanted & kOut)
+    for (auto& ring : bound->tx)
+      if (ring->room_likely() || ring->ready()) return true;
+  return false;
 }
 
 int doorbell(Descriptor& d) noexcept {
   Bound* bound = d.bound(true);
   return bound ? bound->bell() : -1;
-}
-
-void drain_doorbell(Descriptor& d) noexcept {
-  uint64_t count;
-  if (Bound* bound = d.bound_now()) {
-    int saved = errno;
-    syscall(SYS_read, bound->doorbell.get(), &count, sizeof count);
-    errno = saved;
-  }
 }
 
 uint64_t activity(Descriptor& d, short event) noexcept {
@@ -140,57 +129,15 @@ bool spin(Descriptor& d, short wanted) noexcept {
   uint64_t until = now_ns() + budget;
   do {
     for (int i = 0; i < 32; i++) {
-      if (wanted & kIn)
-        for (auto& ring : bound->rx)
-          if (ring->something_likely()) {
-            bound->spin_ns.store(kSpinMaxNs, std::memory_order_relaxed);
-            return true;
-          }
-      if (wanted & kOut)
-        for (auto& ring : bound->tx)
-          if (ring->room_likely()) {
-            bound->spin_ns.store(kSpinMaxNs, std::memory_order_relaxed);
-            return true;
-          }
+      if (likely(d, wanted)) {
+        bound->spin_ns.store(kSpinMaxNs, std::memory_order_relaxed);
+        return true;
+      }
       pause_cpu();
     }
   } while (now_ns() < until);
   bound->spin_ns.store(budget > 4000 ? budget / 2 : 0, std::memory_order_relaxed);
   return false;
-}
-
-// An epoll instance of our own with the doorbell edge-triggered: no need to read the doorbell after each wake-up, one
-// system call a sleep.
-int wait_alone(Descriptor& d, int64_t timeout_ns, const void* sigmask) noexcept {
-  Bound* bound = d.bound_now();
-  if (!bound) return errno = ENXIO, -1;
-  if (!bound->alone) {
-    std::lock_guard hold(bound->alone_mutex);
-    if (!bound->alone) {
-      UniqueFd made = move_high(UniqueFd(int(syscall(SYS_epoll_create1, EPOLL_CLOEXEC))));
-      if (!made) return -1;
-      epoll_event event{EPOLLIN | EPOLLET, {}};
-      syscall(SYS_epoll_ctl, made.get(), EPOLL_CTL_ADD, bound->bell(), &event);
-      event.events = 0;
-      event.data.u32 = 1;
-      syscall(SYS_epoll_ctl, made.get(), EPOLL_CTL_ADD, d.fd(), &event);
-      bound->alone = std::move(made);
-    }
-  }
-  // A reset that waits for others goes on by itself.
-  bool resetting = false;
-  for (auto& ring : bound->rx) resetting = resetting || ring->resetting();
-  if (resetting && (timeout_ns < 0 || timeout_ns > 2'000'000)) timeout_ns = 2'000'000;
-  epoll_event event;
-  timespec timeout{timeout_ns / 1'000'000'000, timeout_ns % 1'000'000'000};
-  long n = syscall(SYS_epoll_pwait2, bound->alone.get(), &event, 1, timeout_ns < 0 ? nullptr : &timeout, sigmask, 8);
-  if (n < 0 && errno == ENOSYS) {
-    int timeout_ms = timeout_ns < 0 ? -1 : int((timeout_ns + 999'999) / 1'000'000);
-    n = syscall(SYS_epoll_pwait, bound->alone.get(), &event, 1, timeout_ms, sigmask, 8);
-  }
-  if (n > 0 && event.data.u32 == 1 && (event.events & (EPOLLHUP | EPOLLERR))) d.mark_dead();
-  if (n == 0 && resetting) return 1;
-  return int(n);
 }
 
 }  // namespace unetmap::client

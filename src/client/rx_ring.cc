@@ -8,8 +8,6 @@
 namespace unetmap::client {
 namespace {
 
-bool in_range(uint32_t x, uint32_t from, uint32_t to) { return from <= to ? from <= x && x <= to : from <= x || x <= to; }
-
 // After so long senders that do not come out of their sync (stopped ones) are left behind by a reset.
 constexpr uint64_t kResetPatience_ms = 80;
 

@@ -126,6 +126,11 @@ struct ServiceIndexes {
   uint32_t hwcur, hwtail;
 };
 
+// True if `x` is in the cyclic range [from, to], both included.
+inline bool in_range(uint32_t x, uint32_t from, uint32_t to) {
+  return from <= to ? from <= x && x <= to : from <= x || x <= to;
+}
+
 // One transmit ring of a bound descriptor.
 class TxRing {
  public:
@@ -135,6 +140,8 @@ class TxRing {
   uint32_t index() const { return index_; }
   // NIOCTXSYNC for this ring: 0, or an errno value.
   int sync();
+  // True if a sync would find nothing to send and nothing to tell.
+  bool idle() const;
   bool ready() const;
   // The list to sleep on until the ring may have room again, nullptr if it never lacks any.
   WaitList* writers();
@@ -244,8 +251,6 @@ class Bound {
   std::shared_ptr<RegionMap> region;
   std::shared_ptr<SwitchMap> sw;
   UniqueFd doorbell;
-  UniqueFd alone;  // epoll instance of wait_alone(), made at its first use
-  std::mutex alone_mutex;
   std::unique_ptr<NicSockets> nic;  // of an interface
   std::vector<std::unique_ptr<TxRing>> tx;  // the bound ones
   std::vector<std::unique_ptr<RxRing>> rx;

@@ -36,17 +36,11 @@ void after_fork() {
   for (auto& entry : table().by_number) entry.second->shared.store(true, std::memory_order_relaxed);
   table().mutex.unlock();
 }
-// An edge that one of two sharers of an epoll instance sees is gone for the other: the child makes its own.
-void after_fork_in_child() {
-  for (auto& entry : table().by_number)
-    if (Bound* bound = entry.second->bound_now()) bound->alone.reset();
-  after_fork();
-}
 Table& table() {
   static Table* the = [] {
     auto* made = new Table;
     // A child must find the lock free, whoever held it in the parent.
-    pthread_atfork([] { table().mutex.lock(); }, after_fork, after_fork_in_child);
+    pthread_atfork([] { table().mutex.lock(); }, after_fork, after_fork);
     return made;
   }();
   return *the;

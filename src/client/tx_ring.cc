@@ -13,9 +13,6 @@ uint32_t add(std::atomic<uint64_t>& counter, uint64_t n) {
   return 0;
 }
 
-// True if `x` is in the cyclic range [from, to], both included.
-bool in_range(uint32_t x, uint32_t from, uint32_t to) { return from <= to ? from <= x && x <= to : from <= x || x <= to; }
-
 }  // namespace
 
 TxRing::TxRing(Bound& bound, uint32_t index) : bound_(bound), index_(index), destinations_(bound) {
@@ -54,6 +51,14 @@ int TxRing::reinit() {
   publish_indexes(ring_, csb_, hwcur, tail);
   add(kring_->reinits, 1);
   return EINVAL;
+}
+
+bool TxRing::idle() const {
+  if (nic_) return false;
+  auto [head, cur] = load_indexes(ring_, csb_);
+  uint32_t hwcur = kring_->hwcur.load(std::memory_order_relaxed);
+  return head == hwcur && cur == hwcur && !(ring_->flags & NR_TIMESTAMP) &&
+         __atomic_load_n(&ring_->tail, __ATOMIC_RELAXED) == kring_->hwtail.load(std::memory_order_relaxed);
 }
 
 int TxRing::sync() {

@@ -25,7 +25,7 @@ inline bool poll_one(pollfd* fds, int64_t timeout_ns, const sigset_t* sigmask, i
   if (ready || (timeout_ns == 0 && !sigmask))
     *result = ready != 0;
   else
-    *result = wait_for(fds, 1, timeout_ns, sigmask);
+    *result = wait_for(fds, 1, timeout_ns, sigmask, true);
   return true;
 }
 

@@ -38,10 +38,13 @@ class Wait {
   Wait(pollfd* fds, nfds_t n, const sigset_t* sigmask, KernelSet& kernel)
       : fds_(fds), n_(n), sigmask_(sigmask), kernel_(kernel) {}
 
-  int run(Deadline& deadline);
+  // `looked`: the one descriptor was synced just now, and not ready.
+  int run(Deadline& deadline, bool looked);
 
  private:
   int look();
+  void note_looked();
+  bool likely() const;
   int spin();
   bool arm(int64_t* sleep_ns);
   int ask_kernel(int64_t sleep_ns);
@@ -80,6 +83,21 @@ int Wait::look() {
     }
   }
   return ready;
+}
+
+// What look() leaves behind where it finds one netmap descriptor, not ready.
+void Wait::note_looked() {
+  kernel_[0] = {fds_[0].fd, 0, 0};
+  netmap_count_ = 1;
+}
+
+// Whether another look may find more, after arming. What the kernel looks at, it looks at itself.
+bool Wait::likely() const {
+  for (nfds_t i = 0; i < n_; i++) {
+    client::Descriptor* d = fds_[i].fd < 0 ? nullptr : client::peek(fds_[i].fd);
+    if (d && client::likely(*d, fds_[i].events)) return true;
+  }
+  return nested_;
 }
 
 // Spins for each of a few netmap descriptors, if there is nothing else to look at meanwhile. Those for which it does
@@ -152,16 +170,17 @@ int Wait::finish(bool kernel_asked, bool slept) {
   return ready;
 }
 
-int Wait::run(Deadline& deadline) {
-  for (;;) {
+int Wait::run(Deadline& deadline, bool looked) {
+  if (looked) note_looked();
+  for (;; looked = false) {
     int64_t sleep_ns = 0;
-    int ready = look();
+    int ready = looked ? 0 : look();
     if (ready == 0 && !deadline.immediate()) {
       ready = spin();
       sleep_ns = ready ? 0 : deadline.left();
       if (sleep_ns != 0) {
         if (!arm(&sleep_ns)) return -1;
-        ready = look();
+        ready = likely() ? look() : 0;
         if (ready) sleep_ns = 0;
       }
     }
@@ -181,7 +200,7 @@ int Wait::run(Deadline& deadline) {
 
 bool concerns_us(int fd) { return client::peek(fd) != nullptr || epoll_set_active(fd); }
 
-int wait_for(pollfd* fds, nfds_t n, int64_t timeout_ns, const sigset_t* sigmask) {
+int wait_for(pollfd* fds, nfds_t n, int64_t timeout_ns, const sigset_t* sigmask, bool looked) {
   int saved_errno = errno;
   KernelSet kernel(n + 1);
   if (!kernel) {
@@ -189,7 +208,7 @@ int wait_for(pollfd* fds, nfds_t n, int64_t timeout_ns, const sigset_t* sigmask)
     return -1;
   }
   Deadline deadline(timeout_ns);
-  int ready = Wait(fds, n, sigmask, kernel).run(deadline);
+  int ready = Wait(fds, n, sigmask, kernel).run(deadline, looked);
   if (ready >= 0) errno = saved_errno;
   return ready;
 }

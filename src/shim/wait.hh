@@ -18,7 +18,8 @@ inline bool any_concerns_us(const pollfd* fds, nfds_t n) {
   return false;
 }
 
-// As ppoll(2); `timeout_ns` < 0: for ever. errno is kept on success. A cancellation point.
-int wait_for(pollfd* fds, nfds_t n, int64_t timeout_ns, const sigset_t* sigmask);
+// As ppoll(2); `timeout_ns` < 0: for ever. errno is kept on success. A cancellation point. `looked`: there is one
+// descriptor, netmap's, synced just now and not ready.
+int wait_for(pollfd* fds, nfds_t n, int64_t timeout_ns, const sigset_t* sigmask, bool looked = false);
 
 }  // namespace unetmap::shim

@@ -234,8 +234,10 @@ struct Traffic {
     });
     Port port(name);
     ASSERT_EQ(port.error, 0);
-    for (const std::string& end : {name, other})
-      if (lossless) ASSERT_TRUE(eventually([&] { return system(("unetmap set " + end + " lossless on 2>&-").c_str()) == 0; }));
+    for (const std::string& end : {name, other}) {
+      if (!lossless) continue;
+      ASSERT_TRUE(eventually([&] { return system(("unetmap set " + end + " lossless on 2>&-").c_str()) == 0; }));
+    }
     std::unique_ptr<csb::Loop> loop(polling ? new csb::Loop(port, csb::Loop::kPolling, 50) : new csb::Loop(port, mode));
     csb::Ring tx = loop->tx(), rx = loop->rx();
     std::thread sender([&] {
