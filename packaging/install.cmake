@@ -52,6 +52,11 @@ install(PROGRAMS ${PROJECT_SOURCE_DIR}/vm/make-guest.py DESTINATION ${CMAKE_INST
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/vm/guestimage DESTINATION ${CMAKE_INSTALL_DATADIR}/unetmap/vm
   PATTERN "__pycache__" EXCLUDE)
 
+# Wireshark runs what lies there, to learn of interfaces and to capture on them.
+file(RELATIVE_PATH extcap_to_bin ${CMAKE_INSTALL_FULL_LIBDIR}/wireshark/extcap ${CMAKE_INSTALL_FULL_BINDIR})
+configure_file(packaging/unetmap-extcap.in ${CMAKE_CURRENT_BINARY_DIR}/unetmap-extcap @ONLY)
+install(PROGRAMS ${CMAKE_CURRENT_BINARY_DIR}/unetmap-extcap DESTINATION ${CMAKE_INSTALL_LIBDIR}/wireshark/extcap)
+
 install(FILES packaging/systemd/unetmapd.service packaging/systemd/unetmapd.socket DESTINATION lib/systemd/system)
 install(FILES packaging/systemd/user/unetmapd.service packaging/systemd/user/unetmapd.socket
   DESTINATION lib/systemd/user)

@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <fmt/core.h>
 #include <linux/if_packet.h>
-#include <pcap/pcap.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -12,37 +11,15 @@
 #include <algorithm>
 #include <array>
 #include <limits>
-#include <memory>
 #include <vector>
+
+#include "parts/packet_filter.hh"
 
 namespace unetmap::l2 {
 namespace {
 
 constexpr size_t kBatch = 64;
 constexpr size_t kSlotBytes = 65536 + 64;  // a frame that was joined from several (GRO) is at most 64 KB
-
-class Filter {
- public:
-  ~Filter() {
-    if (set_) pcap_freecode(&program_);
-  }
-  Result<void> set(const std::string& expression) {
-    std::unique_ptr<pcap_t, decltype(&pcap_close)> type(pcap_open_dead(DLT_EN10MB, int(kSlotBytes)), pcap_close);
-    if (pcap_compile(type.get(), &program_, expression.c_str(), 1, PCAP_NETMASK_UNKNOWN) < 0) {
-      return Error{EINVAL, fmt::format("filter '{}': {}", expression, pcap_geterr(type.get()))};
-    }
-    set_ = true;
-    return {};
-  }
-  bool passes(const uint8_t* bytes, size_t size) const {
-    pcap_pkthdr header{{}, bpf_u_int32(size), bpf_u_int32(size)};
-    return !set_ || pcap_offline_filter(&program_, &header, bytes) != 0;
-  }
-
- private:
-  bpf_program program_{};
-  bool set_ = false;
-};
 
 class Receiver {
  public:
@@ -68,7 +45,7 @@ class Receiver {
 
   const parts::L2Descriptor& descriptor_;
   const ReceiveOptions& options_;
-  Filter filter_;
+  parts::PacketFilter filter_;
   Received out_;
   std::vector<uint8_t> memory_;
   std::array<iovec, kBatch> vectors_;
@@ -76,7 +53,7 @@ class Receiver {
 };
 
 void Receiver::count(const uint8_t* bytes, size_t stored, size_t size, uint64_t now) {
-  if (full() || !filter_.passes(bytes, stored)) return;
+  if (full() || !filter_.passes({bytes, stored}, size)) return;
   if (out_.count.packets++ == 0) out_.count.first_ns = now;
   out_.count.bytes += size;
   out_.count.last_ns = now;
@@ -135,7 +112,9 @@ bool Receiver::gone() const {
 
 Result<Received> Receiver::run() {
   if (!options_.filter.empty()) {
-    if (auto set = filter_.set(options_.filter); !set) return set.error();
+    auto filter = parts::PacketFilter::compile(options_.filter);
+    if (!filter) return filter.error();
+    filter_ = std::move(*filter);
   }
   if (descriptor_.tap) fcntl(descriptor_.fd, F_SETFL, fcntl(descriptor_.fd, F_GETFL) | O_NONBLOCK);
   fmt::print(stderr, "l2recv: waiting for packets on {}\n", descriptor_.interface);

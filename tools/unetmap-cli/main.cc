@@ -8,6 +8,7 @@
 #include <chrono>
 #include <cmath>
 
+#include "capture_command.hh"
 #include "daemon_link.hh"
 #include "doctor.hh"
 #include "doctor_record.hh"
@@ -144,6 +145,7 @@ class Program {
   CLI::App app_{"Runs netmap programs without netmap in the kernel, and shows what their daemon has."};
   Arguments a_;
   PlugCommands plug_{app_};
+  CaptureCommands capture_{app_};
   CLI::App *run_, *ports_, *stats_, *fdb_, *set_, *replay_, *daemon_, *doctor_;
 };
 
@@ -203,6 +205,7 @@ int Program::carry_out() {
   if (*doctor_) return doctor(a_.doctor);
   if (*replay_) return show_replay(a_.replay, a_.json);
   if (plug_.chosen()) return plug_.run();
+  if (capture_.chosen()) return capture_.run();
   return show({{{"what", "daemon"}}, a_.json, {{"running", false}}}, daemon_table);
 }
 

@@ -12,12 +12,15 @@
 #include <system_error>
 #include <unetmap/port.hh>
 
-#include "capture.hh"
+#include "parts/capture_file.hh"
 #include "daemon_link.hh"
 #include "wire/channel.hh"
 
 namespace unetmap::cli {
 namespace {
+
+using parts::Capture;
+using parts::CaptureWriter;
 
 constexpr uint32_t kMinFrame = 14, kMaxFragments = 64;
 constexpr int kPatience_ms = 10000;  // without any progress

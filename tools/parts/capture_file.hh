@@ -12,7 +12,7 @@
 
 #include "base/result.hh"
 
-namespace unetmap::cli {
+namespace unetmap::parts {
 
 class Capture {
  public:
@@ -58,4 +58,4 @@ class CaptureWriter {
   std::string path_;
 };
 
-}  // namespace unetmap::cli
+}  // namespace unetmap::parts

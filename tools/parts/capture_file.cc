@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
-#include "capture.hh"
+#include "capture_file.hh"
 
 #include <fmt/core.h>
 
-namespace unetmap::cli {
+namespace unetmap::parts {
 
 Result<Capture> Capture::open(const std::string& path) {
   char reason[PCAP_ERRBUF_SIZE] = "";
@@ -23,7 +23,8 @@ Result<std::optional<Capture::Record>> Capture::next() {
   int got = pcap_next_ex(file_.get(), &header, &bytes);
   if (got == PCAP_ERROR_BREAK) return std::optional<Record>();
   records_++;
-  if (got != 1) return Error{EINVAL, fmt::format("capture {}: record {}: {}", path_, records_, pcap_geterr(file_.get()))};
+  if (got != 1)
+    return Error{EINVAL, fmt::format("capture {}: record {}: {}", path_, records_, pcap_geterr(file_.get()))};
   return std::optional<Record>(Record{*header, {bytes, header->caplen}});
 }
 
@@ -33,7 +34,8 @@ std::string Capture::link_type_name() const {
 }
 
 Result<CaptureWriter> CaptureWriter::create(const std::string& path, const Capture& like) {
-  std::unique_ptr<pcap_t, decltype(&pcap_close)> type(pcap_open_dead(like.link_type(), like.snapshot_bytes()), pcap_close);
+  std::unique_ptr<pcap_t, decltype(&pcap_close)> type(pcap_open_dead(like.link_type(), like.snapshot_bytes()),
+                                                      pcap_close);
   pcap_dumper_t* file = pcap_dump_open(type.get(), path.c_str());
   if (!file) return Error{EIO, fmt::format("capture {}; name a file that can be written", pcap_geterr(type.get()))};
   return CaptureWriter(file, path);
@@ -50,4 +52,4 @@ Result<void> CaptureWriter::finish() {
   return {};
 }
 
-}  // namespace unetmap::cli
+}  // namespace unetmap::parts

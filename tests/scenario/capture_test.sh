@@ -1,0 +1,135 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-2-Clause
+# unetmap capture: what passes a port, with directions and drop marks, as other programs read it; Wireshark's extcap.
+# usage: capture_test.sh BUILD_DIR    exit 0 ok, 1 failed, 77 skipped
+set -eu
+. "$(dirname -- "$0")/lib/common.sh"
+built unetmapd unetmap pkt-gen
+command -v tshark >/dev/null || skip "tshark is not installed"
+PATH=$bin:$PATH
+export HOME="$work" # tshark's own settings
+
+# fields FILE FIELD...: one line for each packet.
+fields() {
+  file=$1
+  shift
+  set -- "$file" $(for field; do echo "-e $field"; done)
+  file=$1
+  shift
+  tshark -r "$file" -T fields "$@" 2>"$work/tshark.log"
+}
+await_port() {
+  timeout "$event_limit_s" sh -c "until unetmap ports --json 2>/dev/null | grep -qF '\"$1\"'; do sleep 0.05; done" || fail "there is no port $1"
+}
+await_monitors() { # PORT NUMBER
+  timeout "$event_limit_s" sh -c "until [ \"\$(unetmap ports --json 2>/dev/null | grep -oF '\"$1/rt#' | wc -l)\" -ge $2 ]; do sleep 0.05; done" || fail "$1 has no monitor"
+}
+
+step "both directions of a port that answers"
+start pong pkt-gen -i vale0:w -f pong
+pong=$started
+await_port vale0:w
+start cap unetmap capture vale0:w -w "$work/pong.pcapng" -c 20
+cap=$started
+await_monitors vale0:w 2
+run ping pkt-gen -i vale0:t -f ping -n 10 -R 1000 || fail "ping gave $?"
+ended "$cap" || fail "the capture gave $?"
+has "$work/cap.log" '20 packets captured$' || fail "it does not say what it captured: $(cat "$work/cap.log")"
+[ "$(fields "$work/pong.pcapng" frame.packet_flags_direction | sort | uniq -c | tr -s ' ' | tr '\n' ,)" = " 10 0x00000001, 10 0x00000002," ] ||
+  [ "$(fields "$work/pong.pcapng" frame.packet_flags_direction | sort | uniq -c | tr -s ' ' | tr '\n' ,)" = " 10 1, 10 2," ] ||
+  fail "not 10 each way: $(fields "$work/pong.pcapng" frame.packet_flags_direction | sort | uniq -c)"
+tshark -r "$work/pong.pcapng" -V -c 1 2>/dev/null | grep -q 'vale0:w' || fail "the interface is not named"
+kill -INT "$pong"
+ended "$pong" || true
+
+step "a filter, a snapshot length, Ctrl-C"
+start rx pkt-gen -i vale0:w -f rx
+rx=$started
+await_port vale0:w
+unetmap set vale0:w lossless on
+start cap unetmap capture vale0:w -s 64 -w "$work/filter.pcapng" udp dst port 9 and less 300
+cap=$started
+await_monitors vale0:w 1
+run tx1 pkt-gen -i vale0:t -f tx -n 100 -d 10.1.0.1:9 -l 200 || fail "pkt-gen gave $?"
+run tx2 pkt-gen -i vale0:t -f tx -n 100 -d 10.1.0.1:10 -l 200 || fail "pkt-gen gave $?"
+# 300 bytes that match nothing come last: when they are counted as received, all else is in the file.
+run tx3 pkt-gen -i vale0:t -f tx -n 100 -d 10.1.0.1:9 -l 400 || fail "pkt-gen gave $?"
+timeout "$event_limit_s" sh -c "until unetmap stats --json | grep -o '\"name\":\"vale0:w/rt#[0-9]*\",.*' | grep -qE '\"rx\":\{\"packets\":300,'; do sleep 0.05; done" ||
+  fail "the monitor did not get all packets: $(unetmap stats --json)"
+kill -INT "$cap"
+ended "$cap" || fail "the capture interrupted gave $?"
+has "$work/cap.log" '100 packets captured, 200 did not match$' || fail "not 100 of 300: $(cat "$work/cap.log")"
+[ "$(fields "$work/filter.pcapng" frame.len frame.cap_len udp.dstport | sort -u)" = "$(printf '200\t64\t9')" ] ||
+  fail "wrong packets: $(fields "$work/filter.pcapng" frame.len frame.cap_len udp.dstport | sort -u)"
+[ "$(fields "$work/filter.pcapng" frame.len | wc -l)" -eq 100 ] || fail "not 100 packets in the file"
+
+step "into a pipe"
+if command -v tcpdump >/dev/null; then
+  start pipe sh -c "unetmap capture vale0:w -c 5 | tcpdump -nr - >'$work/dump.out' 2>'$work/dump.log'"
+  pipe=$started
+  await_monitors vale0:w 1
+  run tx4 pkt-gen -i vale0:t -f tx -n 5 || fail "pkt-gen gave $?"
+  ended "$pipe" || fail "the pipe gave $?"
+  [ "$(grep -c '10.0.0.1.* > 10.1.0.1' "$work/dump.out")" -eq 5 ] || fail "tcpdump does not show 5 packets: $(cat "$work/dump.out" "$work/dump.log")"
+fi
+start head sh -c "unetmap capture vale0:w | head -c 100 >'$work/head.out'"
+head=$started
+await_monitors vale0:w 1
+timeout "$event_limit_s" sh -c "while kill -0 $head 2>/dev/null; do pkt-gen -i vale0:t -f tx -n 5 >/dev/null 2>&1; done" || fail "a capture whose reader has gone goes on"
+ended "$head" || fail "a capture whose reader has gone gave $?"
+
+step "drop marks: a capture that was stopped while more came than its ring holds"
+start cap unetmap capture vale0:w -w "$work/lost.pcapng"
+cap=$started
+await_monitors vale0:w 1
+kill -STOP "$cap"
+run tx5 pkt-gen -i vale0:t -f tx -n 5000 || fail "pkt-gen gave $?"
+kill -CONT "$cap"
+# Marks come with the first packet after the loss was noticed.
+timeout "$event_limit_s" sh -c "while ! tshark -r '$work/lost.pcapng' -T fields -e frame.drop_count 2>/dev/null | grep -q '[1-9]'; do pkt-gen -i vale0:t -f tx -n 1 >/dev/null 2>&1; done" ||
+  fail "no packet has a drop mark"
+kill -INT "$cap"
+ended "$cap" || fail "the capture gave $?"
+lost=$(sed -n 's/.* \([0-9][0-9]*\) lost, as this program was too slow$/\1/p' "$work/cap.log")
+captured=$(sed -n 's/.* \([0-9][0-9]*\) packets captured.*/\1/p' "$work/cap.log")
+[ -n "$lost" ] && [ "$lost" -gt 0 ] && [ $((lost + captured)) -ge 5000 ] || fail "losses are not counted: $(cat "$work/cap.log")"
+marks=$(fields "$work/lost.pcapng" frame.drop_count | awk '{ sum += $1 } END { print sum + 0 }')
+[ "$marks" -eq "$lost" ] || fail "the marks say $marks, the summary $lost"
+
+step "errors"
+wrong() { # STATUS TEXT COMMAND...
+  expected=$1 text=$2 status=0
+  shift 2
+  "$@" >"$work/wrong.out" 2>"$work/wrong.log" </dev/null || status=$?
+  [ $status -eq "$expected" ] || fail "$*: exit $status, not $expected"
+  has "$work/wrong.log" "$text" || fail "$*: does not say '$text' but: $(cat "$work/wrong.log")"
+}
+wrong 1 'nobody has this port open' unetmap capture vale0:nobody
+wrong 1 "filter 'nonsense'" unetmap capture vale0:w nonsense
+wrong 2 'without suffixes' unetmap capture vale0:w/r
+wrong 1 'No space left' unetmap capture vale0:w -w /dev/full
+wrong 2 'is not a number' unetmap capture vale0:w -d soon
+wrong 0 '0 packets captured' unetmap capture vale0:w -d 100ms
+
+step "Wireshark's extcap"
+mkdir "$work/extcap"
+printf '#!/bin/sh\nexec "%s/unetmap" extcap "$@"\n' "$bin" >"$work/extcap/unetmap-extcap"
+chmod +x "$work/extcap/unetmap-extcap"
+export WIRESHARK_EXTCAP_DIR="$work/extcap"
+"$work/extcap/unetmap-extcap" --extcap-interfaces --extcap-version=4.0 >"$work/interfaces.out" || fail "--extcap-interfaces gave $?"
+has "$work/interfaces.out" '^interface \{value=unetmap-vale0:w\}\{display=.*\}$' || fail "the port is not listed: $(cat "$work/interfaces.out")"
+"$work/extcap/unetmap-extcap" --extcap-interface unetmap-vale0:w --extcap-dlts | grep -q '^dlt {number=1}' || fail "no link type"
+"$work/extcap/unetmap-extcap" --extcap-interface unetmap-vale0:w --extcap-config | grep -q '^arg {number=0}{call=--snaplen}' || fail "no option"
+if tshark -D 2>/dev/null | grep -q 'unetmap-vale0:w'; then
+  start shark tshark -i unetmap-vale0:w -f 'udp' -c 5 -w "$work/shark.pcapng"
+  shark=$started
+  await_monitors vale0:w 1
+  run tx6 pkt-gen -i vale0:t -f tx -n 5 || fail "pkt-gen gave $?"
+  ended "$shark" || fail "tshark gave $?"
+  [ "$(fields "$work/shark.pcapng" frame.len | wc -l)" -eq 5 ] || fail "tshark did not get 5 packets"
+else
+  echo "this tshark does not look into WIRESHARK_EXTCAP_DIR, left out: $(tshark -D 2>&1 | tr '\n' ' ')"
+fi
+kill -INT "$rx"
+ended "$rx" || true
+echo OK

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "pcapng_writer.hh"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+
+namespace unetmap::parts {
+namespace {
+
+constexpr size_t kFlushBytes = 65536;
+
+// Block types, and option codes within them.
+constexpr uint32_t kSectionHeader = 0x0a0d0d0a, kInterface = 1, kStatistics = 5, kPacket = 6;
+constexpr uint16_t kEnd = 0;
+constexpr uint16_t kSectionProgram = 4;
+constexpr uint16_t kInterfaceName = 2, kInterfaceDescription = 3, kInterfaceResolution = 9, kInterfaceFilter = 11;
+constexpr uint16_t kPacketFlags = 2, kPacketLost = 4;
+constexpr uint16_t kStatisticsStart = 2, kStatisticsEnd = 3, kStatisticsReceived = 4, kStatisticsLost = 5,
+                   kStatisticsAccepted = 6;
+
+constexpr uint32_t kByteOrder = 0x1a2b3c4d;
+constexpr uint16_t kEthernet = 1;
+constexpr uint8_t kNanoseconds = 9;
+constexpr uint8_t kFilterIsText = 0;
+
+}  // namespace
+
+// All numbers are little-endian, as the byte order mark says.
+void PcapngWriter::number(uint64_t value, size_t bytes) {
+  for (size_t i = 0; i < bytes; i++) pending_.push_back(uint8_t(value >> (8 * i)));
+}
+
+void PcapngWriter::padded(std::span<const uint8_t> bytes) {
+  pending_.insert(pending_.end(), bytes.begin(), bytes.end());
+  pending_.resize((pending_.size() + 3) / 4 * 4);  // blocks begin at multiples of 4, as all parts are such
+}
+
+void PcapngWriter::option(uint16_t code, std::span<const uint8_t> value) {
+  const size_t bytes = std::min<size_t>(value.size(), 65535);
+  number(code, 2);
+  number(bytes, 2);
+  padded(value.first(bytes));
+}
+
+void PcapngWriter::option(uint16_t code, const std::string& text) {
+  if (!text.empty()) option(code, std::span(reinterpret_cast<const uint8_t*>(text.data()), text.size()));
+}
+
+void PcapngWriter::option(uint16_t code, uint64_t value, size_t bytes) {
+  number(code, 2);
+  number(bytes, 2);
+  number(value, bytes);
+  pending_.resize((pending_.size() + 3) / 4 * 4);
+}
+
+// Its high half comes first, in either byte order.
+void PcapngWriter::time(uint64_t ns) {
+  number(ns >> 32, 4);
+  number(ns & 0xffffffff, 4);
+}
+
+void PcapngWriter::time_option(uint16_t code, uint64_t ns) {
+  number(code, 2);
+  number(8, 2);
+  time(ns);
+}
+
+size_t PcapngWriter::begin(uint32_t type) {
+  const size_t block = pending_.size();
+  number(type, 4);
+  number(0, 4);
+  return block;
+}
+
+// Closes the options, and writes the block's length at both ends.
+void PcapngWriter::end(size_t block) {
+  option(kEnd, 0, 0);
+  const uint32_t bytes = uint32_t(pending_.size() - block + 4);
+  number(bytes, 4);
+  for (size_t i = 0; i < 4; i++) pending_[block + 4 + i] = uint8_t(bytes >> (8 * i));
+}
+
+PcapngWriter::PcapngWriter(UniqueFd file, const Origin& origin) : file_(std::move(file)) {
+  size_t block = begin(kSectionHeader);
+  number(kByteOrder, 4);
+  number(1, 2);  // version 1.0
+  number(0, 2);
+  number(~uint64_t{0}, 8);  // the section's length is not known
+  option(kSectionProgram, origin.program);
+  end(block);
+
+  block = begin(kInterface);
+  number(kEthernet, 2);
+  number(0, 2);
+  number(origin.snapshot_bytes, 4);
+  option(kInterfaceName, origin.interface);
+  option(kInterfaceDescription, origin.description);
+  option(kInterfaceResolution, kNanoseconds, 1);
+  if (!origin.filter.empty()) option(kInterfaceFilter, std::string(1, char(kFilterIsText)) + origin.filter);
+  end(block);
+}
+
+Result<void> PcapngWriter::write(const Packet& packet) {
+  const size_t block = begin(kPacket);
+  number(0, 4);  // the interface
+  time(packet.time_ns);
+  number(packet.bytes.size(), 4);
+  number(packet.original_bytes, 4);
+  padded(packet.bytes);
+  if (packet.direction != Direction::kUnknown) option(kPacketFlags, uint32_t(packet.direction), 4);
+  if (packet.lost_before) option(kPacketLost, packet.lost_before, 8);
+  end(block);
+  return pending_.size() < kFlushBytes ? Result<void>() : flush();
+}
+
+Result<void> PcapngWriter::flush() {
+  size_t done = 0;
+  while (done < pending_.size()) {
+    const ssize_t written = ::write(file_.get(), pending_.data() + done, pending_.size() - done);
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) return Error::from_errno(errno, "capture: write");
+    done += size_t(written);
+  }
+  pending_.clear();
+  return {};
+}
+
+Result<void> PcapngWriter::finish(const Totals& totals) {
+  const size_t block = begin(kStatistics);
+  number(0, 4);
+  time(totals.end_ns);
+  time_option(kStatisticsStart, totals.start_ns);
+  time_option(kStatisticsEnd, totals.end_ns);
+  option(kStatisticsReceived, totals.received, 8);
+  option(kStatisticsLost, totals.lost, 8);
+  option(kStatisticsAccepted, totals.accepted, 8);
+  end(block);
+  return flush();
+}
+
+}  // namespace unetmap::parts

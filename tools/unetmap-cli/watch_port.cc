@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// A copying monitor sees what the port sends and receives, and never slows it. What finds the monitor's ring full is
+// lost to the capture; the daemon knows how much, is asked twice a second, and the next packet carries the mark.
+#include "watch_port.hh"
+
+#include <fmt/core.h>
+#include <poll.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <optional>
+#include <unetmap/port.hh>
+
+#include "daemon_link.hh"
+#include "parts/packet_filter.hh"
+#include "parts/pcapng_writer.hh"
+#include "parts/stop.hh"
+#include "wire/channel.hh"
+
+namespace unetmap::cli {
+namespace {
+
+constexpr uint64_t kProgressNs = 500'000'000;
+constexpr size_t kLongestPacket = 65536;
+
+uint64_t clock_ns(clockid_t clock) {
+  timespec t;
+  clock_gettime(clock, &t);
+  return uint64_t(t.tv_sec) * 1'000'000'000 + uint64_t(t.tv_nsec);
+}
+
+// What the daemon has on a port and on our monitor of it.
+class Counters {
+ public:
+  // `name` is the watched port's.
+  static Counters of(const std::string& name);
+  // Lost by our monitor so far.
+  uint64_t lost();
+  uint32_t header_bytes() const { return header_bytes_; }
+
+ private:
+  std::optional<DaemonLink> link_;
+  std::string monitor_;
+  uint32_t header_bytes_ = 0;
+};
+
+Counters Counters::of(const std::string& name) {
+  Counters out;
+  auto link = DaemonLink::connect(wire::default_socket_path());
+  if (!link || !*link) return out;
+  auto ports = (**link).query({{"what", "ports"}});
+  if (!ports) return out;
+  for (const auto& port : (*ports)["ports"]) {
+    if (port.value("name", "") == name) out.header_bytes_ = port.value("header_len", 0u);
+    if (port.value("parent", "") != name || port.value("kind", "") != "monitor") continue;
+    const auto pids = port.value("pids", nlohmann::ordered_json::array());
+    if (std::find(pids.begin(), pids.end(), getpid()) != pids.end()) out.monitor_ = port.value("name", "");
+  }
+  out.link_ = std::move(**link);
+  return out;
+}
+
+uint64_t Counters::lost() {
+  if (!link_ || monitor_.empty()) return 0;
+  auto stats = link_->query({{"what", "stats"}, {"port", monitor_}});
+  if (!stats || (*stats)["ports"].empty()) return 0;
+  const auto& rx = (*stats)["ports"][0]["rx"];
+  return rx.value("lost_full", uint64_t{0}) + rx.value("lost_oversize", uint64_t{0}) +
+         rx.value("lost_corrupt", uint64_t{0});
+}
+
+class Watch {
+ public:
+  Watch(const WatchOptions& options, Port port, Counters counters, parts::PacketFilter filter,
+        parts::PcapngWriter writer)
+      : options_(options),
+        port_(std::move(port)),
+        counters_(std::move(counters)),
+        filter_(std::move(filter)),
+        writer_(std::move(writer)) {}
+
+  Result<Watched> run(const std::function<void(const Watched&)>& progress);
+
+ private:
+  Result<void> take_ring(Ring ring, uint64_t now);
+  Result<void> take(std::span<const uint8_t> bytes, size_t size, bool sent, uint64_t now);
+  Result<bool> wait();
+  void count_losses();
+  bool full() const { return options_.count && out_.captured >= options_.count; }
+
+  const WatchOptions& options_;
+  Port port_;
+  Counters counters_;
+  parts::PacketFilter filter_;
+  parts::PcapngWriter writer_;
+  Watched out_;
+  uint64_t marked_lost_ = 0;  // of out_.lost, in the file
+  uint64_t start_ns_ = clock_ns(CLOCK_MONOTONIC), next_progress_ns_ = start_ns_ + kProgressNs;
+  std::array<uint8_t, kLongestPacket> joined_;
+};
+
+Result<void> Watch::take(std::span<const uint8_t> bytes, size_t size, bool sent, uint64_t now) {
+  const size_t header = counters_.header_bytes();
+  if (size <= header || bytes.size() < header || full()) return {};
+  bytes = bytes.subspan(header);
+  size -= header;
+  out_.received++;
+  if (!filter_.passes(bytes, size)) return {};
+  out_.captured++;
+  if (options_.snapshot_bytes) bytes = bytes.first(std::min<size_t>(bytes.size(), options_.snapshot_bytes));
+  const uint64_t lost = out_.lost - marked_lost_;
+  marked_lost_ = out_.lost;
+  return writer_.write({now, bytes, size, sent ? parts::Direction::kOut : parts::Direction::kIn, lost});
+}
+
+// Packets of several slots are joined; a chain that does not end yet stays for the next look.
+Result<void> Watch::take_ring(Ring ring, uint64_t now) {
+  while (!ring.empty() && !full()) {
+    const size_t available = ring.size();
+    const bool sent = ring[0].flags & NS_TXMON;
+    size_t slots = 1, size = ring.data(0).size();
+    while ((ring[slots - 1].flags & NS_MOREFRAG) && slots < available) size += ring.data(slots++).size();
+    const Packet packet(ring, slots, size);
+    std::span<const uint8_t> bytes(reinterpret_cast<const uint8_t*>(packet.data().data()), packet.data().size());
+    if (slots > 1) {
+      bytes = {joined_.data(), packet.copy_to(std::as_writable_bytes(std::span(joined_)))};
+    }
+    auto taken = take(bytes, size, sent, now);
+    ring.advance(slots);
+    if (!taken) return taken;
+  }
+  return {};
+}
+
+void Watch::count_losses() { out_.lost = std::max(out_.lost, counters_.lost()); }
+
+// Until there may be packets, or it is time for something else. False: the end.
+Result<bool> Watch::wait() {
+  const uint64_t now = clock_ns(CLOCK_MONOTONIC);
+  uint64_t until = next_progress_ns_;
+  if (options_.duration_ns) until = std::min(until, start_ns_ + options_.duration_ns);
+  const int timeout_ms = now < until ? int((until - now + 999'999) / 1'000'000) : 0;
+  pollfd entries[2] = {{port_.fd(), POLLIN, 0}, {parts::stop_event(), POLLIN, 0}};
+  if (::poll(entries, 2, timeout_ms) < 0 && errno != EINTR) return Error::from_errno(errno, options_.port + ": wait");
+  if (entries[0].revents & (POLLERR | POLLHUP | POLLNVAL)) {
+    return Error{ENXIO,
+                 fmt::format("{}: the port is gone, or the daemon has ended; start the capture again", options_.port)};
+  }
+  return !parts::stop_wanted;
+}
+
+Result<Watched> Watch::run(const std::function<void(const Watched&)>& progress) {
+  const uint64_t started = clock_ns(CLOCK_REALTIME);
+  Result<void> result = writer_.flush();  // readers see the beginning at once
+  std::optional<Error> gone;
+  while (result && !full()) {
+    auto more = wait();
+    if (!more) gone = more.error();
+    const uint64_t now = clock_ns(CLOCK_REALTIME);
+    for (size_t i = 0; i < port_.rx_rings() && result; i++) result = take_ring(port_.rx_ring(i), now);
+    if (!result || gone || !*more) break;
+    const uint64_t at = clock_ns(CLOCK_MONOTONIC);
+    if (at >= next_progress_ns_) {
+      next_progress_ns_ = at + kProgressNs;
+      count_losses();
+      progress(out_);
+    }
+    result = writer_.flush();
+    if (options_.duration_ns && at - start_ns_ >= options_.duration_ns) break;
+  }
+  count_losses();
+  if (result) result = writer_.finish({started, clock_ns(CLOCK_REALTIME), out_.received, out_.captured, out_.lost});
+  // Who read the file has had enough: an end like others.
+  if (!result && result.error().code != EPIPE) return result.error();
+  if (gone) return *gone;
+  return out_;
+}
+
+}  // namespace
+
+Result<std::string> monitor_of(const std::string& port) {
+  std::string name = port;
+  if (name.empty() || name.find_first_of("/@ ") != std::string::npos) {
+    return Error{
+        EINVAL,
+        fmt::format("'{}' is no name of a port; give one without suffixes, as 'unetmap ports' lists them", port)};
+  }
+  if (!name.starts_with("vale") && !name.starts_with("netmap:")) name = "netmap:" + name;
+  return name + "/rt";
+}
+
+Result<Watched> watch_port(const WatchOptions& options, UniqueFd file,
+                           const std::function<void(const Watched&)>& progress) {
+  parts::PacketFilter filter;
+  if (!options.filter.empty()) {
+    auto compiled = parts::PacketFilter::compile(options.filter);
+    if (!compiled) return compiled.error();
+    filter = std::move(*compiled);
+  }
+  auto spec = monitor_of(options.port);
+  if (!spec) return spec.error();
+  PortError why;
+  std::optional<Port> port = Port::try_open(*spec, &why);
+  if (!port) return Error{why.code, fmt::format("{}: cannot be watched: {}", options.port, why.text)};
+  Counters counters = Counters::of(options.port.starts_with("netmap:") ? options.port.substr(7) : options.port);
+  parts::PcapngWriter writer(std::move(file), {options.port, "netmap port of unetmap", options.filter,
+                                               "unetmap " UNETMAP_VERSION, options.snapshot_bytes});
+  return Watch(options, std::move(*port), std::move(counters), std::move(filter), std::move(writer)).run(progress);
+}
+
+}  // namespace unetmap::cli
