@@ -27,8 +27,7 @@ struct SetUp {
 
 // Each has undone what it did when it fails.
 Result<SetUp> bind(const wire::BindRequest& request, int memfd);
-// `table`: of the switch, -1 for none.
-Result<SetUp> attach(const wire::AttachRequest& request, int table);
+Result<SetUp> attach(const wire::AttachRequest& request);
 Result<SetUp> tap(const wire::TapRequest& request);
 Result<SetUp> restore(const wire::RestoreRequest& request);
 
