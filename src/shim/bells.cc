@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <sys/epoll.h>
 #include <sys/syscall.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -17,7 +18,8 @@ namespace unetmap::shim {
 namespace {
 
 constexpr size_t kListening = 256;  // entries kept; a collision only costs two system calls a sleep
-constexpr uint64_t kBell = ~uint64_t{0};
+constexpr uint64_t kBell = ~uint64_t{0}, kTimer = kBell - 1;
+constexpr int64_t kLongNs = 20'000'000;  // a time limit for the timer
 constexpr int kEvents = 32;
 
 // Counts forks: an epoll instance from before is the parent's too, and of no use to the child.
@@ -38,13 +40,18 @@ int raw_ctl(int epfd, int op, int fd, epoll_event* event) { return int(syscall(S
 
 }  // namespace
 
-Bells::~Bells() { close_internal(epfd_); }
+Bells::~Bells() {
+  close_internal(timer_);
+  close_internal(epfd_);
+}
 
 void Bells::drop_after_fork() {
   uint32_t now = process.load(std::memory_order_relaxed);
   if (process_ == now) return;
+  close_internal(timer_);
   close_internal(epfd_);
-  epfd_ = -1;
+  epfd_ = timer_ = -1;
+  timer_end_ns_ = 0;
   process_ = now;
   listening_.assign(listening_.size(), {});
 }
@@ -93,15 +100,45 @@ bool Bells::listen(int fd, client::Descriptor& d) {
 void Bells::look_at(const epoll_event* events, int count) {
   for (int i = 0; i < count; i++) {
     if (events[i].data.u64 == kBell) continue;
+    if (events[i].data.u64 == kTimer) {
+      timer_end_ns_ = 0;
+      continue;
+    }
     // Perhaps not the one that is being waited for: who waits for it next is to be told again.
     ended_fd_ = int(events[i].data.u64);
     listening_[size_t(ended_fd_) % kListening] = {};
   }
 }
 
+// Sees to it that the timer goes off no later than that. False if there is none to be had.
+bool Bells::limit_by_timer(int64_t timeout_ns) {
+  timespec coarse;
+  clock_gettime(CLOCK_MONOTONIC_COARSE, &coarse);
+  // Behind the real time by a tick at most, so that what it calls early enough is.
+  int64_t now = ns_of(coarse.tv_sec, coarse.tv_nsec);
+  if (timer_end_ns_ > now && timer_end_ns_ - now <= timeout_ns) return true;
+  KeepErrno keep;
+  if (timer_ < 0) {
+    timer_ = make_internal(int(syscall(SYS_timerfd_create, CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC)));
+    if (timer_ >= 0 && !add(timer_, EPOLLIN | EPOLLET, kTimer)) {
+      close_internal(timer_);
+      timer_ = -1;
+    }
+    if (timer_ < 0) return false;
+  }
+  now = monotonic_ns();
+  if (timeout_ns > INT64_MAX - now) return false;
+  timer_end_ns_ = now + timeout_ns;
+  itimerspec at{{}, timespec_of(timer_end_ns_)};
+  if (syscall(SYS_timerfd_settime, timer_, TFD_TIMER_ABSTIME, &at, nullptr) == 0) return true;
+  timer_end_ns_ = 0;
+  return false;
+}
+
 int Bells::sleep(int64_t timeout_ns, const sigset_t* sigmask) {
   epoll_event events[kEvents];
   int n;
+  if (timeout_ns >= kLongNs && limit_by_timer(timeout_ns)) timeout_ns = kForever;
   if (timeout_ns < 0 || !next::epoll_pwait2.get()) {
     n = next::epoll_pwait(epfd_, events, kEvents, ms_not_below(timeout_ns), sigmask);
   } else {

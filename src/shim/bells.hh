@@ -8,6 +8,10 @@
 //
 // A thread keeps its instance, with what it waited for before, from one wait to the next: sleeping costs one system
 // call. Beside the doorbell stands the descriptor itself with no events wanted: it reports the daemon's end.
+//
+// A long time limit is kept by a timer in the instance, not given with each call: who waits for packets says a second again
+// and again, and setting a time limit up and taking it down costs a good part of a short sleep. A timer set by an
+// earlier sleep may serve; if it goes off too early, once, the wait goes on.
 #pragma once
 
 #include <signal.h>
@@ -49,10 +53,13 @@ class Bells {
     std::weak_ptr<client::Descriptor> alive;  // while it is, `descriptor` is the one that was registered
   };
   void look_at(const epoll_event* events, int count);
+  bool limit_by_timer(int64_t timeout_ns);
   bool add(int fd, uint32_t events, uint64_t data);
   void drop_after_fork();
 
   int epfd_ = -1;
+  int timer_ = -1;
+  int64_t timer_end_ns_ = 0;  // when it goes off, on the monotonic clock; 0: it is not set
   uint32_t process_ = 0;  // which fork of the process made epfd_
   int ended_fd_ = -1;
   std::vector<Listening> listening_;  // direct-mapped by descriptor number
