@@ -108,6 +108,10 @@ class Guest:
             raise Failed(f"{reason}\nlaunch-qemu.sh said: {self.program.lines.text()}\non the console:\n{self.console()[-3000:]}") from None
         return self
 
+    def boots(self):
+        """How often it has booted so far."""
+        return len(self._ready.text().splitlines())
+
     def send(self, line):
         if "\n" in line:
             raise ValueError("one line at a time")

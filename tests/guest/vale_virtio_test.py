@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Two guests with virtio-net cards on a VALE switch, through vhost-user: the experiments, offloads, and what must be survived."""
+import json
+import unittest
+
+from guestlib import rig as guests
+from guestlib import traffic
+from guestlib.experiments import GUEST_2, GuestToGuest
+from guestlib.survival import Survival
+
+VARIABLES = {"DEVICE": "virtio-net-pci", "LINK": "vhost-user"}
+
+
+class ValeVirtio(GuestToGuest, Survival, unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        guests.own_network()
+        guests.require("unetmapd", "unetmap", "unetmap-worker", "unetmap-keeper", "pkt-gen", "l2open", "l2recv", "l2send")
+        cls.rig = cls.enterClassContext(guests.Rig())
+        cls.vm1, cls.vm2 = cls.rig.boot({"vm01": "qemu --vale 01", "vm02": "qemu --vale 02"},
+                                        {"vm01": VARIABLES, "vm02": VARIABLES})
+        cls.vm2.run("netserver")
+        for guest in (cls.vm1, cls.vm2):
+            guest.serve_interfaces()
+
+    @classmethod
+    def boot_second(cls, name):
+        return cls.rig.boot({name: "qemu --vale 02"}, {name: VARIABLES})[0]
+
+    def sent(self, port):
+        """Packets and bytes that came from there."""
+        stats = json.loads(self.rig.call("unetmap", "stats", "--json"))["ports"]
+        counters = next(found["tx"] for found in stats if found["name"] == port)
+        return counters["packets"], counters["bytes"]
+
+    def test_offload_tcp_segments_cross_whole(self):
+        """Without segmentation on the way the switch carries far fewer packets than a stream has segments."""
+        before = self.sent("vale0:01")
+        text = self.vm1.run(f"netperf -H{GUEST_2} -l1 -tTCP_STREAM")
+        self.assertGreater(traffic.megabits_per_second(text), 1)
+        packets, size = (now - then for now, then in zip(self.sent("vale0:01"), before))
+        self.assertGreater(size / packets, 3000)
+
+
+if __name__ == "__main__":
+    guests.main()
