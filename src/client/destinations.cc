@@ -112,7 +112,8 @@ void Destinations::leave() {
 // (Not sched_yield: on some kernels who yields often pushes everybody else far back in the queue.) One that runs
 // elsewhere is left to itself, and loses packets as VALE's rule is.
 void Destinations::relieve(vale::Dest& dest, const vale::Exchange& ex, bool empty_handed) {
-  constexpr long kMoment_ns = 500'000;
+  // Beyond the next tick: a timer that is to go off first is written to the hardware, which is dear in a virtual machine.
+  constexpr long kMoment_ns = 5'000'000;
   uint32_t theirs = ex.shared().receiver_cpu.load(std::memory_order_relaxed);
   if (!empty_handed || (theirs != 0 && theirs != uint32_t(sched_getcpu()) + 1)) return;
   if (!relief_) {

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Putting an interface on a switch, whole frames as the stack and the driver have them; taps for persistent ports.
 #include <port.skel.h>
+
+#include <optional>
+
 #include "keeper/features.hh"
 #include "keeper/held.hh"
 #include "keeper/hook.hh"
+#include "keeper/membership.hh"
 #include "keeper/programs.hh"
 #include "keeper/tap.hh"
-
-#include <optional>
 
 namespace unetmap::keeper {
 namespace {
@@ -25,6 +27,7 @@ class Attachment : public Held {
   UniqueFd promiscuous;
   std::optional<Tap> nic_tap, host_tap;
   Programs<port, port::destroy> programs;
+  Membership membership;  // ends after the interface's own hooks: until then frames may come to it
   std::unique_ptr<TcHooks> hooks, nic_hooks, host_hooks;
 };
 
@@ -55,11 +58,17 @@ Result<Tap> side(const Interface& interface, const char* name, const char* what)
 }
 
 // First the ways out of the taps, then the stack's side, last what the interface receives: nothing circles meanwhile.
-Result<void> hook_all(Attachment& to, const Interface& interface) {
+Result<void> hook_all(Attachment& to, const Interface& interface, const wire::AttachRequest& request, int table) {
   to.programs.reset(port::open());
   if (!to.programs) return load_error(errno);
   port& programs = *to.programs;
-  programs.rodata->mark = random_mark();
+  uint32_t mark = random_mark();
+  programs.rodata->mark = mark;
+  if (request.member) {
+    if (!Membership::fits(table)) return Error{EINVAL, "table of the switch: is none"};
+    programs.rodata->member = *request.member;
+    if (int failed = bpf_map__reuse_fd(programs.maps.table, table)) return load_error(-failed);
+  }
   programs.rodata->interface_index = interface.index;
   programs.rodata->nic_tap = to.nic_tap->interface.index;
   programs.rodata->host_tap = to.host_tap ? to.host_tap->interface.index : 0;
@@ -73,12 +82,14 @@ Result<void> hook_all(Attachment& to, const Interface& interface) {
   }
   to.hooks = std::make_unique<TcHooks>(interface.index);
   if (auto done = to.hooks->add(Direction::kEgress, bpf_program__fd(programs.progs.from_stack)); !done) return done;
-  return to.hooks->add(Direction::kIngress, bpf_program__fd(programs.progs.from_wire));
+  if (auto done = to.hooks->add(Direction::kIngress, bpf_program__fd(programs.progs.from_wire)); !done) return done;
+  if (!request.member) return {};
+  return to.membership.join(table, *request.member, interface.index, mark);
 }
 
 }  // namespace
 
-Result<SetUp> attach(const wire::AttachRequest& request) {
+Result<SetUp> attach(const wire::AttachRequest& request, int table) {
   auto interface = look_up(request.interface);
   if (!interface) return interface.error();
   if (!interface->ethernet) return Error{EOPNOTSUPP, request.interface + ": no Ethernet interface"};
@@ -96,7 +107,7 @@ Result<SetUp> attach(const wire::AttachRequest& request) {
     if (!host_tap) return host_tap.error();
     attachment->host_tap.emplace(std::move(*host_tap));
   }
-  if (auto done = hook_all(*attachment, *interface); !done) return done.error();
+  if (auto done = hook_all(*attachment, *interface, request, table); !done) return done.error();
   SetUp out;
   describe(*interface, out.reply);
   if (!attachment->hooks->all_links())

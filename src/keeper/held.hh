@@ -27,7 +27,8 @@ struct SetUp {
 
 // Each has undone what it did when it fails.
 Result<SetUp> bind(const wire::BindRequest& request, int memfd);
-Result<SetUp> attach(const wire::AttachRequest& request);
+// `table`: of the switch, -1 for none.
+Result<SetUp> attach(const wire::AttachRequest& request, int table);
 Result<SetUp> tap(const wire::TapRequest& request);
 Result<SetUp> restore(const wire::RestoreRequest& request);
 

@@ -36,7 +36,8 @@ std::string called(const wire::KeeperRequest& request) {
 Result<SetUp> carry_out(wire::ReceivedKeeperRequest& received) {
   if (auto may = check_rights(received.request); !may) return may.error();
   if (auto* request = std::get_if<wire::BindRequest>(&received.request)) return bind(*request, received.fds[0].get());
-  if (auto* request = std::get_if<wire::AttachRequest>(&received.request)) return attach(*request);
+  if (auto* request = std::get_if<wire::AttachRequest>(&received.request))
+    return attach(*request, received.fds.empty() ? -1 : received.fds[0].get());
   if (auto* request = std::get_if<wire::TapRequest>(&received.request)) return tap(*request);
   return restore(std::get<wire::RestoreRequest>(received.request));
 }

@@ -36,7 +36,7 @@ bool Forwarder::Supply::need(uint32_t n) {
     if (ex.free_cells() + have >= n) {
       dest.relief_backoff = 0;
     } else if (attempt == 1) {
-      dest.relief_backoff = std::min(dest.relief_backoff * 2 + 1, 1023u);
+      dest.relief_backoff = std::min(dest.relief_backoff * 2 + 1, 8191u);
       dest.relief_skip = dest.relief_backoff;
     }
   }

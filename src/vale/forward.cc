@@ -119,21 +119,30 @@ uint32_t Forwarder::classify(const TxView& tx, uint32_t hwcur, uint32_t head, ui
   uint16_t last_dest = kDiscard;
   const uint32_t shortest = header_len_ + 14u;
   uint64_t bytes = 0;
-  while (done < avail && frags_ < kWindow) {
+  // Single-slot packets for one destination gather in [run_first, frags); the rest of the state is written back, and the
+  // run added, before anything else is done with them.
+  uint32_t frags = 0, run_first = 0;
+  auto end_run = [&] {
+    if (frags > run_first) add_run(run_first, frags - run_first, last_dest, false);
+    run_first = frags_ = frags;
+  };
+  while (done < avail && frags < kWindow) {
     netmap_slot slot = tx.slots[at];  // the one load of the slot; all later use is of this copy
     uint32_t ahead = at + 8 < tx.num_slots ? at + 8 : 0, ahead_buf = tx.slots[ahead].buf_idx;
     __builtin_prefetch(tx.bufs + (ahead_buf < tx.nbufs ? uint64_t{ahead_buf} * tx.buf_size : 0));
     uint32_t used = 1;
     if (slot.flags & (NS_MOREFRAG | NS_INDIRECT)) [[unlikely]] {
-      if (frags_ + kMaxFrags > kWindow) break;
+      if (frags + kMaxFrags > kWindow) break;
+      end_run();
       used = classify_chain(tx, at, avail - done, now_s);
       if (used == 0) break;
+      run_first = frags = frags_;
       last_dest = kDiscard;
     } else {
-      Frag& frag = frag_[frags_];
+      Frag& frag = frag_[frags];
       bool good = check(tx, slot, frag);
       if (!good || frag.len < shortest) [[unlikely]] {
-        if (frags_ > 0) break;
+        if (frags > 0) break;
         drop(good ? tx.kring->lost_malformed : tx.kring->lost_buffer);
         skipped_++;
       } else {
@@ -142,21 +151,26 @@ uint32_t Forwarder::classify(const TxView& tx, uint32_t hwcur, uint32_t head, ui
         const uint8_t* ethernet = tx.bufs + frag.src + header_len_;
         memcpy(&low, ethernet, 8);
         memcpy(&high, ethernet + 8, 4);
-        bool plain = !(frag.flags & (0xff00 | NS_NO_LEARN));
-        if (!plain || low != last_low || high != last_high || last_dest == kDiscard)
-          last_dest = decide(tx, frags_, 1, now_s);
-        add_run(frags_, 1, last_dest, false);
-        if (!plain) last_dest = kDiscard;
+        bool plain = !(slot.flags & (0xff00 | NS_NO_LEARN));
+        if (!plain || low != last_low || high != last_high || last_dest == kDiscard) [[unlikely]] {
+          end_run();
+          last_dest = decide(tx, frags, 1, now_s);
+        }
+        frags++;
+        bytes += slot.len;
+        if (!plain) {
+          end_run();
+          last_dest = kDiscard;
+        }
         last_low = low;
         last_high = high;
-        frags_++;
-        bytes += frag.len;
       }
     }
     done += used;
     at += used;
     if (at >= tx.num_slots) at -= tx.num_slots;
   }
+  end_run();
   bytes_ += bytes;
   packets_ += frags_ - chain_frags_;
   return done;

@@ -104,7 +104,11 @@ uint32_t Receiver::take(uint32_t hwtail, uint32_t hwcur) {
       }
       uint32_t next = uint32_t(ex.cell(cell).chain.load(std::memory_order_relaxed)) & 0xffffff;
       if (next == 0) break;
-      cell = next - 1;
+      // Nearly always the one behind it: then the processor need not wait for the load to go on.
+      if (++cell != next - 1) [[unlikely]] {
+        cell = next - 1;
+        asm volatile("" : "+r"(cell));  // stays a branch
+      }
     }
   }
   RxKring& kring = *view_.kring;

@@ -7,6 +7,7 @@
 #include <span>
 
 #include "wire/channel.hh"
+#include "wire/fast_table.h"
 
 namespace unetmap::wire {
 namespace {
@@ -130,8 +131,11 @@ KeeperRequest request_from(const Json& from) {
     if (from.contains("mac")) out.mac = mac(from, "mac");
     return out;
   }
-  if (op == "attach")
-    return AttachRequest{interface(from, "interface"), truth(from, "host"), truth(from, "promiscuous", true)};
+  if (op == "attach") {
+    AttachRequest out{interface(from, "interface"), truth(from, "host"), truth(from, "promiscuous", true), {}};
+    if (from.contains("member")) out.member = uint32_t(number(from, "member", 0, FAST_MEMBERS - 1));
+    return out;
+  }
   if (op == "restore") {
     return RestoreRequest{interface(from, "interface"), texts(from, "features", kMaxFeatures, kMaxFeature)};
   }
@@ -220,7 +224,9 @@ Json to_json(const TapRequest& from) {
   return out;
 }
 Json to_json(const AttachRequest& from) {
-  return {{"op", "attach"}, {"interface", from.interface}, {"host", from.host}, {"promiscuous", from.promiscuous}};
+  Json out{{"op", "attach"}, {"interface", from.interface}, {"host", from.host}, {"promiscuous", from.promiscuous}};
+  if (from.member) out["member"] = *from.member;
+  return out;
 }
 Json to_json(const RestoreRequest& from) {
   return {{"op", "restore"}, {"interface", from.interface}, {"features", from.features}};
@@ -325,7 +331,8 @@ Result<ReceivedKeeperRequest> receive_keeper_request(int channel, int flags) {
   if (!got) return got.error();
   auto request = parse_keeper_request(text_of(*got));
   if (!request) return request.error();
-  size_t wanted = std::holds_alternative<BindRequest>(*request) ? 1 : 0;
+  auto* attach = std::get_if<AttachRequest>(&*request);
+  size_t wanted = std::holds_alternative<BindRequest>(*request) || (attach && attach->member) ? 1 : 0;
   if (got->fds.size() != wanted) return Error{EPROTO, "request to a keeper: not as many descriptors as it calls for"};
   return ReceivedKeeperRequest{std::move(*request), std::move(got->fds)};
 }

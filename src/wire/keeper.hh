@@ -12,7 +12,9 @@
 //           bound, in their order - in mode packet a single AF_PACKET socket, whatever the number of queues - and then,
 //           if host was asked for, the host tap.
 //   tap     reply: the tap.
-//   attach  reply: the NIC side's tap, and then, if host was asked for, the host stack's.
+//   attach  with the request, if it names a member: the switch's table (wire/fast_table.h), for frames that need not go
+//           through the taps.
+//           reply: the NIC side's tap, and then, if host was asked for, the host stack's.
 //
 // AF_XDP sockets (bind): bound and running, with rx, tx, fill and completion rings of Reply::rx_ring ... entries, all
 // empty: whoever syncs maps them (XDP_MMAP_OFFSETS), needs no privilege, and fills the fill ring first. Descriptor and
@@ -91,8 +93,9 @@ struct TapRequest {
 // Puts an interface on a switch: what the wire sends goes to a tap instead of the stack.
 struct AttachRequest {
   std::string interface;
-  bool host = false;        // the stack's side goes to a tap of its own; without it the stack is cut off
-  bool promiscuous = true;  // optional: while attached, as a bridge's ports are
+  bool host = false;               // the stack's side goes to a tap of its own; without it the stack is cut off
+  bool promiscuous = true;         // optional: while attached, as a bridge's ports are
+  std::optional<uint32_t> member;  // optional: which of the table's this interface is to be
 };
 
 // Gives an interface the features back that a killed keeper could not: Reply::undo of its bind. The keeper then ends.

@@ -69,10 +69,11 @@ TEST(KeeperWire, RequestsComeBack) {
   auto tap = parse_keeper_request(encode(KeeperRequest(TapRequest{"vi0", MacAddress{2, 1, 2, 3, 4, 5}, true})));
   ASSERT_TRUE(tap);
   EXPECT_EQ((MacAddress{2, 1, 2, 3, 4, 5}), *std::get<TapRequest>(*tap).mac);
-  auto attach = parse_keeper_request(encode(KeeperRequest(AttachRequest{"eth0", true, false})));
+  auto attach = parse_keeper_request(encode(KeeperRequest(AttachRequest{"eth0", true, false, 5})));
   ASSERT_TRUE(attach);
   EXPECT_TRUE(std::get<AttachRequest>(*attach).host);
   EXPECT_FALSE(std::get<AttachRequest>(*attach).promiscuous);
+  EXPECT_EQ(5u, std::get<AttachRequest>(*attach).member);
   auto restore = parse_keeper_request(encode(KeeperRequest(RestoreRequest{"eth0", {"rx-gro"}})));
   ASSERT_TRUE(restore);
   EXPECT_THAT(std::get<RestoreRequest>(*restore).features, ElementsAre("rx-gro"));
@@ -186,7 +187,7 @@ TEST(KeeperWire, WrongNumbersOfDescriptorsAreRefused) {
   auto bind = receive_keeper_request(keeper.get());
   ASSERT_FALSE(bind);
   EXPECT_EQ(EPROTO, bind.error().code);
-  ASSERT_TRUE(send_keeper(daemon.get(), KeeperRequest(AttachRequest{"eth0", false, true}), {0}));
+  ASSERT_TRUE(send_keeper(daemon.get(), KeeperRequest(AttachRequest{"eth0", false, true, {}}), {0}));
   EXPECT_FALSE(receive_keeper_request(keeper.get()));
   ASSERT_TRUE(send_keeper(keeper.get(), KeeperMessage(a_reply()), {0}));
   EXPECT_FALSE(receive_keeper_message(daemon.get()));

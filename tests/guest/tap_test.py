@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Two guests on taps of the host's bridge: the experiments text's guest-to-guest and guest-to-host tests with --tap."""
+import json
 import unittest
 
 from guestlib import rig as guests
@@ -11,11 +12,13 @@ class Tap(GuestToGuest, unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         guests.own_network()
-        guests.require("unetmapd", "l2open", "l2recv", "l2send")
+        guests.require("unetmapd", "unetmap-keeper", "pkt-gen", "l2open", "l2recv", "l2send")
         cls.rig = cls.enterClassContext(guests.Rig())
         cls.rig.prepare_taps()
         cls.vm1, cls.vm2 = cls.rig.boot({"vm01": "qemu --tap 01", "vm02": "qemu --tap 02"})
         cls.vm2.run("netserver")
+        for guest in (cls.vm1, cls.vm2):
+            guest.serve_interfaces()
 
     def test_guest_to_host_1_tcp_throughput_over_sockets(self):
         server = self.rig.start_tool("netserver", "-D")
@@ -24,12 +27,11 @@ class Tap(GuestToGuest, unittest.TestCase):
         self.assertGreater(speed, 1)
         server.stop()
 
-    def test_guest_to_host_2_udp_short_packets_with_raw_sockets(self):
-        with open("/sys/class/net/br0/address", encoding="ascii") as file:
-            mac = file.read().strip()
-        receiver = self.rig.start("l2open", "-r", "br0", "l2recv")
+    def test_guest_to_host_2_udp_short_packets_with_pkt_gen_and_l2(self):
+        mac = json.loads(self.rig.call("ip", "-j", "link", "show", "br0"))[0]["address"]
+        receiver = self.rig.start("l2open", "-r", "br0", "l2recv", "-f", "udp port 7777")
         receiver.wait_line("waiting for packets")
-        self.vm1.run(f"l2open -r eth0 l2send -n 200 -R 1K -d{BRIDGE}:7777 -D{mac}")
+        self.vm1.run(f"pkt-gen -ieth0 -ftx -d{BRIDGE}:7777 -D{mac} -n200 -R1000 -w3")
         self.assertIn("Received 200 packets", receiver.finish())
 
 

@@ -2,11 +2,13 @@
 // Keepers on veth pairs: what they take, hand out and give back, however they end.
 #include <gmock/gmock.h>
 
+#include <linux/bpf.h>
 #include <sys/syscall.h>
 
 #include <fstream>
 
 #include "keeper_net.hh"
+#include "wire/fast_table.h"
 
 namespace {
 
@@ -239,7 +241,7 @@ TEST_F(KeeperTest, RefusalsNameObjectAndRemedy) {
   outside.umem.bytes = 1 << 30;
   EXPECT_EQ(EINVAL, ask(outside, {memfd.get()}).reply.error);
   EXPECT_NE(0, ask(TapRequest{"um0", {}, true}).reply.error);
-  EXPECT_EQ(EOPNOTSUPP, ask(AttachRequest{"lo", false, false}).reply.error);
+  EXPECT_EQ(EOPNOTSUPP, ask(AttachRequest{"lo", false, false, {}}).reply.error);
 }
 
 TEST_F(KeeperTest, BoundAndReleasedManyTimes) {
@@ -385,7 +387,7 @@ TEST_F(KeeperTest, TapIsAnInterface) {
 TEST_F(KeeperTest, AttachedSides) {
   ASSERT_TRUE(ping());
   std::string before = state();
-  Kept kept = ask(AttachRequest{"um0", true, true});
+  Kept kept = ask(AttachRequest{"um0", true, true, {}});
   ASSERT_EQ(0, kept.reply.error) << kept.reply.text;
   ASSERT_EQ(2u, kept.fds.size());
   int wire = kept.fds[0].get(), host = kept.fds[1].get();
@@ -407,6 +409,83 @@ TEST_F(KeeperTest, AttachedSides) {
   ASSERT_TRUE(kept.close());
   EXPECT_EQ(before, settled(before));
   EXPECT_TRUE(ping());
+}
+
+// The switch's table, as the daemon makes and fills it.
+class Table {
+ public:
+  Table() {
+    union bpf_attr how {};
+    how.map_type = BPF_MAP_TYPE_ARRAY;
+    how.key_size = 4;
+    how.value_size = sizeof(fast_bucket);
+    how.max_entries = FAST_BUCKETS + FAST_MEMBERS;
+    how.map_flags = BPF_F_MMAPABLE;
+    fd_ = UniqueFd(int(syscall(SYS_bpf, BPF_MAP_CREATE, &how, sizeof how)));
+    buckets_ = static_cast<fast_bucket*>(mmap(nullptr, kBytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd_.get(), 0));
+  }
+  ~Table() { munmap(buckets_, kBytes); }
+  int fd() const { return fd_.get(); }
+  void learn(MacAddress mac, uint32_t member) {
+    uint64_t address = 0;
+    memcpy(&address, mac.data(), 6);
+    buckets_[fast_bucket_of(address)].station[3] = address << 16 | (member + 1);
+  }
+  fast_member member(uint32_t index) const { return reinterpret_cast<fast_member*>(buckets_ + FAST_BUCKETS)[index]; }
+
+ private:
+  static constexpr size_t kBytes = (FAST_BUCKETS + FAST_MEMBERS) * sizeof(fast_bucket);
+  UniqueFd fd_;
+  fast_bucket* buckets_ = nullptr;
+};
+
+// Frames between stations that the table knows go straight to the other interface, all others to the tap.
+TEST_F(KeeperTest, ShortcutBetweenAttachedInterfaces) {
+  Namespace third;
+  ASSERT_TRUE(
+      sh("ip link add um2 type veth peer name um3 netns " + std::to_string(third.pid()) + " && ip link set um2 up"));
+  ASSERT_TRUE(sh(third.in("ip link set um3 up")));
+  Table table;
+  ASSERT_GE(table.fd(), 0);
+  Kept one = ask(AttachRequest{"um0", false, true, 3}, {table.fd()});
+  ASSERT_EQ(0, one.reply.error) << one.reply.text;
+  Kept two = ask(AttachRequest{"um2", true, true, 4}, {table.fd()});
+  ASSERT_EQ(0, two.reply.error) << two.reply.text;
+  UniqueFd left = raw_socket_in(*far, "um1"), right = raw_socket_in(third, "um3");
+  const MacAddress to{2, 0, 0, 0, 0, 1}, from{2, 0, 0, 0, 0, 2};  // as in a_frame()
+  auto by_switch = [&](uint32_t number, const std::string& frame) {
+    EXPECT_TRUE(put(left.get(), frame)) << number;
+    EXPECT_EQ(frame, next_frame(one.fds[0].get(), kEvent_ms, 12)) << number;
+    EXPECT_TRUE(no_frame(right.get())) << number;
+  };
+  by_switch(1, a_frame(1));
+  table.learn(to, 4);
+  by_switch(2, a_frame(2));  // whose sender is not known
+  table.learn(from, 3);
+  for (uint32_t i = 0; i < 100; i++) {
+    ASSERT_TRUE(put(left.get(), a_frame(i)));
+    ASSERT_EQ(a_frame(i), next_frame(right.get()));
+  }
+  EXPECT_FALSE(next_frame(one.fds[0].get(), 0, 12));
+  EXPECT_FALSE(next_frame(two.fds[0].get(), 0, 12));
+  EXPECT_FALSE(next_frame(two.fds[1].get(), 0, 12));
+  EXPECT_EQ(100u, table.member(3).rx_frames);
+  EXPECT_EQ(10000u, table.member(3).rx_bytes);
+  EXPECT_EQ(100u, table.member(4).tx_frames);
+  std::string group = a_frame(5);
+  group[0] = 3;
+  by_switch(5, group);
+  table.learn(from, 4);  // it moved
+  by_switch(6, a_frame(6));
+  table.learn(from, 3);
+  // An interface that left is no destination any more.
+  ASSERT_TRUE(two.close());
+  EXPECT_EQ(0u, table.member(4).ifindex);
+  by_switch(7, a_frame(7));
+  ASSERT_TRUE(one.close());
+  Kept wrong = ask(AttachRequest{"um0", false, true, 3}, {memfd.get()});
+  EXPECT_EQ(EINVAL, wrong.reply.error);
+  sh("ip link del um2");
 }
 
 }  // namespace
