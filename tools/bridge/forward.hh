@@ -5,9 +5,12 @@
 #include <cstdint>
 #include <vector>
 
-#include "ring_view.hh"
+#include "parts/ring_view.hh"
 
 namespace bridge {
+
+using unetmap::parts::RingView;
+using unetmap::parts::SlotCopy;
 
 /// What went one way. A dropped packet is in exactly one of the drop counters.
 struct Counters {

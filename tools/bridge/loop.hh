@@ -8,9 +8,11 @@
 
 #include "forward.hh"
 #include "options.hh"
-#include "port.hh"
+#include "parts/ring_port.hh"
 
 namespace bridge {
+
+using Port = unetmap::parts::RingPort;
 
 /// One way through the bridge.
 struct Direction {

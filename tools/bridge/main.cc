@@ -13,7 +13,6 @@
 
 #include "loop.hh"
 #include "options.hh"
-#include "port.hh"
 
 namespace {
 

@@ -9,7 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace bridge {
+namespace unetmap::parts {
 
 /// What was read of a slot, in one pass.
 struct SlotCopy {
@@ -107,4 +107,4 @@ class RingView {
   uint32_t too_few_ = 0;
 };
 
-}  // namespace bridge
+}  // namespace unetmap::parts
