@@ -37,6 +37,7 @@ bool Descriptor::remove_number(int fd) {
 void Descriptor::closing(int fd) {
   if (!bound_now()) return;
   end_kloop(*bound_now());
+  bound_now()->close_nic();
   if (dead()) return;
   if (!shared.load(std::memory_order_relaxed)) tell(fd, wire::Op::kGoodbye, {});
   uint64_t one = 1;

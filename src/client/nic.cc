@@ -96,6 +96,17 @@ void NicSockets::arm(bool in, bool out) {
   }
 }
 
+void NicSockets::close() {
+  std::lock_guard hold(mutex_);
+  watched_.clear();
+  xsk_.clear();
+  for (UniqueFd* fd : {&packet_, &tap_})
+    if (*fd) {
+      note_internal(fd->get(), false);
+      fd->reset();
+    }
+}
+
 bool NicSockets::to_host(const uint8_t* frame, uint32_t len) const {
   int saved = errno;
   bool sent = syscall(SYS_write, tap_.get(), frame, len) == long(len);

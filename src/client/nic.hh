@@ -64,6 +64,8 @@ class NicSockets {
   int bell() const { return bell_.get(); }
   // The next news of receive rings, or of transmit rings too, are to ring the bell.
   void arm(bool in, bool out);
+  // Lets go of the sockets. No ring uses them any more.
+  void close();
   // Towards the host stack; for NS_FORWARD. False if it would not take it.
   bool to_host(const uint8_t* frame, uint32_t len) const;
 

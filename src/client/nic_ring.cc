@@ -22,6 +22,23 @@ bool Bound::failed() {
   return now;
 }
 
+void TxRing::close_nic() {
+  KringLock lock(kring_->lock);
+  if (lock.held()) nic_.reset();
+}
+
+void RxRing::close_nic() {
+  KringLock lock(kring_->lock);
+  if (lock.held()) nic_.reset();
+}
+
+void Bound::close_nic() {
+  if (!nic) return;
+  for (auto& ring : tx) ring->close_nic();
+  for (auto& ring : rx) ring->close_nic();
+  nic->close();
+}
+
 int TxRing::sync_nic(uint32_t hwcur, uint32_t hwtail, uint32_t head, bool recover) {
   uint32_t before = hwcur;
   int error = bound_.failed() ? ENXIO : nic_->sync(hwcur, hwtail, head, recover);

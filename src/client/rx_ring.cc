@@ -71,7 +71,7 @@ int RxRing::sync() {
   if (head >= n || cur >= n || hwcur >= n || hwtail >= n || !in_range(head, hwcur, hwtail) || !in_range(cur, head, hwtail))
     return reinit();
   head_ = head;
-  if (nic_) return sync_nic(hwcur, hwtail, head, lock.stolen());
+  if (bound_.nic) return nic_ ? sync_nic(hwcur, hwtail, head, lock.stolen()) : ENXIO;
   uint32_t before = hwtail;
   bool watched = monitored(bound_.port_entry());
   // What the thread that died here was about to give back it has shown already, in part.

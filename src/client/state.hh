@@ -147,7 +147,9 @@ class TxRing {
   WaitList* writers();
   bool room_likely() const;
   uint32_t peer_cpu() const;
-  uint64_t completed() const { return (nic_ ? kring_->hwtail : kring_->hwcur).load(std::memory_order_relaxed); }
+  uint64_t completed() const { return (nic_here_ ? kring_->hwtail : kring_->hwcur).load(std::memory_order_relaxed); }
+  // From now on there is no interface to send to.
+  void close_nic();
   // Sends a frame that is not the application's.
   bool pass_on(const uint8_t* frame, uint32_t len);
   const CsbEntry& csb() const { return csb_; }
@@ -181,7 +183,8 @@ class TxRing {
   CsbEntry csb_;
   uint32_t head_ = 0;
   std::unique_ptr<Observer> observer_;  // of a pipe or interface
-  std::unique_ptr<NicTx> nic_;          // of an interface
+  std::unique_ptr<NicTx> nic_;          // of an interface, until that is closed
+  bool nic_here_ = false;               // even then
 };
 
 class RxRing {
@@ -213,6 +216,7 @@ class RxRing {
   }
   uint32_t head() const { return head_; }
   uint32_t num_slots() const { return num_slots_; }
+  void close_nic();
   // The other end of a pipe keeps what does not fit here, and waits.
   bool of_pipe() const { return !receiver_; }
 
@@ -237,7 +241,7 @@ class RxRing {
   CsbEntry csb_;
   uint32_t head_ = 0;
   std::unique_ptr<Observer> observer_;
-  std::unique_ptr<NicRx> nic_;  // of an interface
+  std::unique_ptr<NicRx> nic_;  // of an interface, until that is closed
 };
 
 // What a registered descriptor is bound to. Made once, never changed.
@@ -264,6 +268,8 @@ class Bound {
   int bell() const { return nic ? nic->bell() : doorbell.get(); }
   // True if the interface behind it is gone or changed; says so once.
   bool failed();
+  // The program has closed the descriptor: the kernel may let go of the interface although this object lives on.
+  void close_nic();
 
   netmap_ring* ring_at(uint64_t ofs) const { return reinterpret_cast<netmap_ring*>(region->privates.data() + ofs); }
   PortEntry* port_entry() const {

@@ -66,7 +66,7 @@ TxRing::TxRing(Bound& bound, uint32_t index) : bound_(bound), index_(index), des
   view_.offset_mask = port.offset_mask;
   view_.kring = kring_;
   view_.ring_id = uint16_t(index);
-  if (bound.nic)
+  if ((nic_here_ = bound.nic != nullptr))
     nic_ = bound.nic->tx(index, view_, reinterpret_cast<NicState*>(bound.region->privates.data() + port.rx_state_ofs +
                                                                    index * port.rx_state_stride));
   if (bound.info.peer.rx_rings > 0) {
@@ -109,7 +109,7 @@ int TxRing::sync() {
   if (head >= n || cur >= n || hwcur >= n || hwtail >= n || !in_range(head, hwcur, hwtail) || !in_range(cur, head, hwtail))
     return reinit();
   head_ = head;
-  if (nic_) return sync_nic(hwcur, hwtail, head, lock.stolen());
+  if (nic_here_) return nic_ ? sync_nic(hwcur, hwtail, head, lock.stolen()) : ENXIO;
   if (head != hwcur) {
     hwcur = peer_kring_ ? exchange_with_peer(hwcur, head) : forward(hwcur, head);
     kring_->hwcur.store(hwcur, std::memory_order_relaxed);
