@@ -114,6 +114,10 @@ class Children:
         self._all.append(child)
         return child
 
+    def environment(self, names):
+        """More variables for those that are started from now on."""
+        self._env = {**self._env, **names}
+
     def also(self, pids):
         """Processes that others started and that take part."""
         self._also += pids

@@ -10,7 +10,7 @@ from harness.network import Counters, need_command, need_program, need_root, run
 CLIENT_MIB, SWITCH_MIB = 256, 192
 PAGE_MIB = 2
 # What the three ask for, and some for the allocator's rounding.
-HUGE_PAGES = (2 * CLIENT_MIB + 512 + 192) // PAGE_MIB
+HUGE_PAGES = (2 * CLIENT_MIB + SWITCH_MIB + 192) // PAGE_MIB
 HUGE_FOLDER = "/sys/kernel/mm/hugepages/hugepages-2048kB"
 RING_LOG2 = 10
 # Half a ring: the sender shares its CPU with the receiver and would otherwise outrun it. 64 to 1024 were tried, 512 was best.
@@ -28,19 +28,21 @@ def _set_total(pages):
         file.write(str(pages))
 
 
-def huge_pages(bench):
+def huge_pages(bench, needed=HUGE_PAGES):
     """A hugetlbfs mount with enough free pages; made once a run, restored with everything else at its end."""
-    if bench.huge_folder:
+    if bench.huge_folder and _read_number("free_hugepages") >= needed:
         return bench.huge_folder
     if not os.path.isdir(HUGE_FOLDER):
         raise Skipped("DPDK: this kernel has no huge pages of 2 MiB")
-    total, missing = _read_number("nr_hugepages"), HUGE_PAGES - _read_number("free_hugepages")
+    total, missing = _read_number("nr_hugepages"), needed - _read_number("free_hugepages")
     if missing > 0:
         bench.undo.callback(_set_total, total)
         _set_total(total + missing)
-        if _read_number("free_hugepages") < HUGE_PAGES:
-            raise Skipped(f"DPDK: only {_read_number('free_hugepages')} of {HUGE_PAGES} huge pages of 2 MiB could be "
+        if _read_number("free_hugepages") < needed:
+            raise Skipped(f"DPDK: only {_read_number('free_hugepages')} of {needed} huge pages of 2 MiB could be "
                           "reserved; free some memory or reserve them at boot")
+    if bench.huge_folder:
+        return bench.huge_folder
     folder = os.path.join(bench.folder, "huge")
     os.makedirs(folder, exist_ok=True)
     try:

@@ -17,6 +17,8 @@ DAEMON = "/usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk"
 SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
 SENDER_MAC, RECEIVER_MAC = "02:00:00:00:00:01", "02:00:00:00:00:02"
 OVS_MIB = 512
+# OVS takes more than it is told, for the buffers of its ports.
+HUGE_PAGES = (2 * dpdk.CLIENT_MIB + 3 * OVS_MIB) // dpdk.PAGE_MIB
 
 
 def _environment(bench, undo, folder, part, mebibytes, lcores, vdevs):
@@ -46,7 +48,7 @@ def _sample(bench, undo, children, folder, length, sockets, option, switch_pids=
 def _prepare(bench, length):
     need_root("DPDK")
     need_program(bench, "dpdk-client")
-    folder = dpdk.huge_pages(bench)
+    folder = dpdk.huge_pages(bench, HUGE_PAGES)
     sockets = [os.path.join(bench.folder, f"vhost{number}.sock") for number in range(2)]
     for path in sockets:
         if os.path.exists(path):
@@ -103,7 +105,8 @@ class OpenVswitch:
         self.folder = os.path.join(bench.folder, "ovs")
         shutil.rmtree(self.folder, True)
         os.makedirs(self.folder)
-        self.names = {name: self.folder for name in ("OVS_RUNDIR", "OVS_LOGDIR", "OVS_DBDIR", "OVS_SYSCONFDIR")}
+        # Nothing in the system's own folders; this process' children alone see it.
+        children.environment({name: self.folder for name in ("OVS_RUNDIR", "OVS_LOGDIR", "OVS_DBDIR", "OVS_SYSCONFDIR")})
         namespace = f"{bench.prefix}-ovs"
         make_namespace(undo, namespace)
         database, self.control = os.path.join(self.folder, "db.sock"), os.path.join(self.folder, "ctl")
