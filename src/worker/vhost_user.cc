@@ -20,7 +20,7 @@ namespace {
 constexpr uint32_t kMaxPairs = 32, kHeaderBytes = 12;
 constexpr uint32_t kSpin_us = 50;  // of looking on after the last packet
 
-class VhostUser final : public Kind, public vhost_user::Device {
+class VhostUser final : public Kind, public vhost_user::Device, public Neighbour {
  public:
   VhostUser(std::string name, SwitchPort port, Loop& loop, Reporter& reporter)
       : name_(std::move(name)),
@@ -32,11 +32,15 @@ class VhostUser final : public Kind, public vhost_user::Device {
                   2 * port_.rings()},
                  *this) {
     const uint32_t pairs = port_.rings();
-    for (uint32_t i = 0; i < pairs; i++) pairs_.emplace_back(port_, i, *scratch_);
+    for (uint32_t i = 0; i < pairs; i++) pairs_.emplace_back(port_, i, *scratch_, neighbours());
+    neighbours().join(port_.fd(), *this);
     loop_.set_port(port_.fd());
     loop_.set_spin_us(kSpin_us);
   }
-  ~VhostUser() override { backend_.disconnected(); }
+  ~VhostUser() override {
+    neighbours().leave(*this);
+    backend_.disconnected();
+  }
 
   Result<void> begin(const std::string& path, bool server, bool resume) {
     link_ = std::make_unique<Link>(loop_, path, server,
@@ -65,6 +69,12 @@ class VhostUser final : public Kind, public vhost_user::Device {
     return {};
   }
   bool broken() const override { return broken_; }
+
+  // Neighbour
+  bool ready() override;
+  virtio::Delivery take(uint32_t index, const virtio::TxPacket& packet) override;
+  void finish(int from_fd, uint32_t tx_ring) override;
+
   void reset() override { broken_ = false; }
 
  private:
@@ -72,6 +82,11 @@ class VhostUser final : public Kind, public vhost_user::Device {
   virtio::Vring& ring(uint32_t index) {
     QueuePair& pair = pairs_[index / 2];
     return index % 2 ? pair.tx().ring() : pair.rx().ring();
+  }
+  // All that this process serves are ports of one switch.
+  static Neighbours& neighbours() {
+    static Neighbours all;
+    return all;
   }
   void connected(UniqueFd fd);
   void hear();
@@ -95,6 +110,8 @@ class VhostUser final : public Kind, public vhost_user::Device {
   std::optional<vhost_user::Connection> connection_;
   bool broken_ = false, rx_blocked_ = false, tx_blocked_ = false, to_send_ = false;
   uint16_t mtu_ = 0;
+  QueuePair* taker_ = nullptr;  // between ready() and finish()
+  uint64_t taken_packets_ = 0, taken_bytes_ = 0;
   uint64_t connections_ = 0, kicks_ = 0, faults_ = 0;
 };
 
@@ -179,16 +196,17 @@ void VhostUser::call(uint32_t index) {
 }
 
 bool VhostUser::send() {
-  uint32_t packets = 0;
+  uint32_t packets = 0, slots = 0;
   tx_blocked_ = false;
   for (uint32_t i = 0; i < pairs_.size(); i++) {
     if (!pairs_[i].tx().ring().running()) continue;
     QueuePair::Moved moved = pairs_[i].send();
     packets += moved.packets;
+    slots += moved.slots;
     tx_blocked_ |= moved.blocked;
     if (moved.call) call(2 * i + 1);
   }
-  if (packets > 0 || to_send_ || tx_blocked_) port_.sync_tx();
+  if (slots > 0 || to_send_ || tx_blocked_) port_.sync_tx();
   to_send_ = false;
   return packets > 0;
 }
@@ -219,6 +237,36 @@ bool VhostUser::receive() {
     if (moved.call) call(2 * uint32_t(pair - pairs_.data()));
   }
   return packets > 0;
+}
+
+bool VhostUser::ready() {
+  if (broken_) return false;
+  receive();
+  if (rx_blocked_) return false;
+  for (uint32_t i = 0; i < port_.rings(); i++)
+    if (!port_.rx(i).empty()) return false;
+  taker_ = nullptr;
+  taken_packets_ = taken_bytes_ = 0;
+  return receiver(0) != nullptr;
+}
+
+virtio::Delivery VhostUser::take(uint32_t index, const virtio::TxPacket& packet) {
+  if (!taker_) taker_ = receiver(index);
+  if (!taker_) return virtio::Delivery::kBroken;
+  virtio::Delivery done = taker_->take(packet);
+  if (done == virtio::Delivery::kDone) {
+    taken_packets_++;
+    taken_bytes_ += packet.bytes;
+  }
+  return done;
+}
+
+void VhostUser::finish(int from_fd, uint32_t tx_ring) {
+  if (!taker_) return;
+  uint32_t index = uint32_t(taker_ - pairs_.data());
+  if (taker_->take_end()) call(2 * index);
+  unetmap_count_routed(from_fd, tx_ring, port_.fd(), index % port_.rings(), taken_packets_, taken_bytes_);
+  taker_ = nullptr;
 }
 
 bool VhostUser::turn() {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "worker/vhost_user_pair.hh"
 
+#include <ctime>
+
 #include "vale/offload.hh"
 
 namespace unetmap::worker {
@@ -44,30 +46,121 @@ uint32_t QueuePair::put(const virtio::TxPacket& packet, const Ring& ring, uint32
   return used + 1;
 }
 
+// The neighbours that one call of send() gives something to, and which of them the last packet was for.
+class QueuePair::Sending {
+ public:
+  explicit Sending(QueuePair& pair) : pair_(pair) {}
+  ~Sending() {
+    for (uint32_t i = 0; i < count_; i++)
+      if (touched_[i].ready) touched_[i].who->finish(pair_.port_.fd(), pair_.index_ % pair_.port_.rings());
+  }
+
+  // Who gets this packet straight; nullptr: nobody, it goes through the switch.
+  Neighbour* route(const virtio::TxPacket& packet) {
+    const virtio::Piece& first = packet.frame[0];
+    if (first.bytes < sizeof last_ || packet.frame.size() > SwitchPort::kMaxFrags) [[unlikely]]
+      return nullptr;
+    uint64_t low;
+    uint32_t high;
+    memcpy(&low, first.at, sizeof low);
+    memcpy(&high, first.at + sizeof low, sizeof high);
+    if (known_ && low == low_ && high == high_) return last_to_;
+    memcpy(last_, &low, sizeof low);
+    memcpy(last_ + sizeof low, &high, sizeof high);
+    known_ = true;
+    low_ = low;
+    high_ = high;
+    return last_to_ = ready(pair_.neighbours_.find(pair_.port_.fd(), last_));
+  }
+  // It has no room any more: what comes for it goes through the switch.
+  void full(Neighbour* who) {
+    for (uint32_t i = 0; i < count_; i++)
+      if (touched_[i].who == who) touched_[i].full = true;
+    known_ = false;
+  }
+
+ private:
+  static constexpr uint32_t kMost = 16;
+  Neighbour* ready(Neighbour* who) {
+    if (!who) return nullptr;
+    for (uint32_t i = 0; i < count_; i++)
+      if (touched_[i].who == who) return touched_[i].ready && !touched_[i].full ? who : nullptr;
+    if (count_ == kMost) return nullptr;
+    touched_[count_] = {who, who->ready(), false};
+    return touched_[count_++].ready ? who : nullptr;
+  }
+
+  QueuePair& pair_;
+  struct {
+    Neighbour* who;
+    bool ready, full;
+  } touched_[kMost];
+  uint32_t count_ = 0;
+  bool known_ = false;
+  uint64_t low_ = 0;
+  uint32_t high_ = 0;
+  uint8_t last_[12];
+  Neighbour* last_to_ = nullptr;
+};
+
+// A neighbour without room: whether to wait for it. For a moment its guest's speed is ours; then it is a port that is
+// full, and what is for it queues and is lost as at any other.
+bool QueuePair::hold() {
+  constexpr uint64_t kPatience_ns = 200'000;
+  timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  uint64_t now_ns = uint64_t(t.tv_sec) * 1'000'000'000 + uint64_t(t.tv_nsec);
+  if (held_since_ns_ == 0) held_since_ns_ = now_ns;
+  return now_ns - held_since_ns_ < kPatience_ns;
+}
+
 QueuePair::Moved QueuePair::send() {
   Moved out;
   Ring ring = port_.tx(index_ % port_.rings());
+  Sending sending(*this);
+  const bool alone = neighbours_.alone();
   while (out.packets < kAtOnce && !out.blocked) {
     size_t fetched = tx_.fetch(scratch_.batch, scratch_.packets), accepted = 0;
     uint32_t at = 0, room = uint32_t(ring.size());
     for (; accepted < fetched; accepted++) {
-      uint32_t used = put(scratch_.packets[accepted], ring, at, room - at);
+      const virtio::TxPacket& packet = scratch_.packets[accepted];
+      if (Neighbour* to = alone ? nullptr : sending.route(packet)) {
+        if (to->take(index_, packet) != Delivery::kNoBuffers) {
+          held_since_ns_ = 0;
+          continue;
+        }
+        if (hold()) break;
+        sending.full(to);
+      }
+      uint32_t used = put(packet, ring, at, room - at);
       if (used == 0) break;
       at += used;
     }
     out.blocked = accepted < fetched;
     // One that no empty ring can hold would come for ever.
-    if (out.blocked && accepted == 0 && room + 1 >= ring.capacity()) {
+    if (out.blocked && accepted == 0 && held_since_ns_ == 0 && room + 1 >= ring.capacity()) {
       counters_.lost_too_long++;
       accepted = 1;
       out.blocked = false;
     }
     if (at > 0) ring.advance(at);
+    out.slots += at;
     out.call = tx_.complete(accepted) || out.call;
     out.packets += uint32_t(accepted);
     if (fetched == 0) break;
   }
   return out;
+}
+
+Delivery QueuePair::take(const virtio::TxPacket& packet) {
+  std::span<const uint8_t> parts[SwitchPort::kMaxFrags + 1];
+  uint32_t count = 0;
+  for (const virtio::Piece& piece : packet.frame) parts[++count] = {piece.at, piece.bytes};
+  Delivery done = rx_.deliver(scratch_.rx_batch, packet.hdr, {parts + 1, count});
+  if (done != Delivery::kNeedsSoftware) return done;
+  vale::VnetHdrMrg header{packet.hdr, 0};
+  parts[0] = {reinterpret_cast<const uint8_t*>(&header), sizeof header};
+  return deliver_in_software({parts, count + 1});
 }
 
 Delivery QueuePair::deliver_in_software(std::span<const std::span<const uint8_t>> whole) {
@@ -89,7 +182,7 @@ Delivery QueuePair::deliver_in_software(std::span<const std::span<const uint8_t>
   }
   while (size_t n = segmenter.next({scratch_.piece.get(), kScratchBytes})) {
     std::span<const uint8_t> frame(scratch_.piece.get(), n);
-    Delivery done = rx_.deliver(scratch_.batch, {}, {&frame, 1});
+    Delivery done = rx_.deliver(scratch_.rx_batch, {}, {&frame, 1});
     if (done == Delivery::kBroken) return done;
     // What does not fit is lost: the segments before it are the guest's already.
     if (done != Delivery::kDone) {
@@ -115,7 +208,7 @@ Delivery QueuePair::deliver(const Ring& ring, uint32_t at, const PacketView& pac
   std::span<const uint8_t> whole_first = parts[0];
   parts[0] = parts[0].subspan(kHeaderBytes);
   size_t skip = parts[0].empty() ? 1 : 0;
-  Delivery done = rx_.deliver(scratch_.batch, header, {parts + skip, count - skip});
+  Delivery done = rx_.deliver(scratch_.rx_batch, header, {parts + skip, count - skip});
   if (done != Delivery::kNeedsSoftware) return done;
   parts[0] = whole_first;
   return deliver_in_software({parts, count});
