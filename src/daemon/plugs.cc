@@ -78,11 +78,27 @@ Result<void> Plugs::begin(Plugged& plugged) {
   if (p->resumes) order.parameters["resume"] = true;
   auto worker = Worker::start(loop_, socket_path_, order, {},
                               {.report = [this, p](wire::WorkerReport&& report) { heard(*p, std::move(report)); },
-                               .ended = [this, p](std::string why) { worker_ended(*p, std::move(why)); }});
+                               .ended = [this, p](std::string why) { worker_ended(*p, std::move(why)); }},
+                              company_for(*p));
   if (!worker) return worker.error();
   p->worker = std::move(*worker);
   show(*p, "starting", false);
   return {};
+}
+
+// Virtual machines of one switch are served by one process unless somebody wants otherwise: what they send each other
+// is then copied once, from guest to guest.
+Worker* Plugs::company_for(const Plugged& plugged) {
+  auto sociable = [](const wire::Plug& what) {
+    return what.kind == "vhost-user" && !what.parameters.contains("separate");
+  };
+  auto switch_of = [](const wire::Plug& what) { return what.port.substr(0, what.port.find(':')); };
+  if (!sociable(plugged.what)) return nullptr;
+  for (auto& [port, other] : plugged_)
+    if (other.get() != &plugged && other->worker && !other->leaving && sociable(other->what) &&
+        switch_of(other->what) == switch_of(plugged.what))
+      return other->worker.get();
+  return nullptr;
 }
 
 void Plugs::show(const Plugged& plugged, const std::string& state, bool connected) {

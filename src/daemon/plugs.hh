@@ -47,6 +47,7 @@ class Plugs {
   struct Question;
 
   Result<void> begin(Plugged& plugged);
+  Worker* company_for(const Plugged& plugged);
   void heard(Plugged& plugged, wire::WorkerReport&& report);
   void worker_ended(Plugged& plugged, std::string why);
   void pause(Plugged& plugged);

@@ -19,16 +19,23 @@ namespace unetmap::daemon {
 namespace {
 
 constexpr int64_t kEndWithin_ms = 2000;
+constexpr int64_t kReapAfter_ms = 10;  // of a hang-up: a process that dies closes its descriptors first
 
 void kill_process(int pidfd) { (void)syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, nullptr, 0); }
 
-// How it ended, in words.
-std::string reap_process(int pidfd) {
+// How it ended, in words; it stays to be reaped.
+std::string how_it_ended(int pidfd) {
   siginfo_t info{};
-  if (waitid(idtype_t(P_PIDFD), id_t(pidfd), &info, WEXITED | WNOHANG) < 0) return "ended";
+  if (waitid(idtype_t(P_PIDFD), id_t(pidfd), &info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid == 0)
+    return "ended";
   if (info.si_code == CLD_EXITED)
     return info.si_status == 0 ? "ended" : "ended with status " + std::to_string(info.si_status);
   return std::string("killed by signal ") + std::to_string(info.si_status) + " (" + strsignal(info.si_status) + ")";
+}
+
+void reap_process(int pidfd) {
+  siginfo_t info{};
+  (void)waitid(idtype_t(P_PIDFD), id_t(pidfd), &info, WEXITED | WNOHANG);
 }
 
 Result<pid_t> spawn(const std::string& program, const std::string& socket_path, int channel) {
@@ -79,9 +86,37 @@ std::string helper_program(const char* name, const char* variable) {
   return path.substr(0, path.rfind('/') + 1) + name;
 }
 
+Result<std::shared_ptr<Worker::Process>> Worker::start_process(EventLoop& loop, const std::string& socket_path,
+                                                               int channel) {
+  auto child = spawn(helper_program("unetmap-worker", "UNETMAP_WORKER"), socket_path, channel);
+  if (!child) return child.error();
+  UniqueFd pidfd(int(syscall(SYS_pidfd_open, *child, 0)));
+  if (!pidfd) {
+    int code = errno;
+    ::kill(*child, SIGKILL);
+    waitpid(*child, nullptr, 0);
+    return Error::from_errno(code, "pidfd of its worker");
+  }
+  return std::shared_ptr<Process>(new Process{loop, std::move(pidfd), *child});
+}
+
+// Nobody needs it any more, and its channels have been closed: it ends by itself, or is killed. The loop reaps it.
+Worker::Process::~Process() {
+  int fd = pidfd.release();
+  EventLoop* loop_of = &loop;
+  uint64_t timer = loop.after(kEndWithin_ms, [fd] { kill_process(fd); });
+  auto gone = [loop_of, fd, timer] {
+    loop_of->cancel(timer);
+    reap_process(fd);
+    loop_of->unwatch(fd);
+    close(fd);
+  };
+  if (!loop.watch(fd, gone)) kill_process(fd);
+}
+
 Result<std::unique_ptr<Worker>> Worker::start(EventLoop& loop, const std::string& socket_path,
                                               const wire::WorkerOrder& order, std::span<const int> fds,
-                                              Handlers handlers) {
+                                              Handlers handlers, Worker* host) {
   int pair[2];
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
     return Error::from_errno(errno, order.port + ": channel of its worker");
@@ -91,44 +126,30 @@ Result<std::unique_ptr<Worker>> Worker::start(EventLoop& loop, const std::string
   close(pair[1]);
   if (!theirs) return Error::from_errno(errno, order.port + ": channel of its worker");
   if (auto sent = wire::send_order(ours.get(), order, fds); !sent) return sent.error();
-  auto child = spawn(helper_program("unetmap-worker", "UNETMAP_WORKER"), socket_path, theirs.get());
-  if (!child) return Error{child.error().code, order.port + ": " + child.error().text};
   std::unique_ptr<Worker> worker(new Worker(loop, std::move(handlers)));
-  worker->pid_ = *child;
-  worker->process_ = UniqueFd(int(syscall(SYS_pidfd_open, *child, 0)));
-  worker->channel_ = std::move(ours);
-  if (!worker->process_) {
-    int code = errno;
-    ::kill(*child, SIGKILL);
-    waitpid(*child, nullptr, 0);
-    return Error::from_errno(code, order.port + ": pidfd of its worker");
+  // A host that is about to be gone is none.
+  int channel = theirs.get();
+  if (host && wire::send_order(host->channel_.get(), {.op = wire::WorkerOrder::Op::kAdopt}, {&channel, 1})) {
+    worker->process_ = host->process_;
+  } else {
+    auto process = start_process(loop, socket_path, channel);
+    if (!process) return Error{process.error().code, order.port + ": " + process.error().text};
+    worker->process_ = *process;
   }
+  worker->channel_ = std::move(ours);
   Worker* self = worker.get();
   if (auto watched = loop.watch(self->channel_.get(), [self] { self->hear(); }); !watched) return watched.error();
-  if (auto watched = loop.watch(self->process_.get(), [self] { self->reap(); }); !watched) return watched.error();
   return worker;
 }
 
 Worker::~Worker() {
   if (channel_) loop_.unwatch(channel_.get());
   if (kill_timer_) loop_.cancel(kill_timer_);
-  if (!process_) return;
-  // Its end is waited for by nobody any more; the loop reaps it.
-  int pidfd = process_.release();
-  loop_.unwatch(pidfd);
-  EventLoop* loop = &loop_;
-  uint64_t timer = loop->after(kEndWithin_ms, [pidfd] { kill_process(pidfd); });
-  auto gone = [loop, pidfd, timer] {
-    loop->cancel(timer);
-    (void)reap_process(pidfd);
-    loop->unwatch(pidfd);
-    close(pidfd);
-  };
-  if (!loop->watch(pidfd, gone)) kill_process(pidfd);
+  if (reap_timer_) loop_.cancel(reap_timer_);
 }
 
 void Worker::stop() {
-  if (!send({.op = wire::WorkerOrder::Op::kStop}) && process_) kill_process(process_.get());
+  if (!send({.op = wire::WorkerOrder::Op::kStop}) && process_) kill_process(process_->pidfd.get());
   if (!kill_timer_) kill_when_late();
 }
 
@@ -140,31 +161,24 @@ void Worker::hear() {
   loop_.unwatch(channel_.get());
   if (report.error().code != ENOTCONN) {
     complaint_ = report.error().text;
-    kill_process(process_.get());
-  } else if (!kill_timer_) {
-    kill_when_late();  // it has nothing more to say, and so nothing more to do
+    kill_process(process_->pidfd.get());
   }
+  // Its end has hung up: all that it said was heard. If the process has ended, how is known a little later.
+  reap_timer_ = loop_.after(kReapAfter_ms, [this] {
+    reap_timer_ = 0;
+    reap();
+  });
 }
 
 void Worker::kill_when_late() {
   kill_timer_ = loop_.after(kEndWithin_ms, [this] {
     kill_timer_ = 0;
-    if (process_) kill_process(process_.get());
+    if (process_) kill_process(process_->pidfd.get());
   });
 }
 
-// The process has ended: what it said last is heard first.
 void Worker::reap() {
-  for (;;) {
-    auto report = wire::receive_report(channel_.get());
-    if (!report) break;
-    handlers_.report(std::move(*report));
-    if (!process_) return;
-  }
-  std::string why = reap_process(process_.get());
-  loop_.unwatch(process_.get());
-  process_.reset();
-  if (!complaint_.empty()) why = complaint_;
+  std::string why = !complaint_.empty() ? complaint_ : how_it_ended(process_->pidfd.get());
   auto ended = std::move(handlers_.ended);
   ended(std::move(why));
 }

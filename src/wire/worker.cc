@@ -78,6 +78,8 @@ Result<void> send_order(int channel, const WorkerOrder& order, std::span<const i
       return send_json(channel, {{"op", "status"}, {"id", order.id}}, {});
     case WorkerOrder::Op::kSet:
       return send_json(channel, {{"op", "set"}, {"parameters", order.parameters}}, {});
+    case WorkerOrder::Op::kAdopt:
+      return send_json(channel, {{"op", "adopt"}}, fds);
     case WorkerOrder::Op::kStop:
       return send_json(channel, {{"op", "stop"}}, {});
   }
@@ -115,6 +117,8 @@ Result<WorkerOrder> receive_order(int channel) {
     out.op = WorkerOrder::Op::kStatus;
   else if (op == "set")
     out.op = WorkerOrder::Op::kSet;
+  else if (op == "adopt")
+    out.op = WorkerOrder::Op::kAdopt;
   else if (op == "stop")
     out.op = WorkerOrder::Op::kStop;
   else

@@ -5,12 +5,13 @@
 //   daemon -> worker  {"op": "start", "kind": K, "port": "vale0:01", "parameters": {...}}  once; descriptors come along
 //                     {"op": "status", "id": N}
 //                     {"op": "set", "parameters": {...}}  what may change while it runs: fences
+//                     {"op": "adopt"}                     serve one port more: another channel comes along, and on it its orders
 //                     {"op": "stop"}                      unplugged: remove what others can see, and end
 //   worker -> daemon  {"event": "ready"} or {"event": "failed", "errno": E, "text": "..."}, once
 //                     {"event": "state", "connected": B, "text": "..."}  whenever that changes
 //                     {"event": "status", "id": N, "status": {...}}
 //                     {"event": "said", "text": "..."}  a line for the log
-// The end of the channel is the end of the worker. A worker handles foreign bytes: the daemon believes none of its
+// The end of the channel is the end of the worker, or of its part in a process that serves several ports. A worker handles foreign bytes: the daemon believes none of its
 // words more than a program's.
 #pragma once
 
@@ -29,12 +30,12 @@ constexpr size_t kMaxWorkerMessage = 32768;  // bytes
 constexpr int kWorkerChannel = 3;            // the worker's descriptor
 
 struct WorkerOrder {
-  enum class Op { kStart, kStatus, kSet, kStop };
+  enum class Op { kStart, kStatus, kSet, kAdopt, kStop };
   Op op = Op::kStop;
   std::string kind, port;            // kStart
   Json parameters = Json::object();  // kStart, kSet
   uint64_t id = 0;                   // kStatus
-  std::vector<UniqueFd> fds;         // kStart, as received
+  std::vector<UniqueFd> fds;         // kStart, kAdopt, as received
 };
 
 struct WorkerReport {

@@ -32,7 +32,7 @@ class Dgram final : public Kind {
         remote_(std::move(remote)),
         bytes_(size_t{kBatch} * SwitchPort::kMaxFrame),
         parts_(size_t{kBatch} * SwitchPort::kMaxFrags) {
-    loop_.set_port(port_.fd());
+    loop_.add_port(port_.fd(), *this);
   }
   ~Dgram() override {
     if (timer_) loop_.cancel(timer_);

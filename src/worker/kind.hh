@@ -2,9 +2,11 @@
 // A kind of thing that can be plugged into a switch port: the interface between main.cc, which talks with the daemon,
 // and what moves packets. To add one: implement Kind in files of its own, and name it in the table in kinds.cc.
 //
-// A worker is one process for one port and one Kind, with one thread; nothing here needs a lock. It gets no privileges,
-// and for kinds that parse foreign bytes a system call filter (sandbox.cc) from the return of start() on: what has to
-// be opened by name is opened in start(), memory and descriptors that come over sockets may be mapped and used later.
+// A worker is one process and one thread, so that nothing here needs a lock, and serves one port with one Kind; or,
+// where the daemon asks for that because they have much to say to each other, several ports of one kind on one switch.
+// It gets no privileges, and for kinds that parse foreign bytes a system call filter (sandbox.cc) from the return of
+// start() on: what has to be opened by name is opened in start(), memory and descriptors that come over sockets may be
+// mapped and used later.
 #pragma once
 
 #include <memory>
@@ -50,7 +52,7 @@ struct Start {
   std::string port;           // "vale0:01": exists; open it with SwitchPort::open
   Json parameters;            // of the plug; {"resume": true} when a worker served the same here before
   std::vector<UniqueFd> fds;  // given by the daemon
-  Loop& loop;                 // call set_port() with the port's descriptor
+  Loop& loop;                 // call add_port() with the port's descriptor
   Reporter& reporter;
 };
 
@@ -60,6 +62,7 @@ struct KindEntry {
   const char* name;    // as in unetmap plug --NAME and {"kind": NAME}
   StartKind start;     // returns when the port serves (a client: when it tries to connect)
   bool foreign_bytes;  // parses what a guest or another program wrote: gets the system call filter
+  bool in_company;     // leaves nothing behind when it is destroyed: one process may serve several ports of this kind
 };
 
 // nullptr: no such kind.

@@ -7,9 +7,9 @@ namespace unetmap::worker {
 namespace {
 
 constexpr KindEntry kKinds[] = {
-    {"stream", start_stream, true},
-    {"dgram", start_dgram, true},
-    {"vhost-user", start_vhost_user, true},
+    {"stream", start_stream, true, false},
+    {"dgram", start_dgram, true, false},
+    {"vhost-user", start_vhost_user, true, true},
 };
 
 }  // namespace

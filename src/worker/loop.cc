@@ -86,12 +86,18 @@ int Loop::sleep_ms() const {
   return int(std::clamp<int64_t>((timers_.begin()->first.first - now_us() + 999) / 1000, 0, 1 << 30));
 }
 
-Result<void> Loop::sleep(Turns& turns) {
-  pollfd fds[2] = {{epoll_.get(), POLLIN, 0}, {port_, port_ < 0 ? short(0) : turns.port_events(), 0}};
-  int n = poll(fds, 2, sleep_ms());
+void Loop::remove_port(int netmap_fd) {
+  std::erase_if(ports_, [&](const Port& port) { return port.fd == netmap_fd; });
+}
+
+Result<void> Loop::sleep() {
+  std::vector<pollfd> fds{{epoll_.get(), POLLIN, 0}};
+  for (const Port& port : ports_) fds.push_back({port.fd, port.turns->port_events(), 0});
+  int n = poll(fds.data(), fds.size(), sleep_ms());
   if (n < 0 && errno != EINTR) return Error::from_errno(errno, "poll");
-  if (n > 0 && (fds[1].revents & (POLLERR | POLLNVAL)))
-    return Error{ENXIO, "the switch port: the daemon is gone or took it back"};
+  for (size_t i = 1; n > 0 && i < fds.size(); i++)
+    if (fds[i].revents & (POLLERR | POLLNVAL))
+      return Error{ENXIO, "the switch port: the daemon is gone or took it back"};
   return {};
 }
 
@@ -112,7 +118,7 @@ Result<void> Loop::run(Turns& turns) {
       if (now - idle_since < spin_us_) continue;
     }
     if (turns.before_sleep()) {
-      if (auto slept = sleep(turns); !slept) return slept;
+      if (auto slept = sleep(); !slept) return slept;
     }
     turns.after_sleep();
     dispatch();

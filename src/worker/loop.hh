@@ -9,6 +9,7 @@
 #include <functional>
 #include <map>
 #include <unordered_map>
+#include <vector>
 
 #include "base/fd.hh"
 #include "base/result.hh"
@@ -45,8 +46,9 @@ class Loop {
   uint64_t after(int64_t ms, std::function<void()> due);
   void cancel(uint64_t timer);
 
-  // The netmap descriptor that poll() sleeps on besides; -1: none. The caller's.
-  void set_port(int netmap_fd) { port_ = netmap_fd; }
+  // A netmap descriptor that poll() sleeps on besides, the caller's; `turns` says for which events.
+  void add_port(int netmap_fd, Turns& turns) { ports_.push_back({netmap_fd, &turns}); }
+  void remove_port(int netmap_fd);
   // How long to go on looking, without sleeping, after the last packet, in microseconds; 0: not at all. Costs processor
   // time, and saves a peer a system call to wake us.
   void set_spin_us(uint32_t us) { spin_us_ = us; }
@@ -59,7 +61,7 @@ class Loop {
   void dispatch();
   void run_timers();
   int sleep_ms() const;
-  Result<void> sleep(Turns& turns);
+  Result<void> sleep();
 
   UniqueFd epoll_;
   struct Watched {
@@ -69,7 +71,11 @@ class Loop {
   std::unordered_map<int, Watched> watched_;
   std::map<std::pair<int64_t, uint64_t>, std::function<void()>> timers_;  // by time, then number
   uint64_t last_timer_ = 0, round_ = 0;
-  int port_ = -1;
+  struct Port {
+    int fd;
+    Turns* turns;
+  };
+  std::vector<Port> ports_;
   uint32_t spin_us_ = 0;
   bool ended_ = false;
 };

@@ -32,7 +32,7 @@ class Stream final : public Kind {
         in_(kReadBytes + kLengthBytes + SwitchPort::kMaxFrame) {
     lengths_.resize(kPartsAtOnce);
     parts_.resize(kPartsAtOnce);
-    loop_.set_port(port_.fd());
+    loop_.add_port(port_.fd(), *this);
   }
   ~Stream() override {
     if (peer_) loop_.unwatch(peer_.get());

@@ -34,11 +34,14 @@ class VhostUser final : public Kind, public vhost_user::Device, public Neighbour
     const uint32_t pairs = port_.rings();
     for (uint32_t i = 0; i < pairs; i++) pairs_.emplace_back(port_, i, *scratch_, neighbours());
     neighbours().join(port_.fd(), *this);
-    loop_.set_port(port_.fd());
+    loop_.add_port(port_.fd(), *this);
     loop_.set_spin_us(kSpin_us);
   }
   ~VhostUser() override {
     neighbours().leave(*this);
+    loop_.remove_port(port_.fd());
+    if (closing_) loop_.cancel(closing_);
+    if (connection_) loop_.unwatch(connection_->fd());
     backend_.disconnected();
   }
 
@@ -112,6 +115,7 @@ class VhostUser final : public Kind, public vhost_user::Device, public Neighbour
   uint16_t mtu_ = 0;
   QueuePair* taker_ = nullptr;  // between ready() and finish()
   uint64_t taken_packets_ = 0, taken_bytes_ = 0;
+  uint64_t closing_ = 0;  // timer
   uint64_t connections_ = 0, kicks_ = 0, faults_ = 0;
 };
 
@@ -142,7 +146,10 @@ void VhostUser::disconnect(const std::string& why) {
   reporter_.say(name_ + ": " + why);
   reporter_.state(false, why);
   // Not from within: a client's next connection may come at once.
-  loop_.after(0, [this] { link_->closed(); });
+  closing_ = loop_.after(0, [this] {
+    closing_ = 0;
+    link_->closed();
+  });
 }
 
 void VhostUser::ring_closing(uint32_t index) {

@@ -63,6 +63,8 @@ PlugCommands::PlugCommands(CLI::App& app) {
         ->option_text(each.is_path ? "SOCKET" : "TEXT");
   for (const Parameter& each : kNumbers)
     plug_->add_option("--" + std::string(each.key), numbers_[each.key], each.help)->option_text("N");
+  plug_->add_flag("--separate", separate_,
+                  "vhost-user: a process of its own; others of the switch are served by one, with a copy less");
   plug_->add_flag("--json", json_, "print JSON");
   unplug_ = app.add_subcommand("unplug", "undo plug");
   unplug_->add_option("port", port_, "such as vale0:01")->required();
@@ -79,6 +81,7 @@ int PlugCommands::plug() {
       wanted["kind"] = kind;
       wanted["socket"] = absolute(socket);
     }
+  if (separate_) wanted["separate"] = true;
   wanted["mode"] = client_ ? "client" : "server";
   for (const Parameter& each : kTexts)
     if (const std::string& text = texts_[each.key]; !text.empty())

@@ -23,7 +23,7 @@ class PlugCommands {
   std::string port_;
   std::map<std::string, std::string> sockets_, texts_;  // by kind; by parameter
   std::map<std::string, uint64_t> numbers_;
-  bool server_ = false, client_ = false, json_ = false;
+  bool server_ = false, client_ = false, separate_ = false, json_ = false;
 };
 
 }  // namespace unetmap::cli
