@@ -137,5 +137,5 @@ wrong() { # STATUS TEXT COMMAND...
 wrong 2 'no input port' lb
 wrong 2 'not a number of pipes' lb -i vale0:in -p many
 wrong 2 'not a number of pipes' lb -i vale0:in -p :3
-wrong 1 'not-a-port' lb -i vale0:not-a-port
+wrong 1 'ring pair' lb -i vale0:not-a-port
 echo OK
