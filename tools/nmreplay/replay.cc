@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "replay.hh"
+
+#include <fmt/core.h>
+#include <poll.h>
+
+#include <algorithm>
+#include <cstring>
+#include <optional>
+#include <system_error>
+#include <unetmap/port.hh>
+#include <vector>
+
+#include "parts/alarm.hh"
+#include "parts/capture_file.hh"
+#include "parts/quantities.hh"
+#include "parts/stop.hh"
+
+namespace unetmap::nmreplay {
+namespace {
+
+constexpr size_t kShortest = 14, kMaxSlots = 64;
+constexpr uint64_t kSpinNs = 20'000;           // closer than this, sleeping would be late
+constexpr uint64_t kDrainNs = 10'000'000'000;  // how long the last packets may take to leave
+
+class Replay {
+ public:
+  Replay(const Options& options, Port port)
+      : options_(options), port_(std::move(port)), link_(options.model, options.seed) {}
+  Result<Outcome> run();
+
+ private:
+  Result<void> pass();
+  Result<void> send(const parts::Capture::Record& record);
+  uint64_t due(const pcap_pkthdr& header, size_t bytes, bool& lost);
+  bool wait_until(uint64_t at_ns);
+  bool put(size_t bytes);
+  bool make_room();
+  void drain();
+  void report();
+
+  const Options& options_;
+  Port port_;
+  parts::Link link_;
+  parts::Alarm alarm_;
+  Outcome out_;
+  std::vector<uint8_t> packet_;
+  uint64_t start_ns_ = 0, first_ns_ = 0, last_ns_ = 0, report_ns_ = 0, reported_ = 0;
+  std::optional<uint64_t> first_stamp_;   // of this pass
+  uint64_t pass_ns_ = 0, latest_ns_ = 0;  // when this pass began, and what it came to, since start_ns_
+  uint32_t unsynced_ = 0;
+};
+
+uint64_t stamp_ns(const pcap_pkthdr& header) {
+  return uint64_t(header.ts.tv_sec) * 1'000'000'000 + uint64_t(header.ts.tv_usec) * 1000;
+}
+
+// When the packet leaves, since the start.
+uint64_t Replay::due(const pcap_pkthdr& header, size_t bytes, bool& lost) {
+  uint64_t comes_ns = pass_ns_;
+  if (options_.model.bandwidth.real) {
+    const uint64_t stamp = stamp_ns(header);
+    if (!first_stamp_) first_stamp_ = stamp;
+    // Captures are not always in order; no packet comes before the one that stands before it.
+    const uint64_t since = stamp > *first_stamp_ ? stamp - *first_stamp_ : 0;
+    comes_ns += uint64_t(double(since) / options_.model.bandwidth.speedup);
+    comes_ns = std::max(comes_ns, latest_ns_);
+    latest_ns_ = comes_ns;
+  }
+  const parts::Link::Outcome outcome = link_.pass(comes_ns, bytes);
+  lost = outcome.fate != parts::Fate::kPasses;
+  return outcome.leaves_ns;
+}
+
+// False when told to stop. What is in the ring leaves before we sleep.
+bool Replay::wait_until(uint64_t at_ns) {
+  for (uint64_t now = parts::now_ns(); now < at_ns && !parts::stop_wanted; now = parts::now_ns()) {
+    if (unsynced_) {
+      port_.sync_tx();
+      unsynced_ = 0;
+      continue;
+    }
+    report();
+    if (at_ns - now < kSpinNs) continue;
+    uint64_t until = at_ns - kSpinNs / 2;
+    if (options_.verbose) until = std::min(until, report_ns_ + 1'000'000'000);
+    alarm_.set(until);
+    pollfd entries[2] = {{alarm_.fd(), POLLIN, 0}, {parts::stop_event(), POLLIN, 0}};
+    ::poll(entries, 2, -1);
+  }
+  return !parts::stop_wanted;
+}
+
+bool Replay::put(size_t bytes) {
+  for (size_t i = 0; i < port_.tx_rings(); i++) {
+    Ring ring = port_.tx_ring(i);
+    const size_t piece = ring.buffer_size(), slots = (bytes + piece - 1) / piece;
+    if (ring.size() < slots) continue;
+    for (size_t k = 0; k < slots; k++) {
+      const size_t from = k * piece, count = std::min(piece, bytes - from);
+      memcpy(ring.buffer(k).data(), packet_.data() + from, count);
+      ring[k].len = uint16_t(count);
+      ring[k].flags = uint16_t(k + 1 < slots ? NS_MOREFRAG : 0);
+    }
+    ring.advance(slots);
+    return true;
+  }
+  return false;
+}
+
+// Until a ring has room again; false when told to stop.
+bool Replay::make_room() {
+  port_.sync_tx();
+  unsynced_ = 0;
+  pollfd entries[2] = {{port_.fd(), POLLOUT, 0}, {parts::stop_event(), POLLIN, 0}};
+  ::poll(entries, 2, 1000);
+  if (entries[0].revents & (POLLERR | POLLHUP | POLLNVAL)) {
+    throw std::system_error(ENXIO, std::generic_category(), options_.port + ": the port is gone; start again");
+  }
+  report();
+  return !parts::stop_wanted;
+}
+
+Result<void> Replay::send(const parts::Capture::Record& record) {
+  const size_t bytes = std::max<size_t>(record.header.len, record.bytes.size());
+  if (bytes < kShortest || bytes > kMaxSlots * port_.tx_ring(0).buffer_size()) {
+    out_.unsendable++;
+    return {};
+  }
+  bool lost = false;
+  const uint64_t leaves = due(record.header, bytes, lost);
+  if (lost) {
+    out_.lost++;
+    return {};
+  }
+  packet_.assign(bytes, 0);
+  std::copy(record.bytes.begin(), record.bytes.end(), packet_.begin());
+  if (!wait_until(start_ns_ + leaves)) return {};
+  while (!put(bytes)) {
+    if (!make_room()) return {};
+  }
+  if (++unsynced_ >= options_.batch) {
+    port_.sync_tx();
+    unsynced_ = 0;
+  }
+  last_ns_ = parts::now_ns();
+  if (out_.sent++ == 0) first_ns_ = last_ns_;
+  out_.bytes += bytes;
+  out_.truncated += record.bytes.size() < bytes;
+  return {};
+}
+
+// The whole capture once.
+Result<void> Replay::pass() {
+  auto capture = parts::Capture::open(options_.file);
+  if (!capture) return capture.error();
+  if (capture->link_type() != DLT_EN10MB) {
+    return Error{EINVAL, fmt::format("{}: has packets of {}; only Ethernet can be sent", options_.file,
+                                     capture->link_type_name())};
+  }
+  first_stamp_.reset();
+  latest_ns_ = pass_ns_ = start_ns_ ? parts::now_ns() - start_ns_ : 0;
+  if (!start_ns_) start_ns_ = report_ns_ = parts::now_ns();
+  while (!parts::stop_wanted) {
+    auto record = capture->next();
+    if (!record) return record.error();
+    if (!*record) break;
+    if (auto sent = send(**record); !sent) return sent;
+  }
+  return {};
+}
+
+// Packets in a ring go with the port: wait until they have left.
+void Replay::drain() {
+  const uint64_t until = parts::now_ns() + kDrainNs;
+  auto waiting = [&] {
+    for (size_t i = 0; i < port_.tx_rings(); i++) {
+      if (nm_tx_pending(port_.tx_ring(i).get())) return true;
+    }
+    return false;
+  };
+  port_.sync_tx();
+  while (waiting() && parts::now_ns() < until && !parts::stop_wanted) {
+    pollfd stop{parts::stop_event(), POLLIN, 0};
+    ::poll(&stop, 1, 1);
+    port_.sync_tx();
+  }
+}
+
+void Replay::report() {
+  if (!options_.verbose) return;
+  const uint64_t now = parts::now_ns();
+  if (now - report_ns_ < 1'000'000'000) return;
+  fmt::print(stderr, "{}pps, {} sent, {} lost\n",
+             parts::scaled(double(out_.sent - reported_) * 1e9 / double(now - report_ns_)), out_.sent, out_.lost);
+  report_ns_ = now;
+  reported_ = out_.sent;
+}
+
+Result<Outcome> Replay::run() {
+  for (uint32_t i = 0; (options_.loops == 0 || i < options_.loops) && !parts::stop_wanted; i++) {
+    if (auto done = pass(); !done) return done.error();
+    if (out_.sent == 0 && out_.lost == 0) break;  // nothing to send: do not turn for ever
+  }
+  drain();
+  out_.seconds = double(last_ns_ - first_ns_) / 1e9;
+  return out_;
+}
+
+}  // namespace
+
+Result<Outcome> replay(const Options& options) {
+  // Before the port is there: mistakes in the file's name should not bring a switch into being.
+  if (auto capture = parts::Capture::open(options.file); !capture) return capture.error();
+  PortError why;
+  std::optional<Port> port = Port::try_open(options.port, &why);
+  if (!port) return Error{why.code, why.text};
+  if (port->tx_rings() == 0)
+    return Error{EINVAL, options.port + ": has no rings to send with; leave /R and monitors out"};
+  if (options.on_processor) {
+    if (int code = parts::run_on(&options.processor, 1))
+      return Error::from_errno(code, fmt::format("processor {}", options.processor));
+  }
+  if (options.wait_link_s && options.port.starts_with("netmap:") &&
+      options.port.find_first_of("{}") == std::string::npos) {
+    fmt::print(stderr, "nmreplay: waiting {} s for the link\n", options.wait_link_s);
+    pollfd stop{parts::stop_event(), POLLIN, 0};
+    ::poll(&stop, 1, int(options.wait_link_s * 1000));
+  }
+  try {
+    return Replay(options, std::move(*port)).run();
+  } catch (const std::system_error& error) {
+    return Error{error.code().value(), error.what()};
+  }
+}
+
+}  // namespace unetmap::nmreplay
