@@ -163,9 +163,10 @@ int run(const Settings& settings) {
   (*server)->registry().use_interfaces((*server)->interfaces(), nic_mode_named(settings.nic_mode),
                                         nic_buffers(settings.nic_buffers));
   (*server)->registry().number_regions_from(uint32_t(getpid()) * 40503u);
-  (*server)->plugs().restore(path);
   announce(settings);
   if (!foreground) leave_terminal();
+  // Workers are children of ours: none may keep what our starter waits for the end of.
+  (*server)->plugs().restore(path);
   sd_notify(0, "READY=1");
   double idle_exit_s = settings.idle_exit_s >= 0 ? settings.idle_exit_s : foreground ? 0 : 5;
   return serve(**server, *listener, signals.get(), int64_t(idle_exit_s * 1000));

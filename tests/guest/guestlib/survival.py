@@ -51,7 +51,7 @@ class Survival:
         os.kill(pid, signal.SIGTERM)
         wait_until(lambda: not os.path.exists(f"/proc/{pid}"), "the end of the daemon")
         before = max(int(number) for number in re.findall(r"seq=(\d+) ", pinging.lines.text()))
-        self.rig.start("unetmapd", "--foreground")
+        self.rig.call("unetmapd")
         self.assertNotEqual(self._daemon_pid(), pid)
         # The answer to something that was asked after the restart.
         def resumed():
