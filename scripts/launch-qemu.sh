@@ -10,7 +10,7 @@ MEMORY=${MEMORY:-512M}
 CPUS=${CPUS:-1}
 IMAGE=${IMAGE:-}                  # disk image (raw or qcow2); empty: the guest of make-guest.py
 DEVICE=${DEVICE:-e1000}           # e1000, e1000e, virtio-net-pci, ... (QEMU -device help)
-MITIGATION=${MITIGATION:-off}     # e1000: interrupt mitigation
+MITIGATION=${MITIGATION:-off}     # e1000: interrupt mitigation, where QEMU has a switch for it
 IOEVENTFD=${IOEVENTFD:-on}        # virtio-net: notifications of the guest as events
 VHOST=${VHOST:-off}               # virtio-net with --tap: packets moved by the host's kernel
 QUEUES=${QUEUES:-1}               # virtio-net: pairs of queues
@@ -128,7 +128,13 @@ reconnect() {
 device=$DEVICE,netdev=net0,romfile=
 memory=()
 case $DEVICE in
-  e1000*) if [ "$DEVICE" = e1000 ]; then device+=,mitigation=$MITIGATION; fi ;;
+  e1000)
+    if "$QEMU" -device e1000,help | grep -q '^ *mitigation='; then
+      device+=,mitigation=$MITIGATION
+    elif [ "$MITIGATION" = off ]; then
+      echo "${0##*/}: interrupt mitigation stays on: the e1000 of this QEMU has no switch for it" >&2
+    fi
+    ;;
   virtio-net*)
     device+=,ioeventfd=$IOEVENTFD
     if [ "$QUEUES" -gt 1 ]; then device+=,mq=on,vectors=$((2 * QUEUES + 2)); fi

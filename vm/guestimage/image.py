@@ -8,7 +8,7 @@ import subprocess
 
 from guestimage.cpio import Archive
 from guestimage.modules import Modules
-from guestimage.packages import Unavailable, locked, unpacked
+from guestimage.packages import Unavailable, locked, program_command, unpacked
 
 KERNEL_RELEASE, TOOLS_RELEASE = "bookworm", "trixie"
 LOADER = "lib64/ld-linux-x86-64.so.2"
@@ -80,32 +80,20 @@ def _script(text):
     return "#!/bin/sh\n" + text + "\n"
 
 
-def _tool_paths(tools):
-    """The loader of the tools' release, and where its libraries are."""
-    libraries = [os.path.join(tools, path) for path in ("usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu")]
-    loader = next((path for path in (os.path.join(tools, "usr", LOADER), os.path.join(tools, LOADER)) if os.path.exists(path)), None)
-    if loader is None:
-        raise Unavailable(f"{tools} has no {LOADER}: remove this folder and try again")
-    return os.path.realpath(loader), [path for path in libraries if os.path.isdir(path)]
-
-
 def tool_command(cache, name):
     """What starts one of TOOLS on this machine."""
-    tools = _tools_folder(os.path.abspath(cache))
-    loader, libraries = _tool_paths(tools)
-    return [loader, "--library-path", ":".join(libraries), os.path.join(tools, "usr/bin", name)]
+    return program_command(_tools_folder(os.path.abspath(cache)), name)
 
 
 def _add_tools(archive, tools):
     """Programs of another release, each behind a script that starts it with the loader and the libraries of that release."""
-    loader, libraries = _tool_paths(tools)
-    search = ":".join("/opt/tools/" + os.path.relpath(path, tools) for path in libraries)
-    archive.copy(loader, "opt/tools/loader")
     for name in TOOLS:
-        program = os.path.join(tools, "usr/bin", name)
+        loader, option, libraries, program = program_command(tools, name)
+        archive.copy(loader, "opt/tools/loader")
         archive.copy(program, f"opt/tools/bin/{name}")
-        archive.text(f"usr/bin/{name}", _script(f'exec /opt/tools/loader --library-path {search} /opt/tools/bin/{name} "$@"'), 0o755)
-        listed = subprocess.run([loader, "--library-path", ":".join(libraries), "--list", program], capture_output=True, text=True).stdout
+        search = ":".join("/opt/tools/" + os.path.relpath(path, tools) for path in libraries.split(":"))
+        archive.text(f"usr/bin/{name}", _script(f'exec /opt/tools/loader {option} {search} /opt/tools/bin/{name} "$@"'), 0o755)
+        listed = subprocess.run([loader, option, libraries, "--list", program], capture_output=True, text=True).stdout
         for library in re.findall(r"=> (\S+)", listed):
             if library.startswith(tools):
                 archive.copy(library, "opt/tools/" + os.path.relpath(library, tools))

@@ -129,3 +129,15 @@ def _unpack(stream, folder, only):
     # With wildcards tar complains where a package has none of these paths; an empty result is found by who uses it.
     if done.returncode != 0 and not only:
         raise Unavailable(f"tar: {done.stderr.strip()}")
+
+
+def program_command(folder, name):
+    """What starts a program of an unpacked folder on this machine: its own loader, with its own libraries."""
+    loader = os.path.join(folder, "usr/lib64/ld-linux-x86-64.so.2")
+    if not os.path.exists(loader):
+        loader = os.path.join(folder, "lib64/ld-linux-x86-64.so.2")
+    if not os.path.exists(loader):
+        raise Unavailable(f"{folder} has no loader: remove this folder and try again")
+    libraries = [path for path in (os.path.join(folder, "usr/lib/x86_64-linux-gnu"), os.path.join(folder, "lib/x86_64-linux-gnu"))
+                 if os.path.isdir(path)]
+    return [os.path.realpath(loader), "--library-path", ":".join(libraries), os.path.join(folder, "usr/bin", name)]

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """A guest, and commands in it."""
+import contextlib
 import json
 import os
 import socket
@@ -77,7 +78,7 @@ class Guest:
         return connection
 
     def _read(self):
-        with self._agent.makefile(encoding="utf-8", errors="replace", newline="\n") as stream:
+        with contextlib.suppress(OSError), self._agent.makefile(encoding="utf-8", errors="replace", newline="\n") as stream:
             for line in stream:
                 verb, _, rest = line.rstrip("\r\n").partition(" ")
                 if verb == "ready":

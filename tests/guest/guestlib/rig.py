@@ -12,6 +12,7 @@ SOURCE = os.path.realpath(os.path.join(os.path.dirname(os.path.abspath(__file__)
 sys.path.insert(0, os.path.join(SOURCE, "vm"))
 from guestimage.image import make_image, tool_command  # noqa: E402
 from guestimage.packages import Unavailable  # noqa: E402
+from guestimage.qemu import newer_qemu  # noqa: E402
 from guestlib.guest import Guest  # noqa: E402
 from guestlib.processes import Failed, Program, call, wait_until  # noqa: E402
 
@@ -112,6 +113,14 @@ def require(*programs):
         skip(f"no guest can be made: {reason}")
 
 
+def require_newer_qemu():
+    """Its path; skips the test where it cannot be fetched."""
+    try:
+        return newer_qemu(guest_cache())
+    except Unavailable as reason:
+        return skip(f"no newer QEMU: {reason}")
+
+
 def main():
     """Runs the tests of the calling program. The first argument may be the build folder."""
     if len(sys.argv) > 1 and os.path.isdir(sys.argv[1]):
@@ -119,4 +128,4 @@ def main():
     unittest.main(verbosity=2)
 
 
-__all__ = ["Failed", "Rig", "SOURCE", "call", "main", "own_network", "require", "skip", "wait_until"]
+__all__ = ["Failed", "Rig", "SOURCE", "call", "main", "own_network", "require", "require_newer_qemu", "skip", "wait_until"]

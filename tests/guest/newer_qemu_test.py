@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""A QEMU newer than Debian 12's, on one VALE switch: a virtio-net card with MSI-X through vhost-user, and an e1000 on a stream socket that
+connects again after a restart of the daemon."""
+import unittest
+
+from guestlib import rig as guests
+from guestlib.experiments import GuestToGuest
+from guestlib.survival import Survival
+
+
+class NewerQemu(GuestToGuest, Survival, unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        guests.own_network()
+        guests.require("unetmapd", "unetmap", "unetmap-worker", "unetmap-keeper", "pkt-gen", "l2open", "l2recv", "l2send")
+        cls.rig = cls.enterClassContext(guests.Rig(guests.require_newer_qemu()))
+        cls.vm1, cls.vm2 = cls.rig.boot({"vm01": "qemu --vale 01", "vm02": "qemu --vale 02"},
+                                        {"vm01": {"DEVICE": "virtio-net-pci"}})
+        cls.vm2.run("netserver")
+        for guest in (cls.vm1, cls.vm2):
+            guest.serve_interfaces()
+
+    @classmethod
+    def boot_second(cls, name):
+        return cls.rig.boot({name: "qemu --vale 02"})[0]
+
+    def test_links(self):
+        self.assertEqual((self._plug("vale0:01")["kind"], self._plug("vale0:02")["kind"]), ("vhost-user", "stream"))
+        self.assertIn("PCI-MSI", self.vm1.run("grep virtio0-input /proc/interrupts"))
+
+
+if __name__ == "__main__":
+    guests.main()
