@@ -16,11 +16,11 @@ unplug_all() {
 }
 trap 'end_status=$?; end_run; unplug_all; exit $end_status' EXIT
 
-# driver END MODE OPTIONS: testpmd in the background, without huge pages; its process is $started.
+# driver END MODE OPTIONS QUEUES: testpmd in the background, without huge pages; its process is $started.
 driver() {
   start "$1" dpdk-testpmd --lcores 0@0,1@0 --no-huge -m 256 --no-pci --single-file-segments --log-level=4 \
-    --file-prefix="unetmap-$$-$1" --vdev "net_virtio_user0,path=$work/$1,queues=1,queue_size=256$3" \
-    -- --total-num-mbufs=4096 --no-mlockall --stats-period 1 --forward-mode="$2"
+    --file-prefix="unetmap-$$-$1" --vdev "net_virtio_user0,path=$work/$1,queues=$4,queue_size=256$3" \
+    -- --rxq="$4" --txq="$4" --total-num-mbufs=4096 --no-mlockall --stats-period 1 --forward-mode="$2"
 }
 packets() { sed -n "s/.*$1-packets: *\([0-9]*\).*/\1/p" "$work/$2.out" | tail -n 1; }
 arrived() { [ "$(packets RX rx)" -gt 1000 ] 2>/dev/null; }
@@ -36,16 +36,12 @@ await() {
   done
 }
 
-for end in tx rx; do
-  unetmap plug "valeU$$:$end" --vhost-user "$work/$end" >/dev/null || fail "valeU$$:$end cannot be plugged"
-done
-
-for options in "" ,in_order=0 ,mrg_rxbuf=0 ,mrg_rxbuf=0,in_order=0 ,packed_vq=1 ,packed_vq=1,in_order=0 \
-  ,packed_vq=1,mrg_rxbuf=0 ,packed_vq=1,vectorized=1,mrg_rxbuf=0; do
-  step "virtio-user${options:+ with $options}"
-  driver rx rxonly "$options"
+# exchange OPTIONS QUEUES
+exchange() {
+  options=$1
+  driver rx rxonly "$options" "$2"
   receiver=$started
-  driver tx txonly "$options"
+  driver tx txonly "$options" "$2"
   sender=$started
   await
   kill -INT "$sender" "$receiver"
@@ -54,6 +50,24 @@ for options in "" ,in_order=0 ,mrg_rxbuf=0 ,mrg_rxbuf=0,in_order=0 ,packed_vq=1 
   grep -q "RX-errors: *[1-9]" "$work/rx.out" && fail "the receiver counts errors ($options)"
   bytes=$(sed -n 's/.*RX-packets: *\([0-9]*\).*RX-bytes: *\([0-9]*\).*/\1 \2/p' "$work/rx.out" | tail -n 1)
   [ "$((${bytes% *} * 64))" -eq "${bytes#* }" ] || fail "frames of 64 bytes do not have 64 bytes: $bytes ($options)"
+}
+
+for end in tx rx; do
+  unetmap plug "valeU$$:$end" --vhost-user "$work/$end" >/dev/null || fail "valeU$$:$end cannot be plugged"
+done
+for options in "" ,in_order=0 ,mrg_rxbuf=0 ,mrg_rxbuf=0,in_order=0 ,packed_vq=1 ,packed_vq=1,in_order=0 \
+  ,packed_vq=1,mrg_rxbuf=0 ,packed_vq=1,vectorized=1,mrg_rxbuf=0; do
+  step "virtio-user${options:+ with $options}"
+  exchange "$options" 1
 done
 unetmap ports --json | grep -q '"connected":true' && fail "a port still has a connection"
+unplug_all
+
+step "several pairs of queues"
+for end in tx rx; do
+  unetmap plug "valeU$$:$end" --vhost-user "$work/$end" --rings 3 >/dev/null || fail "valeU$$:$end cannot be plugged"
+done
+exchange "" 3
+exchange ,packed_vq=1 2 # fewer than the port has
+exchange "" 1
 echo "all of them came through"
