@@ -35,22 +35,24 @@ class Reader {
   std::span<const RxQueue::Source> frame_;
 };
 
-void store_header(const vale::VnetHdr& hdr, const Offloads& agreed, uint16_t buffers, uint8_t* out) noexcept {
-  const auto put = [&](size_t at, uint16_t value) {
-    const uint16_t little = little_endian(value);
-    std::memcpy(out + at, &little, sizeof little);
-  };
-  uint8_t flags = hdr.flags & vale::kVnetNeedsCsum;
-  // "Verified" goes to those who understand checksums at all, and says nothing about one that is not there yet.
-  if (flags == 0 && agreed.checksum) flags = hdr.flags & vale::kVnetDataValid;
-  out[0] = flags;
-  out[1] = hdr.gso_type;
-  put(2, hdr.hdr_len);
-  put(4, hdr.gso_size);
-  put(6, hdr.csum_start);
-  put(8, hdr.csum_offset);
-  put(10, buffers);
-}
+// The header as it lies in memory, in two words.
+struct HeaderWords {
+  uint64_t low;   // all but
+  uint32_t high;  // the checksum's offset, and the number of buffers where the header has it
+
+  HeaderWords(const vale::VnetHdr& hdr, const Offloads& agreed, uint16_t buffers) noexcept {
+    uint8_t flags = hdr.flags & vale::kVnetNeedsCsum;
+    // "Verified" goes to those who understand checksums at all, and says nothing about one that is not there yet.
+    if (flags == 0 && agreed.checksum) flags = hdr.flags & vale::kVnetDataValid;
+    low = little_endian(uint64_t{flags} | uint64_t{hdr.gso_type} << 8 | uint64_t{hdr.hdr_len} << 16 |
+                        uint64_t{hdr.gso_size} << 32 | uint64_t{hdr.csum_start} << 48);
+    high = little_endian(uint32_t{hdr.csum_offset} | uint32_t{buffers} << 16);
+  }
+  void store(uint8_t* to, uint32_t bytes) const noexcept {
+    std::memcpy(to, &low, sizeof low);
+    std::memcpy(to + sizeof low, &high, bytes == vale::kVnetHdrMrgBytes ? 4 : 2);
+  }
+};
 
 }  // namespace
 
@@ -72,7 +74,7 @@ RxQueue::Room RxQueue::find_room(ChainBatch& batch, uint64_t bytes, size_t& chai
       if (batch.full() && cursor_ == 0) return Room::kTooManyPieces;
       if (batch.full()) {
         // Of what this round has used up; a new one has room.
-        call_ |= finish();
+        call_ = ring_.finish() || call_;
         begin(batch);
         at = 0;
         room = 0;
@@ -151,9 +153,23 @@ Delivery RxQueue::deliver(ChainBatch& batch, const vale::VnetHdr& hdr, std::span
     case Room::kBroken:
       return Delivery::kBroken;
   }
-  uint8_t header[vale::kVnetHdrMrgBytes];
-  store_header(hdr, agreed_, static_cast<uint16_t>(chains), header);
-  fill(batch, chains, {header, header_bytes_}, frame, static_cast<uint32_t>(with_header));
+  const HeaderWords header(hdr, agreed_, static_cast<uint16_t>(chains));
+  const Chain& first = batch[cursor_];
+  if (chains == 1 && first.writable == 1) [[likely]] {
+    const Piece& piece = batch.writable(first)[0];
+    header.store(piece.at, header_bytes_);
+    uint8_t* to = piece.at + header_bytes_;
+    for (const Source& source : frame) {
+      std::memcpy(to, source.data(), source.size());
+      to += source.size();
+    }
+    memory_->written(piece.guest, with_header);
+    ring_.give(first, static_cast<uint32_t>(with_header));
+  } else {
+    uint8_t copy[vale::kVnetHdrMrgBytes];
+    header.store(copy, header_bytes_);
+    fill(batch, chains, {copy, header_bytes_}, frame, static_cast<uint32_t>(with_header));
+  }
   cursor_ += chains;
   seen_ -= std::min(seen_, chains);
   counters_.packets++;
