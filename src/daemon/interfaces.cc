@@ -42,6 +42,7 @@ Result<Namespace> Namespace::own() {
 
 Interfaces::~Interfaces() {
   for (auto& [key, held] : held_) hang_up(*held);
+  for (auto& [fd, channel] : restoring_) loop_.unwatch(fd);
 }
 
 Result<UniqueFd> Interfaces::start() { return wire::start_keeper(own_folder()); }
@@ -119,6 +120,7 @@ void Interfaces::take_message(const std::string& key) {
   if (!message) {
     if (message.error().code == EAGAIN) return;
     if (held->state == Held::State::kClosing) return drop(key);
+    if (held->state == Held::State::kReady) restore(held->reply);
     if (message.error().code == ECONNRESET)
       return fail(
           key,
@@ -138,6 +140,28 @@ void Interfaces::take_message(const std::string& key) {
   held->down = !held->reply.up;
   held->state = Held::State::kReady;
   if (on_settled) on_settled();
+}
+
+// A keeper was killed. All that it did has gone with it, but for the offloads that it switched off.
+void Interfaces::restore(const wire::KeeperReply& reply) {
+  if (reply.undo.empty()) return;
+  auto channel = start();
+  auto told = [this, name = reply.interface](int fd) {
+    auto answer = wire::receive_keeper_message(fd, MSG_DONTWAIT);
+    auto* result = answer ? std::get_if<wire::KeeperReply>(&answer->message) : nullptr;
+    if (result && result->error) log(result->text + "; offloads that were on may be off still: see ethtool -k " + name);
+    loop_.unwatch(fd);
+    restoring_.erase(fd);
+  };
+  auto sent =
+      channel ? wire::send_keeper(
+                    channel->get(),
+                    wire::KeeperRequest(wire::RestoreRequest{reply.interface, reply.ifindex, reply.mac, reply.undo}),
+                    {}, MSG_DONTWAIT)
+              : Result<void>(channel.error());
+  if (!sent) return log(reply.interface + ": offloads stay switched off: " + sent.error().text);
+  int fd = channel->get();
+  if (loop_.watch(fd, [told, fd] { told(fd); })) restoring_[fd] = std::move(*channel);
 }
 
 void Interfaces::take_event(Held& held, const wire::KeeperEvent& event) {

@@ -63,10 +63,12 @@ class Interfaces {
   void take_event(Held& held, const wire::KeeperEvent& event);
   void fail(const std::string& key, Error error);
   void hang_up(Held& held);
+  void restore(const wire::KeeperReply& reply);
   void drop(const std::string& key);
 
   EventLoop& loop_;
   std::map<std::string, std::unique_ptr<Held>> held_;
+  std::map<int, UniqueFd> restoring_;  // channels of keepers that do what a killed one could not
 };
 
 }  // namespace unetmap::daemon

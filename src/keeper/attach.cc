@@ -131,6 +131,8 @@ Result<SetUp> tap(const wire::TapRequest& request) {
 Result<SetUp> restore(const wire::RestoreRequest& request) {
   auto interface = look_up(request.interface);
   if (!interface) return interface.error();
+  if (interface->index != request.ifindex || interface->mac != request.mac)
+    return Error{ENODEV, request.interface + ": is another interface by now"};
   if (auto done = want_features(request.interface, request.features); !done) return done.error();
   SetUp out;
   describe(*interface, out.reply);

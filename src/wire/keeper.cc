@@ -137,7 +137,8 @@ KeeperRequest request_from(const Json& from) {
     return out;
   }
   if (op == "restore") {
-    return RestoreRequest{interface(from, "interface"), texts(from, "features", kMaxFeatures, kMaxFeature)};
+    return RestoreRequest{interface(from, "interface"), uint32_t(number(from, "ifindex", 1, INT32_MAX)),
+                          mac(from, "mac"), texts(from, "features", kMaxFeatures, kMaxFeature)};
   }
   malformed("op " + op + " is not known");
 }
@@ -229,7 +230,11 @@ Json to_json(const AttachRequest& from) {
   return out;
 }
 Json to_json(const RestoreRequest& from) {
-  return {{"op", "restore"}, {"interface", from.interface}, {"features", from.features}};
+  return {{"op", "restore"},
+          {"interface", from.interface},
+          {"ifindex", from.ifindex},
+          {"mac", mac_text(from.mac)},
+          {"features", from.features}};
 }
 Json to_json(const KeeperReply& from) {
   if (from.error) return {{"ok", false}, {"errno", from.error}, {"text", from.text.substr(0, 4 * kMaxSentence)}};

@@ -101,6 +101,8 @@ struct AttachRequest {
 // Gives an interface the features back that a killed keeper could not: Reply::undo of its bind. The keeper then ends.
 struct RestoreRequest {
   std::string interface;
+  uint32_t ifindex = 0;  // as in the reply; with the address it tells the interface from others of its name
+  MacAddress mac{};
   std::vector<std::string> features;
 };
 

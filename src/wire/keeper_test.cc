@@ -72,9 +72,9 @@ TEST(KeeperWire, RequestsComeBack) {
   auto attach = parse_keeper_request(encode(KeeperRequest(AttachRequest{"eth0", true, false, 5})));
   ASSERT_TRUE(attach);
   EXPECT_TRUE(std::get<AttachRequest>(*attach).host);
-  EXPECT_FALSE(std::get<AttachRequest>(*attach).promiscuous);
   EXPECT_EQ(5u, std::get<AttachRequest>(*attach).member);
-  auto restore = parse_keeper_request(encode(KeeperRequest(RestoreRequest{"eth0", {"rx-gro"}})));
+  EXPECT_FALSE(std::get<AttachRequest>(*attach).promiscuous);
+  auto restore = parse_keeper_request(encode(KeeperRequest(RestoreRequest{"eth0", 3, {}, {"rx-gro"}})));
   ASSERT_TRUE(restore);
   EXPECT_THAT(std::get<RestoreRequest>(*restore).features, ElementsAre("rx-gro"));
 }

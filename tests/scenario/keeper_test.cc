@@ -206,7 +206,9 @@ TEST_P(KeeperModes, KilledKeeperLeavesOffloadsOnly) {
   ASSERT_TRUE(kept.ended());
   kept.fds.clear();
   EXPECT_FALSE(kept.reply.undo.empty());
-  Kept restored = ask(RestoreRequest{"um0", kept.reply.undo});
+  Kept another = ask(RestoreRequest{"um0", kept.reply.ifindex + 1, kept.reply.mac, kept.reply.undo});
+  EXPECT_EQ(ENODEV, another.reply.error);
+  Kept restored = ask(RestoreRequest{"um0", kept.reply.ifindex, kept.reply.mac, kept.reply.undo});
   EXPECT_EQ(0, restored.reply.error) << restored.reply.text;
   EXPECT_EQ(before, settled(before));
   EXPECT_TRUE(ping());
