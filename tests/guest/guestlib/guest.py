@@ -46,7 +46,7 @@ class Job:
 class Guest:
     """A machine started by launch-qemu.sh with `arguments`; `variables` are those at the head of that script."""
 
-    def __init__(self, rig, name, arguments, variables=None):
+    def __init__(self, rig, name, arguments, variables=None, prefix=()):
         self.name = name
         self._folder = os.path.join(rig.folder, name)
         os.mkdir(self._folder)
@@ -59,7 +59,7 @@ class Guest:
         variables["CONSOLE"] = f"file:{self._console}"
         variables["APPEND"] = f"{variables.get('APPEND', '')} unetmap.agent=ttyS1".strip()
         variables.setdefault("MEMORY", "256M")
-        self.program = Program([rig.launch_script, *arguments], {**rig.environment, **variables})
+        self.program = Program([*prefix, rig.launch_script, *arguments], {**rig.environment, **variables})
         self._jobs, self._lock, self._ready = {}, threading.Lock(), Lines()
         self._agent = self._connect(agent)
         self._monitor_path, self._monitor = monitor, None

@@ -60,11 +60,12 @@ class Rig:
     def __exit__(self, *_):
         self._undo.close()
 
-    def boot(self, guests, variables=None, ready=True):
-        """Starts guests {name: arguments} together, each with its {name: variables}, and waits for all."""
+    def boot(self, guests, variables=None, ready=True, prefix=()):
+        """Starts guests {name: arguments} together, each with its {name: variables}, and waits for all. `prefix` starts what
+        follows it in its own place."""
         started = []
         for name, arguments in guests.items():
-            guest = self.guests[name] = Guest(self, name, arguments.split(), (variables or {}).get(name))
+            guest = self.guests[name] = Guest(self, name, arguments.split(), (variables or {}).get(name), prefix)
             self._undo.callback(guest.stop)
             started.append(guest)
         return [guest.wait_ready() for guest in started] if ready else started
