@@ -9,8 +9,9 @@
 
 namespace unetmap::vale {
 
-// How far ahead cells are asked for: their last reader may be on another processor, a tenth of a microsecond away.
-constexpr uint32_t kCellsAhead = 24;
+// How far ahead cells and buffers are asked for. Cells much earlier: their last reader may be on another processor, up to
+// half a microsecond away, and asking for a buffer already reads its cell.
+constexpr uint32_t kCellsAhead = 32, kBuffersAhead = 8;
 
 bool Forwarder::Supply::need(uint32_t n) {
   if (have - used >= n) return true;
@@ -115,10 +116,12 @@ uint32_t Forwarder::copy_singles(const TxView& tx, Supply& supply, uint32_t from
   // With offsets a rounded-up copy could begin to read the next buffer.
   const uint32_t from_room = tx.offset_mask ? 0 : tx.buf_size;
   uint32_t previous = supply.last, previous_offset = supply.last_offset, i = 0;
+  for (uint32_t k = 0; k < std::min(n, kCellsAhead); k++) prefetch_to_write(&ex.cell(cells[k]));
   for (; i < n; i++) {
     const Frag& frag = frag_[from + i];
     uint32_t cell = cells[i], buf = ex.buffer_of(cell), offset = ex.offset_of(cell);
-    if (i + 4 < n) __builtin_prefetch(bufs + uint64_t{ex.buffer_of(cells[i + 4])} * buf_size, 1);
+    if (i + kBuffersAhead < n)
+      __builtin_prefetch(bufs + uint64_t{ex.buffer_of(cells[i + kBuffersAhead])} * buf_size, 1);
     if (i + kCellsAhead < n) prefetch_to_write(&ex.cell(cells[i + kCellsAhead]));
     if (buf == 0 || offset > buf_size || frag.len > buf_size - offset) [[unlikely]]
       break;
