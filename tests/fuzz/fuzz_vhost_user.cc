@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// A hostile vhost-user front-end: any messages with any descriptors over a real socket pair, into the back-end as it
+// is, with real queues that are served between the messages. Beyond memory errors it checks that a ring which runs was
+// told everything it needs, and that descriptors do not pile up.
+//
+// Input: records, each  u8 what  u8 how  u8 length  that many bytes.
+//   what 0xee: the bytes are written to the guest's memory at 64 times `how`
+//   else a request of this number, with descriptors: how & 3 of them, memory or (how & 4) eventfds
+//   how & 8: the bytes are laid over a good payload for this request; else they are the payload
+//   how & 16: the bytes are sent as they are, header and all
+//   how & 32: an answer is wanted; how & 64: the connection ends first, and a new one begins
+#include <fcntl.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+
+#include "dev/virtio_net/rx_queue.hh"
+#include "dev/virtio_net/tx_queue.hh"
+#include "proto/vhost_user/backend.hh"
+
+namespace {
+
+using namespace unetmap;
+using namespace unetmap::vhost_user;
+
+constexpr uint64_t kRegion = 0x4000, kUser = 0x10'0000;
+constexpr uint32_t kRings = 4;
+constexpr int kMaxRecords = 48;
+constexpr uint8_t kWriteMemory = 0xee;
+
+void require(bool holds, const char* what) {
+  if (holds) return;
+  std::fprintf(stderr, "fuzz_vhost_user: violated: %s\n", what);
+  std::abort();
+}
+
+// Two queues pairs without a switch.
+class Queues final : public Device {
+ public:
+  Backend backend{{virtio::kDataPathFeatures | virtio::kMq, kRings}, *this};
+
+  void ring_closing(uint32_t index) override { require(index < kRings, "a ring that exists is closed"); }
+  void ring_changed(uint32_t index) override {
+    require(index < kRings, "a ring that exists is changed");
+    const vhost_user::Vring& told = backend.ring(index);
+    if (!told.runs()) return queue(index).stop();
+    require(told.size != 0 && told.has_addresses, "a ring that runs knows its size and addresses");
+    virtio::RingSetup setup{.features = backend.features(),
+                            .size = told.size,
+                            .position = told.base,
+                            .descriptors = told.desc_user,
+                            .driver = told.avail_user,
+                            .device = told.used_user,
+                            .log = told.log_used};
+    if (queue(index).running()) setup.position = queue(index).position();
+    const auto why =
+        index % 2 ? tx_[index / 2].start(backend.memory(), setup) : rx_[index / 2].start(backend.memory(), setup);
+    broken_ |= why != virtio::RingFault::kNone;
+  }
+  void memory_changed() override {}
+  void features_changed() override {}
+  uint32_t position(uint32_t index) override { return queue(index).position(); }
+  void announce(const uint8_t (&)[6]) override {}
+  Result<void> set_mtu(uint16_t) override { return {}; }
+  bool broken() const override { return broken_; }
+  void reset() override { broken_ = false; }
+
+  void serve() {
+    static auto batch = std::make_unique<virtio::ChainBatch>();
+    static virtio::TxPacket packets[virtio::kMaxFetch];
+    static const uint8_t frame[300] = {};
+    const virtio::RxQueue::Source source[] = {{frame, sizeof frame}};
+    for (uint32_t pair = 0; pair < kRings / 2; pair++) {
+      if (tx_[pair].ring().running()) {
+        const size_t count = tx_[pair].fetch(*batch, packets);
+        for (size_t i = 0; i < count; i++) {
+          for (const virtio::Piece& piece : packets[i].frame) sum_ += piece.at[0] + piece.at[piece.bytes - 1];
+        }
+        (void)tx_[pair].complete(count);
+      }
+      if (rx_[pair].ring().running()) {
+        (void)rx_[pair].deliver(*batch, {}, source);
+        (void)rx_[pair].finish();
+      }
+    }
+  }
+
+ private:
+  virtio::Vring& queue(uint32_t index) { return index % 2 ? tx_[index / 2].ring() : rx_[index / 2].ring(); }
+
+  virtio::TxQueue tx_[kRings / 2];
+  virtio::RxQueue rx_[kRings / 2];
+  bool broken_ = false;
+  uint64_t sum_ = 0;
+};
+
+template <class T>
+size_t put(uint8_t* to, const T& value) {
+  std::memcpy(to, &value, sizeof value);
+  return sizeof value;
+}
+
+// A payload that this request can have.
+size_t good_payload(Id id, uint8_t* to) {
+  switch (id) {
+    case Id::kSetFeatures:
+      return put(to, virtio::kDataPathFeatures | kHasProtocolFeatures);
+    case Id::kSetProtocolFeatures:
+      return put(to, uint64_t{1} << kMq | 1 << kLogShmfd | 1 << kRarp | 1 << kReplyAck | 1 << kMtu |
+                         1 << kResetsDevice | 1 << kConfigureMemSlots | 1 << kStatus);
+    case Id::kSetMemTable:
+      put(to, MemTable{2, 0, {{0, kRegion, kUser, 0}, {kRegion, kRegion, kUser + kRegion, kRegion}}});
+      return 8 + 2 * sizeof(MemRegion);
+    case Id::kAddMemReg:
+    case Id::kRemMemReg:
+      return put(to, SingleRegion{0, {4 * kRegion, kRegion, kUser + 4 * kRegion, 0}});
+    case Id::kSetLogBase:
+      return put(to, LogArea{64, 0});
+    case Id::kSetVringNum:
+      return put(to, VringState{0, 16});
+    case Id::kSetVringAddr:
+      return put(to, VringAddr{0, 0, kUser, kUser + 0x140, kUser + 0x100, 0x140});
+    case Id::kSetVringBase:
+    case Id::kGetVringBase:
+      return put(to, VringState{0, 0});
+    case Id::kSetVringEnable:
+      return put(to, VringState{0, 1});
+    default:
+      return put(to, uint64_t{0});
+  }
+}
+
+class FrontEnd {
+ public:
+  explicit FrontEnd(Backend& backend) : backend_(backend) { connect(); }
+
+  void connect() {
+    backend_.disconnected();
+    int pair[2];
+    require(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) == 0, "a socket pair");
+    ours_ = UniqueFd(pair[0]);
+    connection_ = std::make_unique<Connection>(UniqueFd(pair[1]));
+  }
+  void send(const uint8_t* bytes, size_t size, int fds, bool events, int memory) {
+    iovec io{const_cast<uint8_t*>(bytes), size};
+    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * 4)] = {};
+    msghdr message{};
+    message.msg_iov = &io;
+    message.msg_iovlen = 1;
+    UniqueFd event;
+    if (fds > 0) {
+      if (events) event = UniqueFd(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
+      message.msg_control = control;
+      message.msg_controllen = CMSG_SPACE(sizeof(int) * static_cast<size_t>(fds));
+      cmsghdr* const c = CMSG_FIRSTHDR(&message);
+      c->cmsg_level = SOL_SOCKET;
+      c->cmsg_type = SCM_RIGHTS;
+      c->cmsg_len = CMSG_LEN(sizeof(int) * static_cast<size_t>(fds));
+      const int fd = events ? event.get() : memory;
+      for (int i = 0; i < fds; i++) std::memcpy(CMSG_DATA(c) + sizeof(int) * static_cast<size_t>(i), &fd, sizeof fd);
+    }
+    (void)!sendmsg(ours_.get(), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+  }
+  // Until nothing more comes; a connection that is refused is followed by a new one.
+  void hear() {
+    for (;;) {
+      auto request = connection_->receive();
+      if (!request) return connect();
+      if (!*request) break;
+      auto reply = backend_.handle(std::move(**request));
+      if (!reply) return connect();
+      if (*reply && !connection_->send(**reply)) return connect();
+    }
+    uint8_t answers[256];
+    while (recv(ours_.get(), answers, sizeof answers, MSG_DONTWAIT) > 0) {
+    }
+  }
+
+ private:
+  Backend& backend_;
+  UniqueFd ours_;
+  std::unique_ptr<Connection> connection_;
+};
+
+int open_descriptors() {
+  int count = 0;
+  for (int fd = 0; fd < 256; fd++) count += fcntl(fd, F_GETFD) >= 0;
+  return count;
+}
+
+void play(const uint8_t* data, size_t size, int memory) {
+  Queues queues;
+  FrontEnd front_end(queues.backend);
+  for (int records = 0; size >= 3 && records < kMaxRecords; records++) {
+    const uint8_t what = data[0], how = data[1];
+    const size_t length = data[2] < size - 3 ? data[2] : size - 3;
+    const uint8_t* const bytes = data + 3;
+    data += 3 + length;
+    size -= 3 + length;
+    if (what == kWriteMemory) {
+      (void)!pwrite(memory, bytes, length, 64 * how);
+      queues.serve();
+      continue;
+    }
+    if (how & 64) front_end.connect();
+    uint8_t message[sizeof(Header) + 512] = {};
+    size_t total = length;
+    if (how & 16) {
+      std::memcpy(message, bytes, length);
+    } else {
+      uint8_t* const payload = message + sizeof(Header);
+      size_t given = length;
+      if (how & 8) {
+        given = good_payload(static_cast<Id>(what), payload);
+        for (size_t i = 0; i < length && i < given; i++) payload[i] ^= bytes[i];
+      } else {
+        std::memcpy(payload, bytes, length);
+      }
+      put(message, Header{what, kVersion | (how & 32 ? kNeedReply : 0), static_cast<uint32_t>(given)});
+      total = sizeof(Header) + given;
+    }
+    front_end.send(message, total, how & 3, how & 4, memory);
+    front_end.hear();
+    queues.serve();
+  }
+  queues.backend.disconnected();
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  static const UniqueFd memory(memfd_create("guest", MFD_CLOEXEC));
+  require(ftruncate(memory.get(), 0) == 0 && ftruncate(memory.get(), 2 * kRegion) == 0, "memory");
+  const int before = open_descriptors();
+  play(data, size, memory.get());
+  require(open_descriptors() == before, "all descriptors are closed at the end");
+  return 0;
+}
