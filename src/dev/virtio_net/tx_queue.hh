@@ -60,6 +60,7 @@ class TxQueue {
 
   Vring ring_;
   Offloads agreed_;
+  bool asks_ = false;  // the guest may ask for something in its headers
   uint32_t header_bytes_ = 0;
   const ChainBatch* batch_ = nullptr;  // of the last fetch
   size_t first_ = 0;                   // its first packet's chain
