@@ -63,7 +63,7 @@ uint64_t longest_ns(const parts::Delay& delay) {
 
 }  // namespace
 
-Result<void> apply(const ModelTexts& texts, Models& models) {
+Result<void> apply_texts(const ModelTexts& texts, Models& models) {
   using parts::LinkModel;
   if (auto r = apply_one(texts.bandwidth, parse_bandwidth, &LinkModel::bandwidth, models); !r) return r;
   if (auto r = apply_one(texts.delay, parts::parse_delay, &LinkModel::delay, models); !r) return r;

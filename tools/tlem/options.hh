@@ -19,7 +19,7 @@ struct ModelTexts {
 };
 using Models = std::array<parts::LinkModel, 2>;
 // Changes what the texts are about in `models`.
-Result<void> apply(const ModelTexts& texts, Models& models);
+Result<void> apply_texts(const ModelTexts& texts, Models& models);
 
 // The most that clients of a session may ask for. Bandwidth 0 is no limit.
 struct Limits {

@@ -23,7 +23,7 @@ TEST(TlemOptions, OnceIsForBothWaysTwiceForOneEach) {
   ASSERT_TRUE(o) << o.error().text;
   EXPECT_EQ(o->ports[1], "netmap:eth0");
   Models models;
-  ASSERT_TRUE(apply(o->texts, models));
+  ASSERT_TRUE(apply_texts(o->texts, models));
   EXPECT_EQ(models[0].delay.least_ns, 1'000'000u);
   EXPECT_EQ(models[1].delay.least_ns, 2'000'000u);
   EXPECT_EQ(models[1].bandwidth.bits_per_second, 10e6);
@@ -34,7 +34,7 @@ TEST(TlemOptions, WhatIsNotGivenStays) {
   Models models;
   models[0].delay.least_ns = 5;
   models[0].loss.packet = 0.5;
-  ASSERT_TRUE(apply({{}, {"1us"}, {}, {}, {}}, models));
+  ASSERT_TRUE(apply_texts({{}, {"1us"}, {}, {}, {}}, models));
   EXPECT_EQ(models[0].delay.least_ns, 1000u);
   EXPECT_EQ(models[0].loss.packet, 0.5);
 }

@@ -68,7 +68,7 @@ Result<void> Emulation::handle(const SessionRequest& request, const Limits& limi
     return {};
   }
   Models models{ways_.front().model(), ways_.back().model()};
-  if (auto applied = apply(request.texts, models); !applied) return applied;
+  if (auto applied = apply_texts(request.texts, models); !applied) return applied;
   if (auto small = within(models, limits); !small) return small;
   ways_.front().change(models[0]);
   ways_.back().change(models[1]);
@@ -160,7 +160,7 @@ bool wait_for_links(const Options& options) {
 
 int run(const Options& options) {
   Models models;
-  if (auto applied = apply(options.texts, models); !applied) return fail(applied.error().text);
+  if (auto applied = apply_texts(options.texts, models); !applied) return fail(applied.error().text);
   const Limits limits = options.limits.value_or(limits_of(models));
   if (auto small = within(models, limits); !small) return fail(small.error().text);
   std::optional<SessionServer> session;
