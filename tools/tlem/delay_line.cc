@@ -5,9 +5,10 @@ namespace unetmap::tlem {
 
 std::span<uint8_t> DelayLine::add(uint64_t leaves_ns, size_t bytes) {
   // A packet is in one piece: what is too short for it at the end stays empty.
-  const size_t skipped = head_ + bytes > capacity_ ? capacity_ - head_ : 0;
+  const bool wraps = head_ + bytes > capacity_;
+  const size_t skipped = wraps ? capacity_ - head_ : 0;
   if (used_ + skipped + bytes > capacity_) return {};
-  const size_t at = skipped ? 0 : head_;
+  const size_t at = wraps ? 0 : head_;
   order_.push_back({leaves_ns, at, bytes, skipped});
   used_ += skipped + bytes;
   head_ = at + bytes;
