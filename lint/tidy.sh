@@ -12,5 +12,5 @@ mkdir -p "$(dirname "$stamp")"
 }
 # Its headers as the last compilation saw them: those of our own only.
 root=$(cd "$(dirname "$0")/.." && pwd)
-c++ -std=c++20 -D_GNU_SOURCE -I"$root/include" -I"$root/src" -I"$(dirname "$source")" -MM -MT "$stamp" -MF "$stamp.d" "$source"
+c++ -std=c++20 -D_GNU_SOURCE -I"$root/include" -I"$root/src" -I"$root/tools" -I"$(dirname "$source")" -MM -MT "$stamp" -MF "$stamp.d" "$source"
 : >"$stamp"
