@@ -51,6 +51,7 @@ install(PROGRAMS ${scripts} DESTINATION ${CMAKE_INSTALL_BINDIR})
 install(PROGRAMS ${PROJECT_SOURCE_DIR}/vm/make-guest.py DESTINATION ${CMAKE_INSTALL_DATADIR}/unetmap/vm)
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/vm/guestimage DESTINATION ${CMAKE_INSTALL_DATADIR}/unetmap/vm
   PATTERN "__pycache__" EXCLUDE)
+install(FILES ${PROJECT_SOURCE_DIR}/vm/libvirt-vhostuser.xml DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/unetmap/examples)
 
 # Wireshark runs what lies there, to learn of interfaces and to capture on them.
 file(RELATIVE_PATH extcap_to_bin ${CMAKE_INSTALL_FULL_LIBDIR}/wireshark/extcap ${CMAKE_INSTALL_FULL_BINDIR})

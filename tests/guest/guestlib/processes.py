@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Programs on the host that a test starts: their output line by line, and an end with the test."""
+import contextlib
 import ctypes
 import os
 import re
@@ -92,8 +93,10 @@ class Program:
         self._reader.start()
 
     def _read(self):
-        for line in self.process.stdout:
-            self.lines.add(line.rstrip("\n"))
+        # stop() closes the pipe, which a child of the program may still hold open.
+        with contextlib.suppress(ValueError):
+            for line in self.process.stdout:
+                self.lines.add(line.rstrip("\n"))
         self.lines.close()
 
     def running(self):

@@ -129,4 +129,4 @@ def main():
     unittest.main(verbosity=2)
 
 
-__all__ = ["Failed", "Rig", "SOURCE", "call", "main", "own_network", "require", "require_newer_qemu", "skip", "wait_until"]
+__all__ = ["Failed", "guest_cache", "Rig", "SOURCE", "call", "main", "own_network", "require", "require_newer_qemu", "skip", "wait_until"]
