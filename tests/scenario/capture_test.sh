@@ -115,20 +115,25 @@ step "Wireshark's extcap"
 mkdir "$work/extcap"
 printf '#!/bin/sh\nexec "%s/unetmap" extcap "$@"\n' "$bin" >"$work/extcap/unetmap-extcap"
 chmod +x "$work/extcap/unetmap-extcap"
-export WIRESHARK_EXTCAP_DIR="$work/extcap"
 "$work/extcap/unetmap-extcap" --extcap-interfaces --extcap-version=4.0 >"$work/interfaces.out" || fail "--extcap-interfaces gave $?"
 has "$work/interfaces.out" '^interface \{value=unetmap-vale0:w\}\{display=.*\}$' || fail "the port is not listed: $(cat "$work/interfaces.out")"
 "$work/extcap/unetmap-extcap" --extcap-interface unetmap-vale0:w --extcap-dlts | grep -q '^dlt {number=1}' || fail "no link type"
 "$work/extcap/unetmap-extcap" --extcap-interface unetmap-vale0:w --extcap-config | grep -q '^arg {number=0}{call=--snaplen}' || fail "no option"
-if tshark -D 2>/dev/null | grep -q 'unetmap-vale0:w'; then
-  start shark tshark -i unetmap-vale0:w -f 'udp' -c 5 -w "$work/shark.pcapng"
+# Wireshark looks in a folder of its own only: ours lies over it, for this one run.
+folder=$(tshark -G folders 2>/dev/null | sed -n 's/^Extcap path:[[:space:]]*//p')
+with_extcap() { unshare --mount --propagation private sh -c 'mount --bind "$1" "$2" && shift 2 && exec "$@"' sh "$work/extcap" "$folder" "$@"; }
+if [ -d "$folder" ] && with_extcap true 2>/dev/null; then
+  with_extcap tshark -D 2>/dev/null | grep -q 'unetmap-vale0:w (netmap port vale0:w' || fail "tshark does not list the port"
+  # A function cannot be started in the background by exec.
+  start shark unshare --mount --propagation private sh -c 'mount --bind "$1" "$2" && shift 2 && exec "$@"' sh "$work/extcap" "$folder" \
+    tshark -i unetmap-vale0:w -f udp -c 5 -w "$work/shark.pcapng"
   shark=$started
   await_monitors vale0:w 1
   run tx6 pkt-gen -i vale0:t -f tx -n 5 || fail "pkt-gen gave $?"
   ended "$shark" || fail "tshark gave $?"
   [ "$(fields "$work/shark.pcapng" frame.len | wc -l)" -eq 5 ] || fail "tshark did not get 5 packets"
 else
-  echo "this tshark does not look into WIRESHARK_EXTCAP_DIR, left out: $(tshark -D 2>&1 | tr '\n' ' ')"
+  echo "tshark's own run is left out: no mount namespaces here, or this tshark has no folder for extcap"
 fi
 kill -INT "$rx"
 ended "$rx" || true

@@ -80,6 +80,14 @@ if command -v systemd-analyze >/dev/null; then
     2>&1 | grep 'unetmapd\.' | grep -vE "not executable|man [a-z]" && fail "systemd objects to the units"
 fi
 
+for file in usr/bin/l2open usr/bin/l2send usr/bin/l2recv usr/bin/l2-send.sh usr/bin/linux-pktgen.sh usr/bin/prep-taps.sh \
+  usr/bin/unprep-taps.sh usr/bin/lb usr/bin/nmreplay usr/bin/tlem usr/share/man/man8/l2open.8.gz usr/share/man/man8/tlem.8.gz \
+  usr/share/man/man8/unprep-taps.sh.8.gz; do
+  [ -f "$root/$file" ] || fail "the package lacks $file"
+done
+[ -x "$lib/wireshark/extcap/unetmap-extcap" ] || fail "Wireshark's helper is missing in $lib"
+"$lib/wireshark/extcap/unetmap-extcap" --extcap-interfaces 2>/dev/null | grep -q '^extcap {version=' || fail "Wireshark's helper does not answer"
+
 step "its programs, on a daemon of their own"
 export UNETMAP_SOCKET="$work/socket"
 # The package must find its own daemon and library, not those of the build.
