@@ -127,6 +127,7 @@ wrong 2 'two ports' tlem -i vale0:a
 wrong 2 'two different' tlem -i vale0:a -i vale0:a
 wrong 2 'is not one of' tlem -i vale0:a -i vale0:b -D soon
 wrong 2 'given three times' tlem -i vale0:a -i vale0:b -D 1 -D 2 -D 3
-wrong 2 'route mode' tlem -i vale0:a -i vale0:b -r
+wrong 2 'goes with -r' tlem -i vale0:a -i vale0:b -G 10.0.0.1
+wrong 2 'no IPv4 address' tlem -i vale0:a -i vale0:b -r -G gateway
 wrong 2 'name it with -s' tlem -a
 echo OK

@@ -74,4 +74,33 @@ ended "$watcher" || fail "l2recv gave $?"
 [ "$(packets crossed)" -eq 300 ] || fail "only $(packets crossed) of 300 crossed the link"
 kill -INT "$tlem"
 ended "$tlem" || fail "tlem gave $?"
+
+step "tlem as a router between two machines"
+if command -v ping >/dev/null; then
+  for host in 1 2; do
+    start "host$host" unshare --net sleep 1000
+    pid=$started
+    timeout "$event_limit_s" sh -c "until [ \"\$(readlink /proc/$pid/ns/net)\" != \"\$(readlink /proc/self/ns/net)\" ]; do sleep 0.05; done" || fail "no namespace"
+    ip link set "far$host" netns "$pid"
+    nsenter -t "$pid" -n ip link set "far$host" up
+    nsenter -t "$pid" -n ip addr add "10.$host.0.2/24" dev "far$host"
+    nsenter -t "$pid" -n ip route add default via "10.$host.0.1"
+    ip addr add "10.$host.0.1/24" dev "near$host"
+    eval "host$host=$pid"
+  done
+  start router tlem -q --json -r -i near1 -i near2 -w 0 -D 10ms
+  router=$started
+  wait_for "$work/router.log" 'tlem: ready' "$router"
+  run ping nsenter -t "$host1" -n ping -n -c 5 -i 0.2 -W 5 10.2.0.2 || fail "no answer through the router: $(cat "$work/ping.out")"
+  # One answer may have gone before a neighbour was known.
+  has "$work/ping.out" '[45] received' || fail "pings are lost: $(cat "$work/ping.out")"
+  least=$(sed -n 's|^rtt min/avg/max/mdev = \([0-9.]*\)/.*|\1|p' "$work/ping.out")
+  awk "BEGIN { exit !($least >= 20) }" || fail "a round trip of $least ms is shorter than the delays"
+  kill -INT "$router"
+  ended "$router" || fail "tlem gave $?"
+else
+  echo "ping is not installed, left out"
+fi
+if run noaddress tlem -r -i vale0:a -i vale0:b; then fail "a router needs addresses"; fi
+has "$work/noaddress.log" 'needs an IPv4 address' || fail "it does not say what is missing: $(cat "$work/noaddress.log")"
 echo OK

@@ -23,14 +23,8 @@ void count(std::atomic<uint64_t>& counter, uint64_t by = 1) {
 
 }  // namespace
 
-// Copies a packet whose slots start at the ring's head.
-void Direction::take(const RingView& ring, uint32_t slots, size_t bytes, uint64_t now) {
-  const parts::Link::Outcome outcome = link_.pass(now, bytes);
-  if (outcome.fate == parts::Fate::kLost) return count(counters_.lost);
-  if (outcome.fate == parts::Fate::kQueueFull) return count(counters_.queue_full);
-  const std::span<uint8_t> room =
-      outcome.held ? line_.add_held(outcome.leaves_ns, bytes) : line_.add(outcome.leaves_ns, bytes);
-  if (room.empty()) return count(counters_.no_memory);
+// The packet whose slots start at the ring's head.
+void Direction::copy(const RingView& ring, uint32_t slots, std::span<uint8_t> room) const {
   uint32_t at = ring.head();
   size_t done = 0;
   for (uint32_t i = 0; i < slots; i++, at = ring.next(at)) {
@@ -43,6 +37,37 @@ void Direction::take(const RingView& ring, uint32_t slots, size_t bytes, uint64_
     done += part;
   }
   std::fill(room.begin() + std::ptrdiff_t(done), room.end(), 0);
+}
+
+void Direction::take(const RingView& ring, uint32_t slots, size_t bytes, uint64_t now) {
+  if (router_) {
+    routed_.resize(bytes);
+    copy(ring, slots, routed_);
+    if (!router_->route(from_number_, routed_, now)) return count(counters_.unroutable);
+  }
+  const parts::Link::Outcome outcome = link_.pass(now, bytes);
+  if (outcome.fate == parts::Fate::kLost) return count(counters_.lost);
+  if (outcome.fate == parts::Fate::kQueueFull) return count(counters_.queue_full);
+  const std::span<uint8_t> room =
+      outcome.held ? line_.add_held(outcome.leaves_ns, bytes) : line_.add(outcome.leaves_ns, bytes);
+  if (room.empty()) return count(counters_.no_memory);
+  if (router_) {
+    std::copy(routed_.begin(), routed_.end(), room.begin());
+  } else {
+    copy(ring, slots, room);
+  }
+}
+
+// ARP of the router's own leaves through our ring at once. False when there is no room now; it is lost then, and
+// asked again.
+bool Direction::send_outgoing() {
+  bool room = true, any = false;
+  for (const std::vector<uint8_t>& frame : router_->take_outgoing(1 - from_number_)) {
+    room = room && put(frame);
+    any = true;
+  }
+  if (any) to_.sync_tx();
+  return room;
 }
 
 void Direction::receive(RingView& ring, uint64_t now) {
@@ -127,11 +152,12 @@ bool Direction::wait(bool blocked) {
     wanted = POLLOUT;
   }
   alarm_.set(blocked || line_.next_ns() == DelayLine::kNever ? 0 : line_.next_ns());
-  pollfd entries[4] = {{from_.fd(), POLLIN, 0},
+  pollfd entries[5] = {{from_.fd(), POLLIN, 0},
                        {wanted ? to_.fd() : -1, wanted, 0},
                        {alarm_.fd(), POLLIN, 0},
-                       {parts::stop_event(), POLLIN, 0}};
-  if (::poll(entries, 4, -1) < 0 && errno != EINTR) {
+                       {parts::stop_event(), POLLIN, 0},
+                       {router_ ? router_->wake_fd(1 - from_number_) : -1, POLLIN, 0}};
+  if (::poll(entries, 5, -1) < 0 && errno != EINTR) {
     failure_ = fmt::format("poll: {}", strerror(errno));
     return false;
   }
@@ -148,6 +174,7 @@ void Direction::run() {
   while (!parts::stop_wanted && failure_.empty()) {
     if (changed_.exchange(false, std::memory_order_acquire)) link_.change(model());
     for (RingView& ring : from_.rx) receive(ring, parts::now_ns());
+    if (router_) send_outgoing();
     const bool room = transmit(parts::now_ns());
     // Packets that are due already: no sleep, but a look at what has come meanwhile.
     if (room && line_.next_ns() <= parts::now_ns()) {

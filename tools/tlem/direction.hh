@@ -12,6 +12,7 @@
 #include "parts/alarm.hh"
 #include "parts/link_model.hh"
 #include "parts/ring_port.hh"
+#include "router.hh"
 
 namespace unetmap::tlem {
 
@@ -21,14 +22,23 @@ struct Counters {
   std::atomic<uint64_t> lost{0};        // by the loss model
   std::atomic<uint64_t> queue_full{0};  // at the bandwidth
   std::atomic<uint64_t> no_memory{0};   // for packets under way
+  std::atomic<uint64_t> unroutable{0};  // in route mode: for nobody on the other side, ARP included
   std::atomic<uint64_t> malformed{0};   // a slot out of range, or longer than the other port takes
 };
 
 class Direction {
  public:
+  // `router` is null outside route mode; the port is its number `from_number`.
   Direction(parts::RingPort& from, parts::RingPort& to, const parts::LinkModel& model, uint64_t seed,
-            size_t memory_bytes, uint32_t batch)
-      : from_(from), to_(to), link_(model, seed), line_(memory_bytes), batch_(batch), model_(model) {}
+            size_t memory_bytes, uint32_t batch, Router* router, size_t from_number)
+      : from_(from),
+        to_(to),
+        link_(model, seed),
+        line_(memory_bytes),
+        batch_(batch),
+        router_(router),
+        from_number_(from_number),
+        model_(model) {}
 
   // Until stop is wanted, or a port fails: then the reason is in failure().
   void run();
@@ -43,6 +53,8 @@ class Direction {
 
  private:
   void receive(parts::RingView& ring, uint64_t now);
+  void copy(const parts::RingView& ring, uint32_t slots, std::span<uint8_t> room) const;
+  bool send_outgoing();
   void take(const parts::RingView& ring, uint32_t slots, size_t bytes, uint64_t now);
   bool transmit(uint64_t now);
   bool put(std::span<const uint8_t> packet);
@@ -53,6 +65,9 @@ class Direction {
   parts::Link link_;
   DelayLine line_;
   uint32_t batch_;
+  Router* router_;
+  size_t from_number_;
+  std::vector<uint8_t> routed_;  // the packet that is looked at, in route mode
   parts::Alarm alarm_;
   Counters counters_;
   std::string failure_;

@@ -4,6 +4,7 @@
 #include <fmt/core.h>
 
 #include "parts/quantities.hh"
+#include "router.hh"
 
 namespace unetmap::tlem {
 namespace {
@@ -115,9 +116,6 @@ Result<void> within(const Models& models, const Limits& limits) {
 
 parts::OptionTable option_table(Options& o) {
   using namespace parts;
-  auto refuse = [](const char*) -> Result<void> {
-    return Error{EOPNOTSUPP, "route mode is not there: let the kernel route, between two namespaces on a switch"};
-  };
   auto add = [](int& verbose, int by) {
     return [&verbose, by](const char*) {
       verbose += by;
@@ -160,8 +158,14 @@ parts::OptionTable option_table(Options& o) {
         }},
        {'v', nullptr, nullptr, "say more", add(o.verbose, 1)},
        {'q', nullptr, nullptr, "say less: no rates every second", add(o.verbose, -1)},
-       {'r', nullptr, nullptr, "route mode, which is not there", refuse},
-       {'G', nullptr, "IPV4-ADDRESS", "its gateway, likewise", refuse},
+       {'r', nullptr, nullptr, "route mode: an IPv4 router between the networks of two interfaces", set_flag(o.route)},
+       {'G', nullptr, "IPV4-ADDRESS", "with -r: the default gateway behind the first port; again for the second",
+        [&o](const char* text) -> Result<void> {
+          auto gateway = parse_ip4(text);
+          if (!gateway) return gateway.error();
+          o.gateways.push_back(*gateway);
+          return {};
+        }},
        {0, "seed", "NUMBER", "of what is random (default 1)", set_whole(o.seed)},
        {0, "memory", "BYTES", "for packets under way, each way (default 256M)",
         [&o](const char* text) -> Result<void> {
@@ -185,6 +189,8 @@ Result<void> complete(Options& o) {
   for (std::string& port : o.ports) {
     if (!port.starts_with("netmap:") && !port.starts_with("vale")) port = "netmap:" + port;
   }
+  if (o.gateways.size() > 2 || (!o.gateways.empty() && !o.route))
+    return Error{EINVAL, "-G goes with -r, at most once for each port"};
   if (o.ports[0] == o.ports[1]) return Error{EINVAL, "give two different ports"};
   return {};
 }

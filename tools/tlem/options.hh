@@ -40,6 +40,8 @@ struct Options {
   std::string session;
   std::optional<Limits> limits;
   bool end_session = false;
+  bool route = false;
+  std::vector<uint32_t> gateways;  // of the first port, then the second
   int verbose = 1;
   uint64_t seed = 1;
   uint64_t memory_bytes = 256 << 20;  // for packets under way, each way

@@ -44,6 +44,7 @@ class Emulation {
 
   const Options& options_;
   parts::RingPort ports_[2];
+  std::optional<Router> router_;
   std::list<Direction> ways_;
   uint64_t start_ns_ = parts::now_ns(), report_ns_ = start_ns_, reported_[2] = {};
 };
@@ -56,8 +57,22 @@ bool Emulation::open(const Models& models) {
       return false;
     }
   }
+  if (options_.route) {
+    std::array<RouterPort, 2> sides;
+    for (size_t i = 0; i < 2; i++) {
+      auto side = router_port_of(options_.ports[i]);
+      if (!side) {
+        fail(side.error().text);
+        return false;
+      }
+      sides[i] = *side;
+      if (i < options_.gateways.size()) sides[i].gateway = options_.gateways[i];
+    }
+    router_.emplace(sides);
+  }
   for (size_t i = 0; i < 2; i++) {
-    ways_.emplace_back(ports_[i], ports_[1 - i], models[i], options_.seed + i, options_.memory_bytes, options_.batch);
+    ways_.emplace_back(ports_[i], ports_[1 - i], models[i], options_.seed + i, options_.memory_bytes, options_.batch,
+                       router_ ? &*router_ : nullptr, i);
   }
   return true;
 }
@@ -128,8 +143,9 @@ void Emulation::print_summary() const {
   for (const Direction& direction : ways_) {
     const Counters& c = direction.counters();
     if (!options_.json) {
-      fmt::print("{}: {} received, {} sent, {} lost, {} queue full, {} no memory, {} malformed\n", direction.name(),
-                 get(c.received), get(c.sent), get(c.lost), get(c.queue_full), get(c.no_memory), get(c.malformed));
+      fmt::print("{}: {} received, {} sent, {} lost, {} queue full, {} no memory, {} unroutable, {} malformed\n",
+                 direction.name(), get(c.received), get(c.sent), get(c.lost), get(c.queue_full), get(c.no_memory),
+                 get(c.unroutable), get(c.malformed));
     }
     list.push_back({{"way", direction.name()},
                     {"received", get(c.received)},
@@ -138,6 +154,7 @@ void Emulation::print_summary() const {
                     {"lost", get(c.lost)},
                     {"queue_full", get(c.queue_full)},
                     {"no_memory", get(c.no_memory)},
+                    {"unroutable", get(c.unroutable)},
                     {"malformed", get(c.malformed)}});
   }
   if (options_.json) {
