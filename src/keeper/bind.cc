@@ -164,12 +164,6 @@ Result<NicMode> take_best(Binding& binding, const Wanted& wanted, wire::KeeperRe
   return last;
 }
 
-std::string listed(const std::vector<std::string>& names) {
-  std::string out;
-  for (const std::string& name : names) out += (out.empty() ? "" : ", ") + name;
-  return out;
-}
-
 Result<std::vector<uint32_t>> queues_of(const wire::BindRequest& request, uint32_t there_are) {
   std::vector<uint32_t> out = request.queues;
   for (uint32_t queue : out)
@@ -198,7 +192,7 @@ Result<SetUp> bind(const wire::BindRequest& request, int memfd) {
   if (!features) return features.error();
   out.reply.undo = features->names();
   if (!out.reply.undo.empty())
-    out.reply.said.push_back(request.interface + ": switched off while bound: " + listed(out.reply.undo));
+    out.reply.said.push_back(request.interface + ": switched off while bound: " + in_short(out.reply.undo));
 
   auto binding = std::make_unique<Binding>(std::move(*features));
   if (request.promiscuous) {

@@ -89,6 +89,26 @@ bool spoils_frames(const std::string& feature) {
   return feature.starts_with("tx-") && (feature.ends_with("segmentation") || feature.ends_with("-list"));
 }
 
+std::string in_short(const std::vector<std::string>& features) {
+  static const std::pair<const char*, const char*> kWords[] = {{"tx-generic-segmentation", "gso"},
+                                                               {"tx-checksum-", "tx checksums"},
+                                                               {"rx-checksum", "rx checksums"},
+                                                               {"rx-lro", "lro"},
+                                                               {"rx-gro", "gro"},
+                                                               {"rx-udp-gro-forwarding", "gro"},
+                                                               {"rx-vlan", "rx vlan tags"},
+                                                               {"tx-vlan", "tx vlan tags"},
+                                                               {"tx-", "tso"}};
+  std::string out;
+  for (const std::string& feature : features)
+    for (auto [begin, word] : kWords) {
+      if (!feature.starts_with(begin)) continue;
+      if (out.find(word) == std::string::npos) out += (out.empty() ? "" : ", ") + std::string(word);
+      break;
+    }
+  return out;
+}
+
 Result<FeaturesOff> FeaturesOff::apply(const std::string& interface, uint32_t index) {
   auto socket = control_socket();
   if (!socket) return socket.error();

@@ -12,6 +12,9 @@ namespace unetmap::keeper {
 // Whether a feature is one of those: segmentation and its reverse, checksums, VLAN tags outside the frame.
 bool spoils_frames(const std::string& feature);
 
+// A short list of them for people, as ethtool -K calls them: "tso, gso, rx and tx checksums".
+std::string in_short(const std::vector<std::string>& features);
+
 class FeaturesOff {
  public:
   // Switches off what is on and can be. An interface without features has nothing to switch off.

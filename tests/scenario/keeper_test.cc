@@ -226,7 +226,7 @@ TEST_F(KeeperTest, BestModeAndWhyNotABetterOne) {
   EXPECT_THAT(kept.reply.why[0], HasSubstr("native-zerocopy: "));
   EXPECT_THAT(kept.reply.why[0], HasSubstr("veth"));
   ASSERT_FALSE(kept.reply.said.empty());
-  EXPECT_THAT(kept.reply.said[0], HasSubstr("rx-checksum"));
+  EXPECT_THAT(kept.reply.said[0], HasSubstr("rx checksum"));
   ASSERT_TRUE(kept.close());
 }
 
