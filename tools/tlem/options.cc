@@ -187,7 +187,7 @@ Result<void> complete(Options& o) {
   if (!o.session.empty() && o.ports.empty()) return {};
   if (o.ports.size() != 2) return Error{EINVAL, "give two ports, with -i each"};
   for (std::string& port : o.ports) {
-    if (!port.starts_with("netmap:") && !port.starts_with("vale")) port = "netmap:" + port;
+    if (!port.starts_with("netmap:") && !port.starts_with("vale")) port.insert(0, "netmap:");
   }
   if (o.gateways.size() > 2 || (!o.gateways.empty() && !o.route))
     return Error{EINVAL, "-G goes with -r, at most once for each port"};
