@@ -122,6 +122,11 @@ Result<void> Watch::take_ring(Ring ring, uint64_t now) {
     const bool sent = ring[0].flags & NS_TXMON;
     size_t slots = 1, size = ring.data(0).size();
     while ((ring[slots - 1].flags & NS_MOREFRAG) && slots < available) size += ring.data(slots++).size();
+    // Cut off by the end of what was delivered: the rest is coming, unless the ring can take no more.
+    if ((ring[slots - 1].flags & NS_MOREFRAG) && available + 1 < ring.capacity()) {
+      ring.get()->cur = ring.get()->tail;
+      return {};
+    }
     const Packet packet(ring, slots, size);
     std::span<const uint8_t> bytes(reinterpret_cast<const uint8_t*>(packet.data().data()), packet.data().size());
     if (slots > 1) {
