@@ -138,6 +138,12 @@ Destinations::~Destinations() {
   if (relief_) note_internal(relief_.get(), false);
 }
 
+uint64_t Destinations::now_ns() {
+  timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return uint64_t(t.tv_sec) * 1'000'000'000 + uint64_t(t.tv_nsec);
+}
+
 bool Destinations::read_user(uint64_t address, uint8_t* to, uint32_t len) {
   iovec local{to, len}, remote{reinterpret_cast<void*>(address), len};
   return process_vm_readv(getpid(), &local, 1, &remote, 1, 0) == ssize_t(len);

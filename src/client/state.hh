@@ -71,6 +71,7 @@ class Destinations final : public vale::Outside {
   void enter(std::atomic<uint32_t>& seq);
   void leave();
   bool read_user(uint64_t address, uint8_t* to, uint32_t len) override;
+  uint64_t now_ns() override;
 
  private:
   struct Target {

@@ -94,6 +94,8 @@ uint32_t Registry::nic_slots(const PortName& name, uint32_t wanted) const {
 
 Result<void> Registry::begin_binding(const PortName& name, const Recipe& recipe) {
   const std::string& interface = name.interface.empty() ? name.base : name.interface;
+  if (interfaces_->find("attach " + name.base))
+    return Error{EBUSY, interface + ": is attached to a switch; detach it first (vale-ctl -d)"};
   auto region = region_by_id(kGlobalRegion);
   if (!region) return region.error();
   UniqueFd channel;
@@ -187,6 +189,9 @@ void Registry::release_unclaimed() {
     binding_.erase(key);
     interfaces_->release(key);
   }
+  using State = Attachment::State;
+  std::erase_if(attachments_, [](auto& entry) { return entry.second.state == State::kFailed || entry.second.state == State::kGone; });
+  std::erase_if(removed_, [this](auto& name) { return !interfaces_->find(keeper_key("tap", name)); });
 }
 
 Error Registry::failure(const File& file) const {

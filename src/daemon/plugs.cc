@@ -60,11 +60,38 @@ void Plugs::plug(const std::string& json, Reply reply) {
   auto what = wire::parse_plug(json);
   if (!what) return reply.send(what.error());
   if (auto made = registry_.reserve_plug(*what); !made) return reply.send(made.error());
+  if (auto set = apply_settings(*what); !set) {
+    registry_.release_plug(what->port);
+    return reply.send(set.error());
+  }
   auto& plugged = plugged_[what->port];
   plugged = std::make_unique<Plugged>();
   plugged->what = std::move(*what);
+  plugged->shown = plugged->what.kind;
   plugged->waiting.push_back(std::move(reply));
   if (auto begun = begin(*plugged); !begun) remove(*plugged, begun.error());
+}
+
+// What Op::kSet made of the port, under "set" of the plug's parameters.
+Result<void> Plugs::apply_settings(const wire::Plug& what) {
+  auto settings = what.parameters.find("set");
+  if (settings == what.parameters.end()) return {};
+  if (!settings->is_object()) return Error{EINVAL, what.port + ": plug: \"set\" is no object"};
+  if (settings->empty()) return {};
+  Json wanted = *settings;
+  wanted["port"] = what.port;
+  return registry_.set(wanted.dump());
+}
+
+void Plugs::note_settings(const std::string& json) {
+  Json wanted = Json::parse(json, nullptr, false);
+  auto found = plugged_.find(wanted.value("port", ""));
+  if (found == plugged_.end() || found->second->attached) return;
+  Json& kept = found->second->what.parameters["set"];
+  if (!kept.is_object()) kept = Json::object();
+  for (auto& [key, value] : wanted.items())
+    if (key != "port") kept[key] = value;
+  save();
 }
 
 Result<void> Plugs::begin(Plugged& plugged) {
@@ -76,7 +103,9 @@ Result<void> Plugs::begin(Plugged& plugged) {
                           .parameters = p->what.parameters};
   // The place may still hold what a predecessor left there.
   if (p->resumes) order.parameters["resume"] = true;
-  auto worker = Worker::start(loop_, socket_path_, order, {},
+  std::vector<int> fds;
+  for (const UniqueFd& fd : p->fds) fds.push_back(fd.get());
+  auto worker = Worker::start(loop_, socket_path_, order, fds,
                               {.report = [this, p](wire::WorkerReport&& report) { heard(*p, std::move(report)); },
                                .ended = [this, p](std::string why) { worker_ended(*p, std::move(why)); }},
                               company_for(*p));
@@ -103,7 +132,7 @@ Worker* Plugs::company_for(const Plugged& plugged) {
 
 void Plugs::show(const Plugged& plugged, const std::string& state, bool connected) {
   registry_.show_plug(plugged.what.port,
-                      {plugged.what.kind, state, connected, plugged.worker ? plugged.worker->pid() : -1});
+                      {plugged.shown, state, connected, plugged.worker ? plugged.worker->pid() : -1});
 }
 
 void Plugs::heard(Plugged& plugged, wire::WorkerReport&& report) {
@@ -113,6 +142,7 @@ void Plugs::heard(Plugged& plugged, wire::WorkerReport&& report) {
       if (plugged.ready) return;
       plugged.ready = true;
       plugged.failure.clear();
+      settle(plugged, {0, ""});
       if (registry_.plug_json(plugged.what.port)["state"] == "starting") show(plugged, "ready", false);
       if (plugged.timer) loop_.cancel(plugged.timer);
       plugged.timer = loop_.after(kWellAfter_ms, [p = &plugged] { p->failures = 0, p->timer = 0; });
@@ -127,6 +157,7 @@ void Plugs::heard(Plugged& plugged, wire::WorkerReport&& report) {
     case Event::kFailed:
       plugged.failure = report.error.text;
       plugged.worker->stop();
+      settle(plugged, report.error);
       if (!plugged.leaving && !plugged.waiting.empty()) {
         for (Reply& reply : plugged.waiting) reply.send(report.error);
         plugged.waiting.clear();
@@ -158,6 +189,10 @@ void Plugs::worker_ended(Plugged& plugged, std::string why) {
     return;
   }
   if (!plugged.failure.empty()) why = plugged.failure;
+  if (plugged.attached && !plugged.resumes && plugged.outcome.code != 0)
+    return settle(plugged,
+                  {EIO, plugged.what.port + ": its worker " + why + " before it served; see the daemon's messages"});
+  plugged.resumes = true;
   if (!plugged.waiting.empty())
     return remove(plugged, Error{EIO, plugged.what.port + ": its worker " + why +
                                           " before it served; see the daemon's messages"});
@@ -172,12 +207,59 @@ void Plugs::pause(Plugged& plugged) {
   plugged.timer = loop_.after(pause_ms, [this, p = &plugged] {
     p->timer = 0;
     p->restarts++;
-    p->resumes = true;
     if (auto begun = begin(*p); !begun) {
       log(begun.error().text);
       pause(*p);
     }
   });
+}
+
+Result<void> Plugs::serve(wire::Plug plug, std::string shown, std::vector<UniqueFd> fds) {
+  const std::string port = plug.port;
+  auto& plugged = plugged_[port];
+  if (plugged) return Error{EBUSY, port + ": is served already"};
+  plugged = std::make_unique<Plugged>();
+  plugged->what = std::move(plug);
+  plugged->shown = std::move(shown);
+  plugged->attached = true;
+  plugged->fds = std::move(fds);
+  auto begun = begin(*plugged);
+  if (!begun) plugged_.erase(port);
+  return begun;
+}
+
+// Only the first outcome counts: later failures are put right here.
+void Plugs::settle(Plugged& plugged, Error outcome) {
+  if (!plugged.attached || plugged.outcome.code != EINPROGRESS) return;
+  plugged.outcome = std::move(outcome);
+  if (on_settled) on_settled();
+}
+
+Result<void> Plugs::served(const std::string& port) const {
+  auto found = plugged_.find(port);
+  if (found == plugged_.end()) return Error{ENXIO, port + ": is not served"};
+  if (found->second->outcome.code == 0) return {};
+  return found->second->outcome;
+}
+
+void Plugs::tell(const std::string& port, const Json& parameters) {
+  auto found = plugged_.find(port);
+  if (found == plugged_.end()) return;
+  found->second->what.parameters.update(parameters);
+  if (found->second->worker)
+    (void)found->second->worker->send({.op = wire::WorkerOrder::Op::kSet, .parameters = parameters}).has_value();
+}
+
+void Plugs::end(const std::string& port, std::function<void()> ended) {
+  auto found = plugged_.find(port);
+  if (found == plugged_.end()) return void(loop_.after(0, std::move(ended)));
+  Plugged& plugged = *found->second;
+  plugged.leaving = true;
+  plugged.ended = std::move(ended);
+  if (plugged.worker)
+    plugged.worker->stop();
+  else
+    loop_.after(0, [this, p = &plugged] { remove(*p, {}); });
 }
 
 // The port goes; who waited is told.
@@ -187,6 +269,11 @@ void Plugs::remove(Plugged& plugged, const Result<void>& answer) {
   std::unique_ptr<Plugged> hold = std::move(found->second);
   plugged_.erase(found);
   hold->worker.reset();
+  if (hold->attached) {
+    if (hold->ended) hold->ended();
+    if (on_settled) on_settled();
+    return;
+  }
   registry_.release_plug(hold->what.port);
   save();
   for (Reply& reply : hold->waiting) reply.send(answer);
@@ -201,6 +288,8 @@ void Plugs::unplug(const std::string& json, Reply reply) {
   if (found == plugged_.end())
     return reply.send(Error{ENXIO, port + ": nothing is plugged in there; unetmap ports lists the ports"});
   Plugged& plugged = *found->second;
+  if (plugged.attached)
+    return reply.send(Error{EINVAL, port + ": was attached, not plugged in; use vale-ctl -d " + port});
   if (!plugged.leaving) {
     for (Reply& each : plugged.waiting) each.send(Error{EINTR, port + ": was unplugged before it served"});
     plugged.waiting.clear();
@@ -261,7 +350,7 @@ void Plugs::save() const {
   if (file_.empty()) return;
   Json list = Json::array();
   for (auto& [port, plugged] : plugged_) {
-    if (plugged->leaving || !plugged->waiting.empty()) continue;  // never served yet
+    if (plugged->attached || plugged->leaving || !plugged->waiting.empty()) continue;  // never served yet
     Json entry = plugged->what.parameters;
     entry["port"] = port;
     entry["kind"] = plugged->what.kind;
@@ -293,9 +382,16 @@ void Plugs::restore(const std::string& socket_path) {
       log(file_ + ": " + made.error().text);
       continue;
     }
+    // Rather no port than one without its fences.
+    if (auto set = apply_settings(*what); !set) {
+      log(file_ + ": " + set.error().text);
+      registry_.release_plug(what->port);
+      continue;
+    }
     auto& plugged = plugged_[what->port];
     plugged = std::make_unique<Plugged>();
     plugged->what = std::move(*what);
+    plugged->shown = plugged->what.kind;
     plugged->resumes = true;
     if (auto begun = begin(*plugged); !begun) {
       log(begun.error().text);

@@ -12,11 +12,12 @@
 #include "daemon/event_loop.hh"
 #include "daemon/registry.hh"
 #include "daemon/reply.hh"
+#include "daemon/service.hh"
 #include "daemon/worker.hh"
 
 namespace unetmap::daemon {
 
-class Plugs {
+class Plugs final : public Service {
  public:
   Plugs(EventLoop& loop, Registry& registry) : loop_(loop), registry_(registry) {}
   ~Plugs();
@@ -27,14 +28,29 @@ class Plugs {
   // Takes the reply of the question {"what": "plugs"} for an answer of later; false for other questions.
   bool answers(const std::string& json, Reply& reply);
 
+  // After Op::kSet went well: for the port's next lives.
+  void note_settings(const std::string& json);
+
   // Takes up what the file beside the socket says, and keeps it up to date from now on.
   void restore(const std::string& socket_path);
 
   bool empty() const { return plugged_.empty(); }
 
+  // Ports that the registry attached: not written down, for what they were attached to has gone with the daemon.
+  Result<void> serve(wire::Plug plug, std::string shown, std::vector<UniqueFd> fds) override;
+  Result<void> served(const std::string& port) const override;
+  void tell(const std::string& port, const wire::Json& parameters) override;
+  void end(const std::string& port, std::function<void()> ended) override;
+  std::function<void()> on_settled;  // what served() says of some port has changed
+
  private:
   struct Plugged {
     wire::Plug what;
+    std::string shown;      // the kind, for people
+    bool attached = false;  // by serve()
+    std::vector<UniqueFd> fds;
+    Error outcome{EINPROGRESS, ""};  // of serve(); code 0: it serves
+    std::function<void()> ended;
     std::unique_ptr<Worker> worker;  // none in a pause
     bool ready = false, leaving = false;
     bool resumes = false;  // a worker served here before
@@ -46,11 +62,13 @@ class Plugs {
   };
   struct Question;
 
+  Result<void> apply_settings(const wire::Plug& what);
   Result<void> begin(Plugged& plugged);
   Worker* company_for(const Plugged& plugged);
   void heard(Plugged& plugged, wire::WorkerReport&& report);
   void worker_ended(Plugged& plugged, std::string why);
   void pause(Plugged& plugged);
+  void settle(Plugged& plugged, Error outcome);
   void remove(Plugged& plugged, const Result<void>& answer);
   void answer_question(const std::shared_ptr<Question>& question);
   void show(const Plugged& plugged, const std::string& state, bool connected);

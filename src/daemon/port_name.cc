@@ -43,7 +43,10 @@ Result<PortName> parse_port_name(std::string_view name) {
     if (!all(out.switch_name, is_id_char))
       return bad(name, "a switch's name is vale and letters, digits or _; choose such a name");
   }
-  if (!all(out.port_name, is_port_char))
+  // The host stack's side of an attached interface has ^ behind its name.
+  std::string_view letters = out.port_name;
+  if (out.on_switch() && letters.size() > 1 && letters.back() == '^') letters.remove_suffix(1);
+  if (!all(letters, is_port_char))
     return bad(name, "a port's name has letters, digits, _, - and . only; choose such a name");
   return out;
 }

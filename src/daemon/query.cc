@@ -7,6 +7,7 @@
 #include <cstring>
 #include <ctime>
 
+#include "daemon/settings.hh"
 #include "vale/fdb.hh"
 
 namespace unetmap::daemon {
@@ -58,7 +59,8 @@ Json tx_ring_stats(const Port& port, uint16_t ring) {
   Json out;
   add(out, {{"packets", get(k.packets)}, {"bytes", get(k.bytes)}, {"syncs", get(k.syncs)}, {"reinits", get(k.reinits)},
             {"lost_full", get(k.lost_full)}, {"lost_malformed", get(k.lost_malformed)}, {"lost_buffer", get(k.lost_buffer)},
-            {"lost_indirect", get(k.lost_indirect)}, {"lost_noport", get(k.lost_noport)}, {"lost_convert", get(k.lost_convert)}});
+            {"lost_indirect", get(k.lost_indirect)}, {"lost_noport", get(k.lost_noport)}, {"lost_convert", get(k.lost_convert)}, {"lost_spoofed", get(k.lost_spoofed)},
+            {"lost_isolated", get(k.lost_isolated)}, {"lost_rate", get(k.lost_rate)}});
   return out;
 }
 
@@ -129,6 +131,7 @@ Json Query::ports() const {
     entry["pids"] = std::move(pids);
     entry["files"] = std::move(users);
     entry["monitors"] = std::move(monitors);
+    add_fence(record, entry);
     if (port.plug) entry["plug"] = registry_.plug_json(name);
     if (port.parent) entry["parent"] = port.parent->name;
     list.push_back(std::move(entry));
@@ -152,6 +155,12 @@ Result<Json> Query::stats(const Json& question) const {
     Json entry{{"name", name}};
     entry["tx"] = direction(port.info.tx_rings, [&](uint16_t ring) { return tx_ring_stats(port, ring); });
     entry["rx"] = direction(port.info.rx_rings, [&](uint16_t ring) { return rx_ring_stats(port, ring); });
+    // What passed the switch by, between attached interfaces; tx as the port has it: into the switch.
+    if (auto found = registry_.attachments_.find(name); found != registry_.attachments_.end() && !found->second.table.empty()) {
+      fast_member past = registry_.shortcuts_.find(found->second.table)->second->counted(found->second.member);
+      entry["shortcut"] = {{"tx_packets", past.rx_frames}, {"tx_bytes", past.rx_bytes}, {"rx_packets", past.tx_frames},
+                           {"rx_bytes", past.tx_bytes}};
+    }
     list.push_back(std::move(entry));
   }
   return Json{{"ports", std::move(list)}};
@@ -202,13 +211,21 @@ Result<void> Query::set(const std::string& text) const {
   auto found = registry_.ports_.find(name);
   if (found == registry_.ports_.end()) return Error{ENXIO, name + ": no such port; open it first"};
   Port& port = *found->second;
-  auto lossless = wanted->find("lossless");
-  if (lossless == wanted->end() || !lossless->is_boolean())
-    return Error{EINVAL, name + ": nothing to set; give \"lossless\" true or false"};
   if (port.info.exchange_stride == 0 || port.kind() == wire::PortKind::kMonitor)
-    return Error{EINVAL, name + ": only ports of a switch can be lossless; name one"};
-  port.sw->set_flag(port.info.index, kPortLossless, lossless->get<bool>());
+    return Error{EINVAL, name + ": only ports of a switch can be lossless or fenced; name one"};
+  wanted->erase("port");
+  auto settings = parse_settings(name, *wanted, {port.record()->fence, port.record()->group, bool(port.record()->flags & kPortLossless)});
+  if (!settings) return settings.error();
+  port.sw->set_flag(port.info.index, kPortLossless, settings->lossless);
+  port.sw->set_group(port.info.index, settings->group);
+  port.sw->set_fence(port.info.index, settings->fence);
+  registry_.refresh_shortcuts();
   return {};
+}
+
+void Query::add_fence(const Switch::Record& record, Json& to) {
+  Json fence = settings_json({record.fence, record.group, bool(record.flags & kPortLossless)});
+  for (auto& [key, value] : fence.items()) to[key] = value;
 }
 
 Result<std::string> Registry::query(const std::string& json) { return Query(*this).answer(json); }

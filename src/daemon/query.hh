@@ -23,6 +23,7 @@ class Query {
   Result<Json> stats(const Json& question) const;
   Result<Json> fdb(const Json& question) const;
   Json daemon() const;
+  static void add_fence(const Switch::Record& record, Json& to);
 
   Registry& registry_;
 };

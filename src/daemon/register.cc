@@ -273,6 +273,7 @@ Result<Port*> Registry::monitor_port(const PortName& name, const nmreq_register&
     drop_if_unused(*monitor);
     return Error{EBUSY, target->name + ": has " + std::to_string(kMaxMonitors) + " monitors already; close one"};
   }
+  refresh_shortcuts();
   return monitor;
 }
 

@@ -18,6 +18,8 @@
 #include "daemon/interfaces.hh"
 #include "daemon/port.hh"
 #include "daemon/port_name.hh"
+#include "daemon/service.hh"
+#include "daemon/shortcuts.hh"
 #include "wire/control.hh"
 #include "wire/messages.hh"
 #include "wire/worker.hh"
@@ -89,6 +91,15 @@ class Registry {
   void show_plug(const std::string& port, PlugView view);
   wire::Json plug_json(const std::string& port) const;
 
+  // Who serves the ports of attached interfaces; without it none are attached.
+  void use_service(Service& service) { service_ = &service; }
+  // Something of a keeper or a worker has changed: takes attachments on. Before requests that wait are looked at again.
+  void advance_attachments();
+  // Has the kernel's shortcuts between attached interfaces agree with what the switches have learned: to be called again
+  // and again while has_shortcuts(), and when something is set on a port.
+  void refresh_shortcuts();
+  bool has_shortcuts() const;
+
   // Without it there are no ports on interfaces. `mode`: for those that are bound from now on.
   void use_interfaces(Interfaces& interfaces, wire::NicMode mode, uint32_t buffers) {
     interfaces_ = &interfaces;
@@ -114,6 +125,24 @@ class Registry {
     uint16_t header_len = 0;
     bool autodelete = false;  // made for a pipe, goes with its port
     std::string port;         // name of its Port while it has one
+    std::string keeper;       // key of its network interface's; empty: it has none
+    std::string why;          // it has no interface
+  };
+  // A network interface on a switch: NETMAP_REQ_VALE_ATTACH.
+  struct Attachment {
+    // kFailed and kGone: until somebody is told.
+    enum class State { kKeeper, kServing, kAttached, kFailed, kLeaving, kGone };
+    State state = State::kKeeper;
+    std::string interface, keeper;  // its name, and the key of its keeper
+    std::vector<std::string> ports;  // that of the wire's side first
+    bool host = false, persistent = false;
+    bool claimed = false;  // who asked for it was told
+    bool polling = false;
+    bool fails = false;    // kLeaving: with `error`
+    Error error{EIO, ""};
+    int workers = 0;       // that have yet to end
+    std::string table;     // key of its shortcuts, if it takes part in some
+    uint32_t member = 0;   // which it is there
   };
   // How a port that does not exist yet is to be made.
   struct Recipe {
@@ -172,6 +201,22 @@ class Registry {
   Result<void> port_header(wire::ControlRequest& request, bool set);
   Result<void> polling(wire::ControlRequest& request);
 
+  // attach.cc
+  std::string keeper_key(const char* what, const std::string& interface) const;
+  Result<UniqueFd> keeper_channel(const std::string& interface);
+  Result<void> attach_interface(const PortName& name, wire::ControlRequest& request);
+  Result<void> begin_attachment(const PortName& name, bool host);
+  void advance(const std::string& name, Attachment& attachment);
+  Result<void> serve_attachment(const std::string& name, Attachment& attachment, Interfaces::Held& held);
+  void leave(const std::string& name, Attachment& attachment);
+  void join_shortcuts(const PortName& name, Attachment& attachment);
+  void leave_shortcuts(Attachment& attachment);
+  void note_attached(const std::string& name);
+  void fill_attached(const Port& port, wire::ControlRequest& request) const;
+  Result<void> detach_interface(const std::string& name, wire::ControlRequest& request);
+  // Makes the interface of a persistent port, or says in `made` why it has none.
+  Result<void> make_interface(const std::string& name, Persistent& made);
+
   // info_requests.cc
   Result<void> port_info(wire::ControlRequest& request);
   Result<void> pools_info(wire::ControlRequest& request);
@@ -203,6 +248,10 @@ class Registry {
   Interfaces* interfaces_ = nullptr;
   const Origin* origin_ = nullptr;  // of the request under way
   std::map<std::string, std::shared_ptr<Region>> binding_;  // what interfaces were bound to, by key
+  Service* service_ = nullptr;
+  std::map<std::string, Attachment> attachments_;  // by the wire side's port
+  std::map<std::string, std::unique_ptr<Shortcuts>> shortcuts_;  // by switch and namespace
+  std::set<std::string> removed_;  // persistent ports whose interfaces are going, until who asked is told
   std::string socket_path_;
   time_t started_ = time(nullptr);
 

@@ -25,6 +25,8 @@ void append(std::vector<uint8_t>& to, const T& value) {
   to.insert(to.end(), p, p + sizeof value);
 }
 
+constexpr int64_t kRefresh_ms = 200;  // shortcuts: about as long as TCP takes to come to speed
+
 Error malformed() { return {EINVAL, "request: malformed; library and daemon must be of the same version"}; }
 
 }  // namespace
@@ -136,8 +138,21 @@ void Server::control(Connection& connection, std::vector<uint8_t> body, Registry
   reply.send(result, std::move(answer));
 }
 
+// Again and again while interfaces of one switch are attached; otherwise the daemon sleeps.
+void Server::refresh_shortcuts() {
+  if (refreshing_ || !registry_.has_shortcuts()) return;
+  refreshing_ = true;
+  loop_.after(kRefresh_ms, [this] {
+    refreshing_ = false;
+    registry_.refresh_shortcuts();
+    refresh_shortcuts();
+  });
+}
+
 void Server::retry_waiting() {
   settled_ = false;
+  registry_.advance_attachments();
+  refresh_shortcuts();
   std::vector<Waiting> waiting = std::move(waiting_);
   waiting_.clear();
   for (Waiting& w : waiting) {
@@ -198,7 +213,11 @@ Result<void> Server::carry_out(Connection& connection, wire::Op op, std::span<co
       if (!found) return found.error();
       return answer.add_text(*found);
     }
-    case wire::Op::kSet: return registry_.set(text());
+    case wire::Op::kSet: {
+      auto set = registry_.set(text());
+      if (set) plugs_.note_settings(text());
+      return set;
+    }
     case wire::Op::kPlug: plugs_.plug(text(), std::move(reply)); return {};
     case wire::Op::kUnplug: plugs_.unplug(text(), std::move(reply)); return {};
   }

@@ -43,7 +43,8 @@ class Server {
 
  private:
   explicit Server(EventLoop loop) : loop_(std::move(loop)) {
-    interfaces_.on_settled = [this] { settled_ = true; };
+    interfaces_.on_settled = plugs_.on_settled = [this] { settled_ = true; };
+    registry_.use_service(plugs_);
   }
   struct Connection {
     UniqueFd fd;
@@ -67,10 +68,12 @@ class Server {
                          Answer& answer, Reply& reply);
   void control(Connection& connection, std::vector<uint8_t> body, Registry::Origin origin, Reply reply);
   void retry_waiting();
+  void refresh_shortcuts();
   void add_binding(const File& file, Answer& answer);
 
   EventLoop loop_;
   bool settled_ = false;
+  bool refreshing_ = false;  // a timer runs
   Interfaces interfaces_{loop_};
   std::vector<Waiting> waiting_;
   Registry registry_;

@@ -89,6 +89,18 @@ void Switch::set_header_len(uint16_t index, uint16_t header_len) {
   bump_topology();
 }
 
+void Switch::set_group(uint16_t index, uint32_t group) {
+  records_[index].group = group;
+  write_entry(index);
+  bump_topology();
+}
+
+void Switch::set_fence(uint16_t index, const vale::FenceRules& fence) {
+  records_[index].fence = fence;
+  write_entry(index);
+  set_flag(index, kPortFenced, fence.any());
+}
+
 void Switch::set_flag(uint16_t index, uint32_t flag, bool on) {
   Record& record = records_[index];
   uint32_t flags = on ? record.flags | flag : record.flags & ~flag;
@@ -125,6 +137,9 @@ void Switch::write_entry(uint16_t index) {
   if (!record.port) put(entry.generation, 0u, std::memory_order_release);
   put(entry.rx_rings, record.rx_rings);
   put(entry.header_len, record.header_len);
+  put(entry.group, record.group);
+  // Not touched, and so no memory, while nobody has one.
+  if (record.fence.any() || entry.flags.load(std::memory_order_relaxed) & kPortFenced) record.fence.store(shared().fence[index]);
   put(entry.flags, record.flags);
   for (uint32_t i = 0; i < kMaxMonitors; i++) put(entry.monitors[i], record.monitors[i]);
   if (record.port) put(entry.generation, record.generation, std::memory_order_release);

@@ -13,6 +13,7 @@
 #include "base/result.hh"
 #include "mem/memfd.hh"
 #include "ring/layout.hh"
+#include "vale/fence.hh"
 
 namespace unetmap::daemon {
 
@@ -33,6 +34,8 @@ class Switch {
     uint32_t flags = 0;
     uint16_t rx_rings = 0, header_len = 0;
     uint16_t monitors[kMaxMonitors] = {};  // index + 1
+    uint32_t group = 0;                    // isolated; 0: none
+    vale::FenceRules fence;
   };
 
   // Takes the lowest free index from `lowest` on. ENOSPC when there is none.
@@ -48,6 +51,8 @@ class Switch {
   uint32_t ports() const { return ports_; }
 
   void set_header_len(uint16_t index, uint16_t header_len);
+  void set_group(uint16_t index, uint32_t group);
+  void set_fence(uint16_t index, const vale::FenceRules& fence);
   void set_flag(uint16_t index, uint32_t flag, bool on);
   // False when the port has as many monitors as it can.
   bool add_monitor(uint16_t index, uint16_t monitor);

@@ -23,36 +23,30 @@ Result<void> Registry::vale_attach(wire::ControlRequest& request) {
   auto name = parse_port_name(request.name);
   if (!name) return name.error();
   if (!name->on_switch() || name->pipe) return not_a_switch_port(request.name);
+  if (attachments_.count(name->base)) return attach_interface(*name, request);
   if (Port* port = port_named(name->base))
     return Error{EBUSY, name->base + (port->attached ? ": is attached already" : ": is open already; close it first")};
   auto kept = persistent_.find(name->port_name);
+  if (body.reg.nr_mode != NR_REG_ALL_NIC && body.reg.nr_mode != NR_REG_DEFAULT && body.reg.nr_mode != NR_REG_NIC_SW)
+    return Error{EINVAL, name->base + ": a port is attached with all its rings; use NR_REG_ALL_NIC or NR_REG_NIC_SW"};
   if (kept == persistent_.end()) {
-    if (is_interface(name->port_name))
-      return Error{ENXIO, name->base + ": attaching network interfaces is not supported yet by this version; attach a "
-                                       "persistent port (vale-ctl -n NAME)"};
-    return Error{ENXIO, name->base + ": there is no persistent port " + name->port_name + "; make it with vale-ctl -n " +
-                            name->port_name + ", or simply open " + name->base};
+    if (is_interface(name->port_name)) return attach_interface(*name, request);
+    return Error{ENXIO, name->base + ": there is no network interface and no persistent port " + name->port_name +
+                            "; make one with vale-ctl -n " + name->port_name + ", or simply open " + name->base};
   }
   if (!kept->second.port.empty())
     return Error{EBUSY, name->port_name + ": is in use as " + kept->second.port + "; detach or close it there first"};
-  if (body.reg.nr_mode == NR_REG_NIC_SW || body.reg.nr_mode == NR_REG_SW)
-    return Error{EINVAL, name->port_name + ": a persistent port has no host rings; attach it without them"};
-  if (body.reg.nr_mode != NR_REG_ALL_NIC && body.reg.nr_mode != NR_REG_DEFAULT)
-    return Error{EINVAL, name->base + ": a port is attached with all its rings; use NR_REG_ALL_NIC"};
+  if (!kept->second.keeper.empty()) return attach_interface(*name, request);
+  if (body.reg.nr_mode == NR_REG_NIC_SW)
+    return Error{EINVAL, name->port_name + ": this persistent port has no network interface, and so no host rings; attach it "
+                                           "without them"};
   Recipe recipe;
   recipe.shape = kept->second.shape;
   recipe.mem_id = body.reg.nr_mem_id ? body.reg.nr_mem_id : kept->second.mem_id;
   auto port = base_port(*name, recipe, false);
   if (!port) return port.error();
   (*port)->attached = true;
-  body.port_index = (*port)->info.index;
-  const wire::PortInfo& info = (*port)->info;
-  body.reg.nr_tx_rings = info.tx_rings;
-  body.reg.nr_rx_rings = info.rx_rings;
-  body.reg.nr_tx_slots = info.tx_slots;
-  body.reg.nr_rx_slots = info.rx_slots;
-  body.reg.nr_mem_id = uint16_t((*port)->region->info().id);
-  request.set_body(body);
+  fill_attached(**port, request);
   return {};
 }
 
@@ -61,6 +55,7 @@ Result<void> Registry::vale_detach(wire::ControlRequest& request) {
   auto name = parse_port_name(request.name);
   if (!name) return name.error();
   if (!name->on_switch() || name->pipe) return not_a_switch_port(request.name);
+  if (attachments_.count(name->base)) return detach_interface(name->base, request);
   Port* port = port_named(name->base);
   if (!port) return Error{ENXIO, name->base + ": is not attached; vale-ctl -l lists what is"};
   if (!port->attached)
@@ -121,7 +116,8 @@ Result<void> Registry::vale_newif(wire::ControlRequest& request) {
   if (!name) return name.error();
   if (name->pipe || request.name.rfind("vale", 0) == 0 || request.name.size() >= 16)
     return Error{EINVAL, request.name + ": not a name for a persistent port; use at most 15 characters, not beginning with vale"};
-  if (persistent_.count(request.name) || is_interface(request.name))
+  bool being_made = interfaces_ && interfaces_->find(keeper_key("tap", request.name));
+  if (persistent_.count(request.name) || (is_interface(request.name) && !being_made))
     return Error{EEXIST, request.name + ": exists already; choose another name"};
   if (body.nr_tx_slots > kMaxPersistentSlots || body.nr_rx_slots > kMaxPersistentSlots ||
       body.nr_tx_rings > kMaxPersistentRings || body.nr_rx_rings > kMaxPersistentRings)
@@ -135,6 +131,7 @@ Result<void> Registry::vale_newif(wire::ControlRequest& request) {
   made.shape.tx_rings = body.nr_tx_rings = std::max<uint16_t>(body.nr_tx_rings, 1);
   made.shape.rx_rings = body.nr_rx_rings = std::max<uint16_t>(body.nr_rx_rings, 1);
   made.mem_id = body.nr_mem_id;
+  if (auto interface = make_interface(request.name, made); !interface) return interface;
   persistent_[request.name] = made;
   request.set_body(body);
   return {};
@@ -142,12 +139,23 @@ Result<void> Registry::vale_newif(wire::ControlRequest& request) {
 
 Result<void> Registry::vale_delif(wire::ControlRequest& request) {
   auto found = persistent_.find(request.name);
-  if (found == persistent_.end())
+  if (found == persistent_.end()) {
+    if (removed_.count(request.name)) {
+      if (interfaces_->find(keeper_key("tap", request.name)))
+        return Error{EINPROGRESS, request.name + ": its interface is going"};
+      removed_.erase(request.name);
+      return {};
+    }
     return Error{ENXIO, request.name + ": no such persistent port; vale-ctl -n makes them"};
+  }
   if (!found->second.port.empty())
     return Error{EBUSY, request.name + ": is in use as " + found->second.port + "; detach or close it first"};
+  std::string keeper = found->second.keeper;
   persistent_.erase(found);
-  return {};
+  if (keeper.empty() || !interfaces_->find(keeper)) return {};
+  removed_.insert(request.name);
+  interfaces_->release(keeper);
+  return Error{EINPROGRESS, request.name + ": its interface is going"};
 }
 
 Result<void> Registry::port_header(wire::ControlRequest& request, bool set) {
@@ -177,13 +185,27 @@ Result<void> Registry::port_header(wire::ControlRequest& request, bool set) {
   return {};
 }
 
+// Whoever pumps an attached interface's packets looks for them all the time, instead of sleeping until there are some.
 Result<void> Registry::polling(wire::ControlRequest& request) {
+  auto body = request.body_as<nmreq_vale_polling>();
   auto name = parse_port_name(request.name);
   if (!name) return name.error();
   if (!port_named(request.name))
     return Error{ENXIO, request.name + ": no such port; attach a network interface first"};
-  return Error{EOPNOTSUPP, request.name + ": is no network interface, so there is nothing to poll; its users send and "
-                                          "receive by themselves"};
+  auto found = attachments_.find(request.name);
+  if (found == attachments_.end() || found->second.state != Attachment::State::kAttached)
+    return Error{EOPNOTSUPP, request.name + ": is no attached network interface, so there is nothing to poll; its users send "
+                                            "and receive by themselves"};
+  bool on = request.type == NETMAP_REQ_VALE_POLLING_ENABLE;
+  if (on && body.nr_mode != NETMAP_POLLING_MODE_SINGLE_CPU && body.nr_mode != NETMAP_POLLING_MODE_MULTI_CPU)
+    return Error{EINVAL, request.name + ": polling mode " + std::to_string(body.nr_mode) + " is unknown; use 1 or 2"};
+  if (on == found->second.polling)
+    return Error{EFAULT, request.name + (on ? ": is polled already" : ": is not polled")};
+  wire::Json wanted{{"polling", on}};
+  if (on) wanted["cpu"] = body.nr_first_cpu_id;
+  for (const std::string& port : found->second.ports) service_->tell(port, wanted);
+  found->second.polling = on;
+  return {};
 }
 
 }  // namespace unetmap::daemon

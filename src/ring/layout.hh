@@ -79,6 +79,9 @@ struct alignas(128) TxKring {
   std::atomic<uint64_t> lost_noport;     // nobody to deliver to
   std::atomic<uint64_t> lost_convert;    // no valid form without its virtio-net header, or the other way round
   std::atomic<uint64_t> reinits;         // illegal moves of head or cur
+  std::atomic<uint64_t> lost_spoofed;    // a source address that the port's fence does not allow
+  std::atomic<uint64_t> lost_isolated;   // for a port of the same isolated group
+  std::atomic<uint64_t> lost_rate;       // above the port's rate
 };
 static_assert(sizeof(TxKring) == 128);
 
@@ -120,7 +123,8 @@ struct PortEntry {
   std::atomic<uint16_t> header_len;  // virtio-net header in front of each frame: 0, 10 or 12
   std::atomic<uint32_t> flags;       // kPort*
   std::atomic<uint16_t> monitors[kMaxMonitors];  // indices of monitor ports + 1
-  std::atomic<uint32_t> reserved[8];
+  std::atomic<uint32_t> group;       // isolated: ports of one group do not reach each other; 0: none
+  std::atomic<uint32_t> reserved[7];
   std::atomic<uint64_t> counters[8];
   // Odd while a sync of that transmit ring is under way: who waits until all that were odd have changed knows that
   // nobody holds a cell any more that was free before. From kMaxRings on: odd while a receive ring hands packets to
@@ -135,8 +139,15 @@ enum PortFlags : uint32_t {
   kPortMonitorTx = 4,     // a monitor of what its target sends
   kPortMonitorRx = 8,
   kPortZeroCopy = 16,     // a monitor that takes buffers over
+  kPortFenced = 64,       // what it sends is checked by its FenceEntry
   kPortFailed = 32,       // a NIC that is gone, or not what it was when it was opened
 };
+
+// What a port may send (vale/fence.hh packs and unpacks it).
+struct FenceEntry {
+  std::atomic<uint64_t> word[32];
+};
+static_assert(sizeof(FenceEntry) == 256);
 
 struct FdbBucket {
   static constexpr uint32_t kWays = 4;
@@ -156,6 +167,7 @@ struct SwitchShared {
   std::atomic<uint16_t> flood[kMaxPorts];
   alignas(4096) PortEntry port[kMaxPorts];
   alignas(4096) FdbBucket fdb[kFdbBuckets];
+  alignas(4096) FenceEntry fence[kMaxPorts];
 };
 
 }  // namespace unetmap

@@ -50,8 +50,29 @@ void Forwarder::add_run(uint32_t first, uint32_t count, uint16_t dest, bool chai
   run_[runs_++] = {uint16_t(first), uint16_t(count), dest, kNoRun, chain};
 }
 
+// What the fence says of the packet in frag_[first, first + count): 0, or why it is refused.
+uint16_t Forwarder::judge(const TxView& tx, uint32_t first, uint32_t count) {
+  uint8_t start[Fence::kLooksAt + 12];
+  uint32_t have = 0, total = 0;
+  for (uint32_t i = first; i < first + count; i++) {
+    uint32_t part = std::min<uint32_t>(frag_[i].len, uint32_t(sizeof start) - have);
+    if (!(frag_[i].flags & NS_INDIRECT)) memcpy(start + have, tx.bufs + frag_[i].src, part);
+    else if (part > 0 && !outside_.read_user(address_[i], start + have, part)) return kUnreadable;
+    have += part;
+    total += frag_[i].len;
+  }
+  switch (fence_.judge({start + header_len_, have - header_len_}, total - header_len_)) {
+    case Fence::Verdict::kPass: return 0;
+    case Fence::Verdict::kSpoofed: return kSpoofed;
+    case Fence::Verdict::kTooFast: return kTooFast;
+  }
+  return 0;
+}
+
 // Where the packet in frag_[first, first + count) goes; learns where its sender is.
 uint16_t Forwarder::decide(const TxView& tx, uint32_t first, uint32_t count, uint32_t now_s) {
+  if (fenced_) [[unlikely]]
+    if (uint16_t why = judge(tx, first, count)) return why;
   const Frag& frag = frag_[first];
   uint8_t copied[12 + 12];
   const uint8_t* start = tx.bufs + frag.src;
@@ -72,6 +93,7 @@ uint16_t Forwarder::decide(const TxView& tx, uint32_t first, uint32_t count, uin
   uint16_t override_port = frag.flags >> NS_PORT_SHIFT;
   uint16_t port = override_port ? override_port : is_multicast(to) ? kFlood : fdb_.lookup(to, now_s);
   if (port == kNoPort) return kFlood;
+  if (group_ != 0 && port < kMaxPorts && port != self_ && group_of(port) == group_) [[unlikely]] return kIsolated;
   return port == self_ ? kDiscard : port;
 }
 
@@ -151,7 +173,7 @@ uint32_t Forwarder::classify(const TxView& tx, uint32_t hwcur, uint32_t head, ui
         const uint8_t* ethernet = tx.bufs + frag.src + header_len_;
         memcpy(&low, ethernet, 8);
         memcpy(&high, ethernet + 8, 4);
-        bool plain = !(slot.flags & (0xff00 | NS_NO_LEARN));
+        bool plain = !(slot.flags & (0xff00 | NS_NO_LEARN)) && !fenced_;
         if (!plain || low != last_low || high != last_high || last_dest == kDiscard) [[unlikely]] {
           end_run();
           last_dest = decide(tx, frags, 1, now_s);
@@ -187,7 +209,7 @@ void Forwarder::group_runs() {
   flood_first_ = flood_last_ = kNoRun;
   for (uint32_t r = 0; r < runs_; r++) {
     uint16_t dest = run_[r].dest, index = uint16_t(r);
-    if (dest == kDiscard || dest == kUnreadable) continue;
+    if (refused(dest)) continue;
     if (dest == kFlood) {
       (flood_first_ == kNoRun ? flood_first_ : run_[flood_last_].next) = index;
       flood_last_ = index;
@@ -219,7 +241,7 @@ void Forwarder::each_destination(F&& f) {
   uint32_t count = shared_->flood_count.load(std::memory_order_acquire);
   for (uint32_t i = 0; i < count && i < kMaxPorts; i++) {
     uint16_t port = shared_->flood[i].load(std::memory_order_relaxed);
-    if (port < kMaxPorts && port != self_ && !find_group(port)) f(port, MergedRuns(run_.get(), kNoRun, flood_first_));
+    if (port < kMaxPorts && port != self_ && !find_group(port) && (group_ == 0 || group_of(port) != group_)) f(port, MergedRuns(run_.get(), kNoRun, flood_first_));
   }
 }
 
@@ -318,9 +340,15 @@ uint32_t Forwarder::reserve_at(const TxView& tx, Dest& dest, MergedRuns runs, ui
 void Forwarder::count_discarded(const TxView& tx, uint32_t limit) const {
   for (uint32_t r = 0; r < runs_; r++) {
     const Run& run = run_[r];
-    if (run.first >= limit || (run.dest != kDiscard && run.dest != kUnreadable)) continue;
+    if (run.first >= limit || !refused(run.dest)) continue;
     uint32_t packets = run.chain ? 1 : std::min<uint32_t>(run.count, limit - run.first);
-    drop(run.dest == kDiscard ? tx.kring->lost_noport : tx.kring->lost_indirect, packets);
+    TxKring& k = *tx.kring;
+    drop(run.dest == kDiscard      ? k.lost_noport
+         : run.dest == kUnreadable ? k.lost_indirect
+         : run.dest == kSpoofed    ? k.lost_spoofed
+         : run.dest == kTooFast    ? k.lost_rate
+                                   : k.lost_isolated,
+         packets);
   }
 }
 
@@ -329,6 +357,12 @@ Forwarded Forwarder::forward(const TxView& tx, uint32_t hwcur, uint32_t head, ui
   cpu_ = cpu;
   out.hwcur = hwcur;
   header_len_ = header_len_of(self_);
+  group_ = group_of(self_);
+  fenced_ = flags_of(self_) & kPortFenced;
+  if (fenced_) [[unlikely]] {
+    fence_.load(shared_->fence[self_]);
+    if (fence_.limits_rate()) fence_.earn(outside_.now_ns());
+  }
   while (out.hwcur != head && !out.blocked) {
     uint32_t slots = classify(tx, out.hwcur, head, now_s), limit = frags_;
     group_runs();
@@ -342,6 +376,7 @@ Forwarded Forwarder::forward(const TxView& tx, uint32_t hwcur, uint32_t head, ui
     count_discarded(tx, limit);
     if (limit < frags_) slots = skipped_ + limit;
     for (uint32_t i = limit; i < frags_; i++) {
+      if (fenced_) fence_.refund(frag_[i].len);
       bytes_ -= frag_[i].len;
       packets_ -= !(frag_[i].flags & NS_MOREFRAG);
     }

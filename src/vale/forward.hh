@@ -13,6 +13,7 @@
 #include "net/netmap.h"
 #include "vale/exchange.hh"
 #include "vale/fdb.hh"
+#include "vale/fence.hh"
 
 namespace unetmap::vale {
 
@@ -38,6 +39,8 @@ class Outside {
   virtual void relieve(Dest& dest, const Exchange& ex, bool empty_handed) = 0;
   // Copies from an address that the application named; false if that cannot be read.
   virtual bool read_user(uint64_t address, uint8_t* to, uint32_t len) = 0;
+  // Of a clock that never goes back; asked for ports with a rate only.
+  virtual uint64_t now_ns() = 0;
 
  protected:
   ~Outside() = default;
@@ -82,6 +85,9 @@ class Forwarder {
   static constexpr uint32_t kMaxFrags = 64;  // of a packet
   static constexpr uint32_t kScratchBytes = 256 * 1024;
   static constexpr uint16_t kFlood = 0xfffe, kDiscard = 0xfffd, kUnreadable = 0xfffc, kNoRun = 0xffff;
+  static constexpr uint16_t kSpoofed = 0xfffb, kTooFast = 0xfffa, kIsolated = 0xfff9;
+  // A destination that is none: the packet is lost.
+  static bool refused(uint16_t dest) { return dest >= kIsolated && dest <= kDiscard; }
 
   // A fragment, loaded from its slot once and checked: `src` is a byte offset in the region.
   struct Frag {
@@ -110,6 +116,7 @@ class Forwarder {
 
   uint32_t classify(const TxView& tx, uint32_t hwcur, uint32_t head, uint32_t now_s);
   uint32_t classify_chain(const TxView& tx, uint32_t at, uint32_t avail, uint32_t now_s);
+  uint16_t judge(const TxView& tx, uint32_t first, uint32_t count);
   uint16_t decide(const TxView& tx, uint32_t first, uint32_t count, uint32_t now_s);
   bool check(const TxView& tx, const netmap_slot& slot, Frag& frag) const;
   void add_run(uint32_t first, uint32_t count, uint16_t dest, bool chain);
@@ -120,6 +127,7 @@ class Forwarder {
   void group_runs();
   Dest* current(uint16_t port);
   uint16_t header_len_of(uint16_t port) const;
+  uint32_t group_of(uint16_t port) const { return shared_->port[port].group.load(std::memory_order_relaxed); }
   uint32_t flags_of(uint16_t port) const { return shared_->port[port].flags.load(std::memory_order_relaxed); }
   template <class F>
   void each_destination(F&& f);
@@ -146,6 +154,9 @@ class Forwarder {
   const uint32_t generation_;
   Outside& outside_;
   uint16_t header_len_ = 0;  // the sender's, read once a call
+  uint32_t group_ = 0;       // the sender's, likewise
+  bool fenced_ = false;
+  Fence fence_;
   uint32_t cpu_ = 0;
 
   std::unique_ptr<Frag[]> frag_;

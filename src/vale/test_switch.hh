@@ -120,6 +120,7 @@ class TestSwitch final : public Outside {
   }
   void wake(WaitList&, Dest&) override { wakes++; }
   void relieve(Dest&, const Exchange&, bool) override { reliefs++; }
+  uint64_t now_ns() override { return clock_ns; }
   bool read_user(uint64_t address, uint8_t* to, uint32_t len) override {
     if (address < 4096) return false;
     memcpy(to, reinterpret_cast<void*>(address), len);
@@ -130,6 +131,7 @@ class TestSwitch final : public Outside {
   std::vector<std::unique_ptr<TestPort>> ports;
   std::vector<std::unique_ptr<Forwarder>> forwarders;
   std::map<uint16_t, Dest> dests;
+  uint64_t clock_ns = 0;
   uint32_t now_s = 1000;
   int wakes = 0, reliefs = 0;
 };

@@ -30,7 +30,7 @@ enum class Op : uint16_t {
                   // rings that it could write checked. No reply wanted
   kGoodbye = 7,   // the last process that uses this descriptor is closing it, outside of any sync. No reply wanted
   kQuery = 8,     // body: JSON {"what": "ports"|"stats"|"fdb"|"daemon", ...}. Reply: memfd with JSON
-  kSet = 9,       // body: JSON {"port": NAME, "lossless": bool}. Reply: empty
+  kSet = 9,       // body: JSON {"port": NAME, "lossless": bool, fences}. Reply: empty
   kPlug = 10,     // body: JSON {"port": NAME, "kind": KIND, parameters of that kind}. Reply: empty, once it serves
   kUnplug = 11,   // body: JSON {"port": NAME}. Reply: empty, once its worker has ended
 };

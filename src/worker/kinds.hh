@@ -9,5 +9,6 @@ namespace unetmap::worker {
 Result<std::unique_ptr<Kind>> start_stream(Start start);      // stream.cc
 Result<std::unique_ptr<Kind>> start_dgram(Start start);       // dgram.cc
 Result<std::unique_ptr<Kind>> start_vhost_user(Start start);  // vhost_user.cc
+Result<std::unique_ptr<Kind>> start_tap(Start start);     // tap.cc
 
 }  // namespace unetmap::worker

@@ -69,6 +69,7 @@ constexpr const char* kAllowed[] = {
     "rt_sigprocmask",
     "rt_sigreturn",
     "sched_getaffinity",
+    "sched_setaffinity",
     "sched_yield",
     "sendmmsg",
     "sendmsg",

@@ -33,9 +33,12 @@ Result<SwitchPort> SwitchPort::open(const std::string& name, uint32_t header_len
   if (!port) return Error::from_errno(errno, name);
   SwitchPort out(port);
   port->ctx = context();
+  // The host stack's side of an interface is called vale0:eth0^, which is no port specification.
+  if (nmport_parse(port, "vale:x") < 0) return Error{errno, message()};
+  memset(port->hdr.nr_name, 0, sizeof port->hdr.nr_name);
+  name.copy(port->hdr.nr_name, sizeof port->hdr.nr_name - 1);
   // Nobody else's while something is plugged in.
-  if (nmport_parse(port, (name + "/x").c_str()) < 0) return Error{errno, message()};
-  port->reg.nr_flags |= NR_ACCEPT_VNET_HDR;
+  port->reg.nr_flags |= NR_ACCEPT_VNET_HDR | NR_EXCLUSIVE;
   if (nmport_open_desc(port) < 0) return Error{errno, message()};
   nmreq_header header{};
   nmreq_port_hdr body{};

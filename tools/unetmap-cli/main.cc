@@ -15,6 +15,7 @@
 #include "plug.hh"
 #include "replay.hh"
 #include "run_program.hh"
+#include "setting.hh"
 #include "tables.hh"
 #include "wire/channel.hh"
 
@@ -100,12 +101,19 @@ int watch(const View& view, double interval_s) {
   }
 }
 
-int set_port(const std::string& port, bool lossless, bool json) {
+int set_port(const std::string& port, const std::string& property, const std::string& value, bool json) {
+  auto setting = parse_setting(property, value);
+  if (!setting) {
+    fmt::print(stderr, "unetmap: {}\n", setting.error().text);
+    return kUsage;
+  }
   auto link = DaemonLink::connect(wire::default_socket_path());
   if (!link) return fail(link.error().text);
   if (!*link) return fail(no_daemon() + ", so there is no port " + port + "; start the program that opens it first");
-  if (auto set = (**link).set({{"port", port}, {"lossless", lossless}}); !set) return fail(set.error().text);
-  if (json) print(Json{{"port", port}, {"lossless", lossless}});
+  Json wanted{{"port", port}};
+  wanted.update(*setting);
+  if (auto set = (**link).set(wanted); !set) return fail(set.error().text);
+  if (json) print(wanted);
   return kOk;
 }
 
@@ -169,10 +177,8 @@ Program::Program() {
   fdb_->add_option("switch", a_.switch_name, "such as vale0")->required();
   set_ = command("set", "change a port: unetmap set vale0:1 lossless on");
   set_->add_option("port", a_.port, "such as vale0:1")->required();
-  set_->add_option("property", a_.property, "lossless: senders wait for room instead of losing packets")
-      ->required()
-      ->check(CLI::IsMember({"lossless"}));
-  set_->add_option("value", a_.value, "on or off")->required()->check(CLI::IsMember({"on", "off"}));
+  set_->add_option("property", a_.property, properties_help())->required()->check(CLI::IsMember(property_names()));
+  set_->add_option("value", a_.value, "what the property takes; off switches it off")->required();
   replay_ = command("replay", "send a capture through a switch and compare what comes out");
   replay_->add_option("file", a_.replay.capture, "pcap or pcapng file")->required();
   replay_->add_option("--switch", a_.replay.switch_name, "switch to use")->capture_default_str();
@@ -201,8 +207,8 @@ int Program::carry_out() {
     View view{{{"what", "fdb"}, {"switch", a_.switch_name}}, a_.json, {{"switch", a_.switch_name}, {"entries", Json::array()}}};
     return show(view, fdb_table);
   }
-  if (*set_) return set_port(a_.port, a_.value == "on", a_.json);
   if (*doctor_) return doctor(a_.doctor);
+  if (*set_) return set_port(a_.port, a_.property, a_.value, a_.json);
   if (*replay_) return show_replay(a_.replay, a_.json);
   if (plug_.chosen()) return plug_.run();
   if (capture_.chosen()) return capture_.run();

@@ -11,6 +11,7 @@
 
 #include "base/fd.hh"
 #include "daemon_link.hh"
+#include "setting.hh"
 #include "wire/channel.hh"
 
 namespace unetmap::cli {
@@ -65,6 +66,8 @@ PlugCommands::PlugCommands(CLI::App& app) {
     plug_->add_option("--" + std::string(each.key), numbers_[each.key], each.help)->option_text("N");
   plug_->add_flag("--separate", separate_,
                   "vhost-user: a process of its own; others of the switch are served by one, with a copy less");
+  for (const std::string& name : property_names())
+    plug_->add_option("--" + name, settings_[name], "as unetmap set has it")->option_text("VALUE");
   plug_->add_flag("--json", json_, "print JSON");
   unplug_ = app.add_subcommand("unplug", "undo plug");
   unplug_->add_option("port", port_, "such as vale0:01")->required();
@@ -88,6 +91,15 @@ int PlugCommands::plug() {
       wanted[each.key] = each.is_path ? absolute(text) : text;
   for (const Parameter& each : kNumbers)
     if (uint64_t number = numbers_[each.key]) wanted[each.key] = number;
+  for (auto& [property, value] : settings_) {
+    if (value.empty()) continue;
+    auto setting = parse_setting(property, value);
+    if (!setting) {
+      fmt::print(stderr, "unetmap: {}\n", setting.error().text);
+      return 2;
+    }
+    wanted["set"].update(*setting);
+  }
   // Starts a daemon if none runs, and keeps it until the port is there.
   UniqueFd device(open(NETMAP_DEVICE_NAME, O_RDWR | O_CLOEXEC));
   if (!device) return fail(*unetmap_last_error() ? unetmap_last_error() : "the daemon cannot be reached");

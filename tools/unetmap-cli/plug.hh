@@ -21,7 +21,7 @@ class PlugCommands {
 
   CLI::App *plug_, *unplug_;
   std::string port_;
-  std::map<std::string, std::string> sockets_, texts_;  // by kind; by parameter
+  std::map<std::string, std::string> sockets_, texts_, settings_;  // by kind; by parameter; by property
   std::map<std::string, uint64_t> numbers_;
   bool server_ = false, client_ = false, separate_ = false, json_ = false;
 };

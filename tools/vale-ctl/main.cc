@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // vale-ctl: inspect VALE switches, attach and detach ports, create and remove persistent ports.
+#include <net/if.h>
 #include <unetmap/unetmap.h>
 
 #include <cerrno>
@@ -161,6 +162,11 @@ int run(Control& control, const Options& options, int& error) {
       break;
     case Action::kCreate:
       error = control.create(options.name, options.rings, options.mem_id);
+      if (!error && if_nametoindex(options.name.c_str()) == 0)
+        fprintf(stderr,
+                "vale-ctl: %s is a port for programs alone: a network interface takes CAP_NET_ADMIN and /dev/net/tun; remove it "
+                "and make it again with those\n",
+                options.name.c_str());
       break;
     case Action::kRemove:
       error = control.remove(options.name);

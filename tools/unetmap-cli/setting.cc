@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "setting.hh"
+
+#include <fmt/core.h>
+
+#include <charconv>
+
+namespace unetmap::cli {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+Json text_of(const std::string& value) { return value; }
+
+Json list_of(const std::string& value) {
+  Json list = Json::array();
+  for (size_t from = 0; from <= value.size();) {
+    size_t to = std::min(value.find(',', from), value.size());
+    list.push_back(value.substr(from, to - from));
+    from = to + 1;
+  }
+  return list;
+}
+
+// "250M" and the like; null for what is no number.
+Json number_of(const std::string& value) {
+  uint64_t number = 0;
+  const char* end = value.c_str() + value.size();
+  auto read = std::from_chars(value.c_str(), end, number);
+  if (read.ec != std::errc() || number > 1'000'000'000'000) return nullptr;
+  if (read.ptr == end) return number;
+  size_t unit = std::string("kMG").find(*read.ptr);
+  if (unit == std::string::npos || read.ptr + 1 != end) return nullptr;
+  for (size_t i = 0; i <= unit; i++) number *= 1000;
+  return number;
+}
+
+struct Property {
+  const char* name;
+  Json (*read)(const std::string&);
+  const char* form;
+  const char* help;
+};
+constexpr Property kProperties[] = {
+    {"lossless", nullptr, "on or off", "senders wait for room instead of losing packets"},
+    {"mac", text_of, "an Ethernet address or off", "the only source address of what the port sends"},
+    {"addresses", list_of, "IP addresses and networks with commas between them, or off",
+     "the only IP addresses that the port sends from"},
+    {"isolated", number_of, "a number or off", "ports of one number do not reach each other"},
+    {"rate", number_of, "bits a second, such as 250M, or off", "what the port sends beyond it is lost"},
+};
+
+}  // namespace
+
+std::vector<std::string> property_names() {
+  std::vector<std::string> out;
+  for (const Property& each : kProperties) out.emplace_back(each.name);
+  return out;
+}
+
+std::string properties_help() {
+  std::string out;
+  for (const Property& each : kProperties)
+    out += fmt::format("{}{} ({}): {}", out.empty() ? "" : "; ", each.name, each.form, each.help);
+  return out;
+}
+
+Result<Json> parse_setting(const std::string& property, const std::string& value) {
+  for (const Property& each : kProperties) {
+    if (property != each.name) continue;
+    Error bad{EINVAL, fmt::format("{} {}: takes {}", property, value, each.form)};
+    if (!each.read) {
+      if (value != "on" && value != "off") return bad;
+      return Json{{property, value == "on"}};
+    }
+    if (value == "off") return Json{{property, nullptr}};
+    Json read = each.read(value);
+    if (read.is_null()) return bad;
+    return Json{{property, std::move(read)}};
+  }
+  return Error{EINVAL, property + ": no such property"};
+}
+
+}  // namespace unetmap::cli
