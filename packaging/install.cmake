@@ -58,6 +58,14 @@ file(RELATIVE_PATH extcap_to_bin ${CMAKE_INSTALL_FULL_LIBDIR}/wireshark/extcap $
 configure_file(packaging/unetmap-extcap.in ${CMAKE_CURRENT_BINARY_DIR}/unetmap-extcap @ONLY)
 install(PROGRAMS ${CMAKE_CURRENT_BINARY_DIR}/unetmap-extcap DESTINATION ${CMAKE_INSTALL_LIBDIR}/wireshark/extcap)
 
+# How management software finds what serves vhost-user devices.
+set(vhost_user_dir ${CMAKE_INSTALL_FULL_LIBDIR}/unetmap)
+file(RELATIVE_PATH vhost_user_to_bin ${vhost_user_dir} ${CMAKE_INSTALL_FULL_BINDIR})
+configure_file(packaging/unetmap-vhost-user-net.in ${CMAKE_CURRENT_BINARY_DIR}/unetmap-vhost-user-net @ONLY)
+configure_file(packaging/50-unetmap-net.json.in ${CMAKE_CURRENT_BINARY_DIR}/50-unetmap-net.json @ONLY)
+install(PROGRAMS ${CMAKE_CURRENT_BINARY_DIR}/unetmap-vhost-user-net DESTINATION ${CMAKE_INSTALL_LIBDIR}/unetmap)
+install(FILES ${CMAKE_CURRENT_BINARY_DIR}/50-unetmap-net.json DESTINATION ${CMAKE_INSTALL_DATADIR}/qemu/vhost-user)
+
 install(FILES packaging/systemd/unetmapd.service packaging/systemd/unetmapd.socket DESTINATION lib/systemd/system)
 install(FILES packaging/systemd/user/unetmapd.service packaging/systemd/user/unetmapd.socket
   DESTINATION lib/systemd/user)

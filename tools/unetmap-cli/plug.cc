@@ -68,6 +68,16 @@ PlugCommands::PlugCommands(CLI::App& app) {
                   "vhost-user: a process of its own; others of the switch are served by one, with a copy less");
   for (const std::string& name : property_names())
     plug_->add_option("--" + name, settings_[name], "as unetmap set has it")->option_text("VALUE");
+  // By the conventions of QEMU's documentation for programs behind vhost-user devices.
+  plug_
+      ->add_flag_callback(
+          "--print-capabilities",
+          [] {
+            fmt::print("{}\n", Json{{"type", "net"}}.dump());
+            throw CLI::Success();
+          },
+          "say in JSON what a vhost-user port is")
+      ->trigger_on_parse();
   plug_->add_flag("--json", json_, "print JSON");
   unplug_ = app.add_subcommand("unplug", "undo plug");
   unplug_->add_option("port", port_, "such as vale0:01")->required();
