@@ -55,7 +55,7 @@ at_least "$(number seconds real)" 0.498 "399 times 5 ms, divided by 4"
 step "at a bandwidth"
 bytes=$(number bytes fast)
 played slow 400 -f "$work/in.pcap" -B ether,10M
-at_least "$(number seconds slow)" "$(awk "BEGIN { print ($bytes + 399 * 24 - 1600) * 8 / 1e7 }")" "the time that 10 Mbit/s take"
+at_least "$(number seconds slow)" "$(awk "BEGIN { print ($bytes + 400 * 24) * 8 / 1e7 - 1e-6 }")" "the time that 10 Mbit/s take"
 
 step "delays keep the order; losses repeat with their seed"
 played delay 400 -f "$work/in.pcap" -B real,20 -D uniform,0,50ms

@@ -45,7 +45,7 @@ class Replay {
   parts::Alarm alarm_;
   Outcome out_;
   std::vector<uint8_t> packet_;
-  uint64_t start_ns_ = 0, first_ns_ = 0, last_ns_ = 0, report_ns_ = 0, reported_ = 0;
+  uint64_t start_ns_ = 0, last_ns_ = 0, report_ns_ = 0, reported_ = 0;
   std::optional<uint64_t> first_stamp_;   // of this pass
   uint64_t pass_ns_ = 0, latest_ns_ = 0;  // when this pass began, and what it came to, since start_ns_
   uint32_t unsynced_ = 0;
@@ -144,7 +144,7 @@ Result<void> Replay::send(const parts::Capture::Record& record) {
     unsynced_ = 0;
   }
   last_ns_ = parts::now_ns();
-  if (out_.sent++ == 0) first_ns_ = last_ns_;
+  out_.sent++;
   out_.bytes += bytes;
   out_.truncated += record.bytes.size() < bytes;
   return {};
@@ -203,7 +203,7 @@ Result<Outcome> Replay::run() {
     if (out_.sent == 0 && out_.lost == 0) break;  // nothing to send: do not turn for ever
   }
   drain();
-  out_.seconds = double(last_ns_ - first_ns_) / 1e9;
+  if (out_.sent) out_.seconds = double(last_ns_ - start_ns_) / 1e9;
   return out_;
 }
 

@@ -28,7 +28,7 @@ struct Outcome {
   uint64_t lost = 0;        // by the model
   uint64_t truncated = 0;   // of those sent: the capture has their beginning only, zeroes follow
   uint64_t unsendable = 0;  // shorter than an Ethernet header, or longer than a port takes
-  double seconds = 0;       // from the first to the last
+  double seconds = 0;       // from the start to the last packet
 };
 
 Result<Outcome> replay(const Options& options);
