@@ -56,6 +56,27 @@ TEST(Poll, TimeIsOverAndErrnoKept) {
   EXPECT_EQ(errno, 7);
 }
 
+TEST(Poll, EachSleepHasItsOwnTimeLimit) {
+  constexpr int kFarAway = 600'000;
+  Pair pair;
+  {
+    // Leaves a limit behind that was not used up.
+    Later send([&] { EXPECT_TRUE(pair.a.send(1)); });
+    EXPECT_EQ(pair.b.receive(kFarAway), Numbers{1});
+  }
+  for (int limit_ms : {40, 25, 60, 5, 40}) {
+    uint64_t start = now_ms(), took;
+    EXPECT_EQ(wait_in(pair.b.fd(), limit_ms), 0);
+    took = now_ms() - start;
+    EXPECT_GE(took, uint64_t(limit_ms) - 1);
+    EXPECT_LT(took, uint64_t{kFarAway} / 2);
+  }
+  // What went off early for this one does not end it.
+  EXPECT_EQ(wait_in(pair.b.fd(), 30), 0);
+  Later send([&] { EXPECT_TRUE(pair.a.send(2)); });
+  EXPECT_EQ(pair.b.receive(-1), Numbers{2});
+}
+
 TEST(Poll, AmongOthers) {
   Pair pair;
   int event = eventfd(0, EFD_CLOEXEC);
