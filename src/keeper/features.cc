@@ -6,6 +6,7 @@
 #include <net/if.h>
 #include <sys/ioctl.h>
 #include <syslog.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstring>
@@ -69,6 +70,20 @@ Result<void> set(int socket, const std::string& interface, const std::vector<std
   // A positive result tells that some did not take effect, as others that they depend on are off: wanted they are.
   if (ask(socket, interface, request.head()) < 0) return Error::from_errno(errno, interface + ": offloads");
   return {};
+}
+
+// Whether all of `which` are wanted now, as far as the interface knows them.
+bool wanted(int socket, const std::string& interface, const std::vector<std::string>& all,
+            const std::vector<std::string>& which) {
+  Request<ethtool_gfeatures, ethtool_get_features_block> now(blocks(all));
+  now.head()->cmd = ETHTOOL_GFEATURES;
+  now.head()->size = blocks(all);
+  if (ask(socket, interface, now.head()) < 0) return true;
+  for (size_t i = 0; i < all.size(); i++)
+    if (std::find(which.begin(), which.end(), all[i]) != which.end() &&
+        !(now.element(i / 32)->requested & 1u << (i % 32)))
+      return false;
+  return true;
 }
 
 }  // namespace
@@ -149,7 +164,17 @@ FeaturesOff::~FeaturesOff() {
 Result<void> want_features(const std::string& interface, const std::vector<std::string>& names) {
   auto socket = control_socket();
   if (!socket) return socket.error();
-  return set(socket->get(), interface, feature_names(socket->get(), interface), names, true);
+  // While one end of a veth pair has an XDP program the other one cannot have some of them; when both are given back at
+  // once, that is over in a moment.
+  constexpr int kTries = 25, kPause_us = 20'000;
+  std::vector<std::string> all = feature_names(socket->get(), interface);
+  Result<void> done;
+  for (int i = 0; i < kTries; i++) {
+    done = set(socket->get(), interface, all, names, true);
+    if (!done || wanted(socket->get(), interface, all, names)) break;
+    usleep(kPause_us);
+  }
+  return done;
 }
 
 }  // namespace unetmap::keeper
