@@ -151,7 +151,7 @@ class NicFaults : public testing::Test {
 TEST_F(NicFaults, ClientKilled) {
   for (int i = 0; i < kTimes; i++) {
     Traffic traffic;
-    ASSERT_TRUE(traffic.flows()) << i << ": " << daemon->log();
+    ASSERT_TRUE(traffic.flows()) << i << "\n" << output("unetmap ports; unetmap stats; ip -br link") << daemon->log().substr(0, 3000);
     traffic.end();
     check(i);
     if (HasFailure()) return;
@@ -161,7 +161,7 @@ TEST_F(NicFaults, ClientKilled) {
 TEST_F(NicFaults, DaemonKilled) {
   for (int i = 0; i < kTimes; i++) {
     Traffic traffic;
-    ASSERT_TRUE(traffic.flows()) << i << ": " << daemon->log();
+    ASSERT_TRUE(traffic.flows()) << i << "\n" << output("unetmap ports; unetmap stats; ip -br link") << daemon->log().substr(0, 3000);
     daemon->end(SIGKILL);
     ASSERT_EQ(Traffic::kError, traffic.outcome()) << i;
     check(i);
@@ -174,7 +174,7 @@ TEST_F(NicFaults, DaemonKilled) {
 TEST_F(NicFaults, InterfaceDeleted) {
   for (int i = 0; i < kTimes; i++) {
     Traffic traffic;
-    ASSERT_TRUE(traffic.flows()) << i << ": " << daemon->log();
+    ASSERT_TRUE(traffic.flows()) << i << "\n" << output("unetmap ports; unetmap stats; ip -br link") << daemon->log().substr(0, 3000);
     ASSERT_TRUE(sh("ip link del um0"));
     ASSERT_EQ(Traffic::kError, traffic.outcome()) << i;
     ASSERT_TRUE(make_pair());
@@ -194,7 +194,7 @@ TEST_F(NicFaults, NamespaceDeleted) {
                    " && " + other.in("ip link set um1 up")));
     {
       Traffic traffic(&other);
-      ASSERT_TRUE(traffic.flows()) << i << ": " << daemon->log();
+      ASSERT_TRUE(traffic.flows()) << i << "\n" << output("unetmap ports; unetmap stats; ip -br link") << daemon->log().substr(0, 3000);
       other.remove();
       ASSERT_NE(0u, if_nametoindex("sight"));
       traffic.end();
@@ -216,7 +216,7 @@ TEST_F(NicFaults, DownRenamedOrOtherQueues) {
   for (int i = 0; i < 60; i++) {
     auto& fault = faults[i % 3];
     Traffic traffic;
-    ASSERT_TRUE(traffic.flows()) << i << ": " << daemon->log();
+    ASSERT_TRUE(traffic.flows()) << i << "\n" << output("unetmap ports; unetmap stats; ip -br link") << daemon->log().substr(0, 3000);
     if (!sh(fault.what)) {
       traffic.end();
       continue;  // which this kernel refuses while an AF_XDP socket is there
