@@ -87,11 +87,4 @@ void XskSocket::kick_rx() const {
   errno = saved;
 }
 
-uint64_t XskSocket::lost() const {
-  xdp_statistics statistics{};
-  socklen_t bytes = sizeof statistics;
-  if (getsockopt(fd_.get(), SOL_XDP, XDP_STATISTICS, &statistics, &bytes) < 0) return 0;
-  return statistics.rx_dropped + statistics.rx_ring_full;
-}
-
 }  // namespace unetmap::client

@@ -46,8 +46,6 @@ class XskSocket {
   // Has the kernel look at the tx ring until it has taken all, or takes no more for now. An errno value.
   int kick_tx() const;
   void kick_rx() const;
-  // Frames that found no room or no buffer, since the socket was made.
-  uint64_t lost() const;
 
   Ring rx, tx, fill, completion;
 

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 #include <ctime>
 #include <set>
@@ -28,7 +29,7 @@ struct Settings {
   double idle_exit_s = -1;  // below 0: the default
   int ready_fd = -1;
   std::string nic_mode = "auto";
-  uint32_t nic_buffers = Registry::kNicBuffers;
+  uint32_t nic_buffers = 0;  // 0: as many as may be locked, up to the default
 };
 
 // SIGTERM and SIGINT as something to wait for. SIGPIPE would come of clients that do not wait for an answer.
@@ -67,6 +68,13 @@ void leave_terminal() {
 constexpr unetmap::wire::NicMode kNicModes[] = {unetmap::wire::NicMode::kAuto, unetmap::wire::NicMode::kNativeZeroCopy,
                                                  unetmap::wire::NicMode::kNative, unetmap::wire::NicMode::kGeneric,
                                                  unetmap::wire::NicMode::kPacket};
+
+// Each interface bound counts them once more: room for four.
+uint32_t nic_buffers(uint32_t wanted) {
+  if (wanted) return wanted;
+  constexpr uint64_t kInterfaces = 4, kLeast = 1024;
+  return uint32_t(std::clamp<uint64_t>(lockable_bytes() / kInterfaces / unetmap::kDefaultBufSize, kLeast, Registry::kNicBuffers));
+}
 
 unetmap::wire::NicMode nic_mode_named(const std::string& name) {
   for (auto mode : kNicModes)
@@ -152,7 +160,8 @@ int run(const Settings& settings) {
   }
   std::string path = listener->path().empty() ? unetmap::wire::default_socket_path() : listener->path();
   (*server)->registry().set_socket_path(path);
-  (*server)->registry().use_interfaces((*server)->interfaces(), nic_mode_named(settings.nic_mode), settings.nic_buffers);
+  (*server)->registry().use_interfaces((*server)->interfaces(), nic_mode_named(settings.nic_mode),
+                                        nic_buffers(settings.nic_buffers));
   (*server)->registry().number_regions_from(uint32_t(getpid()) * 40503u);
   announce(settings);
   if (!foreground) leave_terminal();
@@ -179,7 +188,7 @@ int main(int argc, char** argv) {
                  "other only that: native-zerocopy, native, generic (AF_XDP), packet (AF_PACKET)")
       ->option_text("MODE")->check(CLI::IsMember(nic_mode_names()));
   app.add_option("--nic-buffers", settings.nic_buffers, "Packet buffers of 2048 bytes that all interfaces share, and that stay in "
-                 "memory while one is bound; 32768 by default")
+                 "memory while one is bound; 32768 by default, fewer where less memory may be locked")
       ->option_text("N")->check(CLI::Range(1024u, 1u << 20));
   try {
     app.parse(argc, argv);

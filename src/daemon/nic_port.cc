@@ -17,7 +17,7 @@
 namespace unetmap::daemon {
 namespace {
 
-constexpr uint32_t kNicSlots = 1024, kLeastSlots = 64, kFewSlots = 256;
+constexpr uint32_t kNicSlots = 1024, kLeastSlots = 32, kFewSlots = 64;
 
 const Result<Namespace>& own_namespace() {
   static const Result<Namespace> own = Namespace::own();

@@ -6,11 +6,18 @@
 #include <sys/resource.h>
 
 #include <array>
+#include <cstdint>
 
 namespace unetmap::daemon {
 namespace {
 
-constexpr std::array<unsigned, 3> kOfInterfaces{CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF};
+// The last one only where memory may not be locked without limit anyway: buffers of AF_XDP are.
+constexpr std::array<unsigned, 4> kOfInterfaces{CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF, CAP_IPC_LOCK};
+
+bool memory_limited() {
+  rlimit limit;
+  return getrlimit(RLIMIT_MEMLOCK, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY;
+}
 
 void raise(int what) {
   rlimit limit;
@@ -27,11 +34,20 @@ void raise_limits() {
   if (setrlimit(RLIMIT_MEMLOCK, &no_limit) < 0) raise(RLIMIT_MEMLOCK);
 }
 
+uint64_t lockable_bytes() {
+  rlimit limit;
+  if (!memory_limited() || getrlimit(RLIMIT_MEMLOCK, &limit) < 0) return UINT64_MAX;
+  bool may = capng_get_caps_process() == 0 && capng_have_capability(CAPNG_EFFECTIVE, CAP_IPC_LOCK) == 1;
+  return may ? UINT64_MAX : limit.rlim_cur;
+}
+
 void drop_privileges() {
   prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
   if (capng_get_caps_process() < 0) return;
-  std::array<bool, 3> have{};
-  for (size_t i = 0; i < have.size(); i++) have[i] = capng_have_capability(CAPNG_PERMITTED, kOfInterfaces[i]) == 1;
+  std::array<bool, kOfInterfaces.size()> have{};
+  for (size_t i = 0; i < have.size(); i++)
+    have[i] = capng_have_capability(CAPNG_PERMITTED, kOfInterfaces[i]) == 1 &&
+              (kOfInterfaces[i] != CAP_IPC_LOCK || memory_limited());
   capng_clear(CAPNG_SELECT_ALL);
   for (size_t i = 0; i < have.size(); i++)
     if (have[i]) (void)capng_update(CAPNG_ADD, CAPNG_BOUNDING_SET, kOfInterfaces[i]);

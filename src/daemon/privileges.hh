@@ -1,13 +1,18 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // The daemon's rights. It keeps, where it was started with them, those that changes of network interfaces take:
-// CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF. It uses none itself; keepers (unetmap-keeper) inherit them.
+// CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF; and CAP_IPC_LOCK where the limit of locked memory cannot be raised, as in many
+// containers. It uses none itself; keepers (unetmap-keeper) inherit them.
 #pragma once
+
+#include <cstdint>
 
 namespace unetmap::daemon {
 
 // As many open files and as much locked memory (AF_XDP's buffers) as we may have, for us and the keepers.
 void raise_limits();
-// Never more rights than now (no_new_privs), and of root's special ones those three at most.
+// Never more rights than now (no_new_privs), and of root's special ones those at most.
 void drop_privileges();
+// How much memory a keeper of ours may lock; UINT64_MAX: as much as there is.
+uint64_t lockable_bytes();
 
 }  // namespace unetmap::daemon

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "daemon/query.hh"
 
+#include <linux/if_packet.h>
+#include <linux/if_xdp.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -64,6 +67,25 @@ Json tx_ring_stats(const Port& port, uint16_t ring) {
   return out;
 }
 
+// Frames that the kernel found no buffer or no room for.
+void add_kernel_losses(const Port& port, uint16_t ring, Json& to) {
+  if (!port.nic) return;
+  Interfaces::Held& held = *port.nic;
+  if (ring >= held.reply.queues.size() || ring + size_t{1} >= held.fds.size()) return;
+  int fd = held.fds[ring].get();
+  if (held.reply.mode == wire::NicMode::kPacket) {
+    tpacket_stats counted{};  // since it was last asked
+    socklen_t bytes = sizeof counted;
+    if (getsockopt(fd, SOL_PACKET, PACKET_STATISTICS, &counted, &bytes) == 0) held.packet_losses += counted.tp_drops;
+    add(to, {{"lost_full", held.packet_losses}});
+    return;
+  }
+  xdp_statistics counted{};
+  socklen_t bytes = sizeof counted;
+  if (getsockopt(fd, SOL_XDP, XDP_STATISTICS, &counted, &bytes) == 0)
+    add(to, {{"lost_full", counted.rx_dropped + counted.rx_ring_full}});
+}
+
 Json rx_ring_stats(const Port& port, uint16_t ring) {
   Copy<RxKring> copy;
   port.region->read_private(port.info.rx_kring_ofs + ring * sizeof(RxKring), copy.bytes, sizeof copy.bytes);
@@ -75,6 +97,16 @@ Json rx_ring_stats(const Port& port, uint16_t ring) {
   add(out, {{"packets", get(k.packets)}, {"bytes", get(k.bytes)}, {"syncs", get(k.syncs)}, {"reinits", get(k.reinits)},
             {"lost_full", get((*exchange).lost_full)}, {"lost_oversize", get((*exchange).lost_oversize)},
             {"lost_corrupt", get(k.lost_corrupt)}});
+  add_kernel_losses(port, ring, out);
+  return out;
+}
+
+Json nic_json(const Interfaces::Held& held) {
+  const wire::KeeperReply& reply = held.reply;
+  Json out{{"interface", reply.interface}, {"ifindex", reply.ifindex}, {"mode", wire::mode_name(reply.mode)},
+           {"why", reply.why}, {"said", reply.said}, {"mac", wire::mac_text(reply.mac)}, {"mtu", reply.mtu},
+           {"multi_buffer", reply.multi_buffer}, {"keeper", reply.pid}, {"down", held.down}};
+  if (held.error.code) out["error"] = held.error.text;
   return out;
 }
 
@@ -133,6 +165,7 @@ Json Query::ports() const {
     entry["monitors"] = std::move(monitors);
     add_fence(record, entry);
     if (port.plug) entry["plug"] = registry_.plug_json(name);
+    if (port.nic) entry["nic"] = nic_json(*port.nic);
     if (port.parent) entry["parent"] = port.parent->name;
     list.push_back(std::move(entry));
   }

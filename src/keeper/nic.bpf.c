@@ -51,6 +51,9 @@ int from_tap(struct __sk_buff *frame) {
     at[0] = label[0];
     at[1] = label[1];
   }
+  // As from an interface that has checked what it received. A frame may well come from a virtual one whose sender left the
+  // checksum to the hardware, which an AF_XDP socket does not tell.
+  bpf_csum_level(frame, BPF_CSUM_LEVEL_INC);
   frame->mark = mark;
   return bpf_redirect(interface_index, BPF_F_INGRESS);
 }

@@ -32,7 +32,10 @@ void keep_needed_rights() {
     (void)setrlimit(RLIMIT_MEMLOCK, &limit);
   }
   prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-  keep({CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF});
+  if (getrlimit(RLIMIT_MEMLOCK, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
+    keep({CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF, CAP_IPC_LOCK});
+  else
+    keep({CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF});
 }
 
 Result<void> check_rights(const wire::KeeperRequest& request) {

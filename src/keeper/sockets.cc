@@ -99,6 +99,9 @@ Result<XdpSockets> XdpSockets::open(const Interface& interface, const XdpSocketS
     }
     if (failed) return Error::from_errno(-failed, "queue " + std::to_string(settings.queues[i]));
     out.sockets_.emplace_back(socket);
+    // In copy mode each frame under way counts against it: there is to be room for a whole ring of them.
+    int bytes = int(std::min<uint64_t>(uint64_t{settings.tx_ring} * kPacketFrameBytes, 1 << 26));
+    (void)setsockopt(xsk_socket__fd(socket), SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof bytes);
   }
   return out;
 }

@@ -111,7 +111,6 @@ struct alignas(128) NicState {
   std::atomic<uint32_t> filled;  // slots before this one are with the kernel
   // Buffers of two slots change places: to be done again if `swapping`.
   std::atomic<uint32_t> swapping, slot_a, slot_b, buf_a, buf_b;
-  std::atomic<uint64_t> lost_kernel;  // frames that the kernel dropped for want of buffers, as last read
 };
 static_assert(sizeof(NicState) == 128);
 

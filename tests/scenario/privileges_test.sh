@@ -11,6 +11,10 @@ cap() { sed -n "s/^Cap$2:[[:space:]]*0*\([0-9a-f]\)/\1/p" "/proc/$1/status"; }
 
 # CAP_NET_ADMIN 12, CAP_NET_RAW 13, CAP_BPF 39.
 three=8000003000
+# And CAP_IPC_LOCK where the limit of locked memory cannot be raised.
+if [ "$(ulimit -H -l)" != unlimited ] && [ $((0x$(cap $$ Prm) & 0x1000000)) = 0 ]; then
+  three=$(printf '%x' $((0x$three | 0x4000)))
+fi
 of_interfaces=$(printf '%x' $((0x$(cap $$ Prm) & 0x$three)))
 
 # daemon NAME COMMAND...: starts it so and waits until it listens.

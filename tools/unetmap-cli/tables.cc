@@ -101,6 +101,23 @@ std::string short_name(const std::string& name, size_t width) {
   return name.substr(0, head) + "~" + name.substr(name.size() - tail);
 }
 
+std::string nic_lines(const std::string& port, const Json& nic) {
+  static const std::map<std::string, const char*> kModes = {
+      {"native-zerocopy", "AF_XDP, native, without copying"},
+      {"native", "AF_XDP, native, by copy"},
+      {"generic", "AF_XDP, generic"},
+      {"packet", "AF_PACKET"},
+  };
+  auto named = kModes.find(text(nic, "mode"));
+  std::string out = fmt::format("{}: mode {}{}\n", port, text(nic, "mode"),
+                                named == kModes.end() ? "" : fmt::format(" ({})", named->second));
+  for (const Json& why : list(nic, "why"))
+    if (why.is_string()) out += fmt::format("{}: not {}\n", port, why.get<std::string>());
+  if (std::string error = text(nic, "error"); !error.empty()) out += error + "\n";
+  else if (nic.value("down", false)) out += fmt::format("{}: the interface is down\n", port);
+  return out;
+}
+
 std::string ports_table(const Json& answer) {
   std::string out = fmt::format("{:<{}} {:<10} {:>11} {:>11} {:>6} {:>8}\n", "PORT", kNameWidth, "KIND", "TX", "RX",
                                 "OPENED", "LOSSLESS");
@@ -120,6 +137,9 @@ std::string ports_table(const Json& answer) {
   for (const Json& port : list(answer, "ports"))
     if (const Json& plug = group(port, "plug"); !plug.empty())
       out += fmt::format("{}: {}\n", text(port, "name"), text(plug, "state"));
+  // How interfaces are bound, and why no better.
+  for (const Json& port : list(answer, "ports"))
+    if (const Json& nic = group(port, "nic"); !nic.empty()) out += nic_lines(text(port, "name"), nic);
   // Persistent ports that nobody has opened or attached are a name and a shape only.
   for (const Json& port : list(answer, "persistent")) {
     if (text(port, "port").empty()) out += line(port, "persistent");
