@@ -153,7 +153,7 @@ QueuePair::Moved QueuePair::send() {
 }
 
 Delivery QueuePair::take(const virtio::TxPacket& packet) {
-  std::span<const uint8_t> parts[SwitchPort::kMaxFrags + 1];
+  std::span<const uint8_t>* const parts = scratch_.parts.data();
   uint32_t count = 0;
   for (const virtio::Piece& piece : packet.frame) parts[++count] = {piece.at, piece.bytes};
   Delivery done = rx_.deliver(scratch_.rx_batch, packet.hdr, {parts + 1, count});
@@ -194,7 +194,7 @@ Delivery QueuePair::deliver_in_software(std::span<const std::span<const uint8_t>
 }
 
 Delivery QueuePair::deliver(const Ring& ring, uint32_t at, const PacketView& packet) {
-  std::span<const uint8_t> parts[SwitchPort::kMaxFrags];
+  std::span<const uint8_t>* const parts = scratch_.parts.data();
   uint32_t count = 0;
   for (uint32_t i = 0; i < packet.slots && count < SwitchPort::kMaxFrags; i++) {
     std::span<const std::byte> data = ring.data(at + i);

@@ -18,6 +18,8 @@ struct PairScratch {
   virtio::ChainBatch batch;     // of what is sent
   virtio::ChainBatch rx_batch;  // of what is received
   std::array<virtio::TxPacket, virtio::kMaxFetch> packets;
+  // The packet in hand: not on the stack, where all of it would be cleared for each.
+  std::array<std::span<const uint8_t>, SwitchPort::kMaxFrags + 1> parts;
   std::unique_ptr<uint8_t[]> whole, piece;  // for what goes through software segmentation, made at first use
   uint32_t fragment_seed = 0;
 };
