@@ -11,7 +11,8 @@ from harness.children import Failed, Skipped
 from harness.measure import Sample, Window
 
 PACKAGES = {"ip": "iproute2", "trafgen": "netsniff-ng", "vde_switch": "vde2", "dpdk-testpmd": "dpdk", "vde-client": "libvdeplug-dev",
-            "dpdk-client": "libdpdk-dev dpdk-dev", "ovs-vsctl": "openvswitch-switch-dpdk"}
+            "dpdk-client": "libdpdk-dev dpdk-dev", "iperf3": "iperf3",
+            "ovs-vsctl": "openvswitch-switch-dpdk"}
 START_TIMEOUT_S = 20
 FLOWING_PACKETS = 1000
 WARM_UP_S = 0.5
