@@ -158,10 +158,10 @@ void Plugs::heard(Plugged& plugged, wire::WorkerReport&& report) {
       plugged.failure = report.error.text;
       plugged.worker->stop();
       settle(plugged, report.error);
+      // Who waits is told when the port is gone, too.
       if (!plugged.leaving && !plugged.waiting.empty()) {
-        for (Reply& reply : plugged.waiting) reply.send(report.error);
-        plugged.waiting.clear();
         plugged.leaving = true;
+        plugged.farewell = report.error;
       }
       return;
     case Event::kState:
@@ -185,7 +185,7 @@ void Plugs::worker_ended(Plugged& plugged, std::string why) {
   plugged.worker.reset();
   if (plugged.leaving) {
     // Its own connections hang up now as well, and are seen before this time comes.
-    loop_.after(1, [this, p = &plugged] { remove(*p, {}); });
+    loop_.after(1, [this, p = &plugged] { remove(*p, p->farewell); });
     return;
   }
   if (!plugged.failure.empty()) why = plugged.failure;

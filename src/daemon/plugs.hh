@@ -49,6 +49,7 @@ class Plugs final : public Service {
     std::string shown;      // the kind, for people
     bool attached = false;  // by serve()
     std::vector<UniqueFd> fds;
+    Result<void> farewell;       // for those who wait when it leaves
     Error outcome{EINPROGRESS, ""};  // of serve(); code 0: it serves
     std::function<void()> ended;
     std::unique_ptr<Worker> worker;  // none in a pause
