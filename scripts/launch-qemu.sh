@@ -9,6 +9,7 @@ MACHINE=${MACHINE:-pc}            # pc or q35
 MEMORY=${MEMORY:-512M}
 CPUS=${CPUS:-1}
 IMAGE=${IMAGE:-}                  # disk image (raw or qcow2); empty: the guest of make-guest.py
+KERNEL=${KERNEL:-}                # that guest's kernel: a Debian release; empty: make-guest.py's choice
 DEVICE=${DEVICE:-e1000}           # e1000, e1000e, virtio-net-pci, ... (QEMU -device help)
 MITIGATION=${MITIGATION:-off}     # e1000: interrupt mitigation, where QEMU has a switch for it
 IOEVENTFD=${IOEVENTFD:-on}        # virtio-net: notifications of the guest as events
@@ -219,7 +220,7 @@ else
   maker=$here/../vm/make-guest.py
   [ -x "$maker" ] || maker=$here/../share/unetmap/vm/make-guest.py
   [ -x "$maker" ] || fail "make-guest.py is missing; say in IMAGE what to boot"
-  made=$("$maker" ${BIN:+--bin "$BIN"}) || fail "there is no guest to boot; say in IMAGE what to boot"
+  made=$("$maker" ${BIN:+--bin "$BIN"} ${KERNEL:+--release "$KERNEL"}) || fail "there is no guest to boot; say in IMAGE what to boot"
   if [ "$number" -lt 1 ] || [ "$number" -gt 254 ]; then fail "index $idx: guests have addresses 10.0.0.1 to 10.0.0.254"; fi
   boot=(-kernel "${made%%$'\n'*}" -initrd "${made##*$'\n'}" -append
     "console=ttyS0 quiet net.ifnames=0 panic=1 mitigations=off unetmap.name=vm$idx unetmap.ip=$address/24${APPEND:+ $APPEND}")
