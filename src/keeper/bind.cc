@@ -6,6 +6,9 @@
 // side is the same: what the stack sends is redirected to the host tap (or dropped), what is written there is given to
 // the stack.
 #include <linux/if_link.h>
+#include <linux/if_xdp.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <bit>
@@ -90,6 +93,18 @@ Result<void> hook_stack(Binding& binding, const Wanted& wanted, NicMode mode) {
   return binding.hooks->add(Direction::kIngress, bpf_program__fd(arriving));
 }
 
+// Programs map the rings of a bound socket, which the kernels of before Linux 6.4 refuse: Debian 12's 6.1, for one.
+Result<void> can_be_mapped(int xdp_socket) {
+  size_t bytes = size_t(sysconf(_SC_PAGESIZE));
+  void* at = mmap(nullptr, bytes, PROT_READ, MAP_SHARED, xdp_socket, XDP_PGOFF_RX_RING);
+  if (at == MAP_FAILED)
+    return errno == EBUSY
+               ? Error{ENOSYS, "this kernel lets nobody map the rings of a bound AF_XDP socket; it takes Linux 6.4"}
+               : Error::from_errno(errno, "rings of the AF_XDP socket");
+  munmap(at, bytes);
+  return {};
+}
+
 Result<void> take_by_xdp(Binding& binding, const Wanted& wanted, NicMode mode, bool multi_buffer) {
   if (auto done = load(binding, wanted, mode, multi_buffer); !done) return done;
   auto link = attach_xdp(wanted.interface.index, bpf_program__fd(binding.programs->progs.to_socket),
@@ -100,6 +115,7 @@ Result<void> take_by_xdp(Binding& binding, const Wanted& wanted, NicMode mode, b
                                                      wanted.tx_ring, mode == NicMode::kNativeZeroCopy, multi_buffer});
   if (!sockets) return sockets.error();
   std::vector<int> descriptors = sockets->descriptors();
+  if (auto mapped = can_be_mapped(descriptors.front()); !mapped) return mapped;
   for (size_t i = 0; i < descriptors.size(); i++)
     if (int failed = bpf_map__update_elem(binding.programs->maps.sockets, &wanted.queues[i], sizeof(uint32_t),
                                           &descriptors[i], sizeof(int), BPF_ANY))
