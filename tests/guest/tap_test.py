@@ -17,8 +17,6 @@ class Tap(GuestToGuest, unittest.TestCase):
         cls.rig.prepare_taps()
         cls.vm1, cls.vm2 = cls.rig.boot({"vm01": "qemu --tap 01", "vm02": "qemu --tap 02"})
         cls.vm2.run("netserver")
-        for guest in (cls.vm1, cls.vm2):
-            guest.serve_interfaces()
 
     def test_guest_to_host_1_tcp_throughput_over_sockets(self):
         server = self.rig.start_tool("netserver", "-D")

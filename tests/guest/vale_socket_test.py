@@ -17,8 +17,6 @@ class ValeSocket(GuestToGuest, unittest.TestCase):
         cls.vm1, cls.vm2 = cls.rig.boot({"vm01": "qemu --vale 01", "vm02": "qemu --vale 02"},
                                         {"vm01": {"LINK": "dgram"}, "vm02": {"LINK": "stream"}})
         cls.vm2.run("netserver")
-        for guest in (cls.vm1, cls.vm2):
-            guest.serve_interfaces()
 
     def test_ports_are_plugged(self):
         ports = json.loads(self.rig.call("unetmap", "ports", "--json"))

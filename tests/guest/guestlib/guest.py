@@ -130,10 +130,6 @@ class Guest:
         """Runs a command to its end; its output."""
         return self.start(command).finish(timeout_s, statuses)
 
-    def serve_interfaces(self):
-        """A daemon for netmap ports on its interfaces, by packet sockets, which every kernel and every driver has."""
-        self.run("mkfifo /run/ready; unetmapd --foreground --nic-mode packet --ready-fd 1 >/run/ready & head -c 1 /run/ready >/dev/null")
-
     @property
     def qemu_pid(self):
         with open(os.path.join(self._folder, "pid"), encoding="ascii") as file:
