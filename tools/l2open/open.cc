@@ -4,10 +4,13 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <fmt/core.h>
+#include <linux/ethtool.h>
 #include <linux/if_packet.h>
 #include <linux/if_tun.h>
+#include <linux/sockios.h>
 #include <net/ethernet.h>
 #include <net/if.h>
+#include <poll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
@@ -15,6 +18,7 @@ namespace unetmap::l2 {
 namespace {
 
 constexpr int kQueueBytes = 16 << 20;  // frames that wait for a reader which does not run just now
+constexpr int kLongestWait_ms = 2000, kWaitStep_ms = 5;
 
 Result<ifreq> request_for(const std::string& interface) {
   ifreq request{};
@@ -44,6 +48,22 @@ Result<short> flags_of(int socket, const std::string& interface) {
 void warn_when_down(short flags, const std::string& interface) {
   if (!(flags & IFF_UP))
     fmt::print(stderr, "l2open: {0} is down: no frame passes before 'ip link set {0} up'\n", interface);
+}
+
+// The kernel tells bridges and routes of a new carrier a moment later: frames that come before that are dropped. Not
+// for ever, as nothing is lost but those.
+void await_running(int socket, const std::string& interface) {
+  auto request = request_for(interface);
+  for (int i = 0; request && i < kLongestWait_ms; i += kWaitStep_ms) {
+    if (ioctl(socket, SIOCGIFFLAGS, &*request) < 0 || !(request->ifr_flags & IFF_UP)) return;
+    if (request->ifr_flags & IFF_RUNNING) break;
+    poll(nullptr, 0, kWaitStep_ms);
+  }
+  // The flag comes first, the news to others after it, both under a lock that this question takes, too.
+  ethtool_drvinfo question{};
+  question.cmd = ETHTOOL_GDRVINFO;
+  request->ifr_data = reinterpret_cast<char*>(&question);
+  ioctl(socket, SIOCETHTOOL, &*request);
 }
 
 Result<void> bring_up(const std::string& interface) {
@@ -123,6 +143,7 @@ Result<UniqueFd> open_tap(const std::string& interface) {
   } else if (auto up = bring_up(interface); !up) {
     return up.error();
   }
+  await_running(socket.get(), interface);
   return tap;
 }
 
