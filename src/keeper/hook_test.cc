@@ -31,7 +31,9 @@ class HookTest : public testing::Test {
   void TearDown() override {
     programs_.reset();
     tap_.reset();
-    if (moved_) ASSERT_EQ(0, setns(home_.get(), CLONE_NEWNET));
+    if (moved_) {
+      ASSERT_EQ(0, setns(home_.get(), CLONE_NEWNET));
+    }
   }
   static bool sh(const std::string& command) { return system((command + " >/dev/null 2>&1").c_str()) == 0; }
   static bool filtered() {

@@ -137,9 +137,10 @@ class NicFaults : public testing::Test {
     ASSERT_TRUE(host_tap_gone()) << turn;
     if (turn % 20 == 0) {
       expect_as_before();
-      if (daemon && daemon->pid() > 0)
+      if (daemon && daemon->pid() > 0) {
         EXPECT_TRUE(eventually([&] { return daemon->descriptors() == idle_descriptors; }, 200))
             << daemon->descriptors() << " and not " << idle_descriptors;
+      }
     }
   }
 
