@@ -432,4 +432,22 @@ TEST(PlugTest, FencesHoldAndLast) {
   setenv("UNETMAP_SOCKET", before.c_str(), 1);
 }
 
+// A daemon of this run's own, which goes with it whatever is plugged in: what one run leaves is not the next one's.
+class OwnDaemon : public ::testing::Environment {
+ public:
+  void SetUp() override {
+    std::string folder = scratch() + "/d";
+    ASSERT_EQ(mkdir(folder.c_str(), 0700), 0) << strerror(errno);
+    setenv("UNETMAP_SOCKET", (folder + "/socket").c_str(), 1);
+  }
+  void TearDown() override {
+    for (const char* suffix : {"", ".outlives", ".fences"}) {
+      setenv("UNETMAP_SOCKET", (scratch() + "/d/socket" + suffix).c_str(), 1);
+      if (run("unetmap daemon --json") == 0)
+        if (auto pid = pid_t(number_after(said, "pid")); pid > 1) kill(pid, SIGTERM);
+    }
+  }
+};
+const ::testing::Environment* const own_daemon = ::testing::AddGlobalTestEnvironment(new OwnDaemon);
+
 }  // namespace
