@@ -110,12 +110,12 @@ void Destinations::leave() {
 
 // A receiver that runs on this very processor can make room only while we do not: sleep until it has, or for a moment.
 // (Not sched_yield: on some kernels who yields often pushes everybody else far back in the queue.) One that runs
-// elsewhere is left to itself, and loses packets as VALE's rule is.
+// elsewhere, or never ran, is left to itself, and loses packets as VALE's rule is.
 void Destinations::relieve(vale::Dest& dest, const vale::Exchange& ex, bool empty_handed) {
   // Beyond the next tick: a timer that is to go off first is written to the hardware, which is dear in a virtual machine.
   constexpr long kMoment_ns = 5'000'000;
   uint32_t theirs = ex.shared().receiver_cpu.load(std::memory_order_relaxed);
-  if (!empty_handed || (theirs != 0 && theirs != uint32_t(sched_getcpu()) + 1)) return;
+  if (!empty_handed || theirs != uint32_t(sched_getcpu()) + 1) return;
   if (!relief_) {
     relief_ = move_high(UniqueFd(int(syscall(SYS_epoll_create1, EPOLL_CLOEXEC))));
     epoll_event event{EPOLLIN | EPOLLET, {}};

@@ -36,8 +36,8 @@ bool Forwarder::Supply::need(uint32_t n) {
     forwarder.outside_.relieve(dest, ex, have == 0 && forwarder.reserved_.empty());
     if (ex.free_cells() + have >= n) {
       dest.relief_backoff = 0;
-    } else if (attempt == 1) {
-      dest.relief_backoff = std::min(dest.relief_backoff * 2 + 1, 8191u);
+    } else {
+      dest.relief_backoff = std::min(dest.relief_backoff * 2 + 7, 8191u);
       dest.relief_skip = dest.relief_backoff;
     }
   }
