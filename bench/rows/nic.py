@@ -2,7 +2,6 @@
 """Ports on network interfaces: a veth pair, in a namespace that the bench makes, by netmap and by what a user would take
 instead. From one end to a reader at the other, and sending alone."""
 import json
-import os
 import time
 from contextlib import ExitStack
 
@@ -14,7 +13,6 @@ from rows import pktgen
 
 NEAR, FAR = "near", "far"
 LENGTH = 60
-TRAFGEN_FRAME = "{ eth(da=%s, sa=%s, proto=0x88b5), fill(0x55, %d) }\n"
 
 
 def _pair(bench, undo):
@@ -94,19 +92,6 @@ def packet_mmap_alone(bench):
         return _sample_arrivals(bench, children, name, sender)
 
 
-def trafgen_alone(bench):
-    program = need_command("trafgen")
-    with ExitStack() as undo:
-        name = _pair(bench, undo)
-        frame = os.path.join(bench.folder, "frame.trafgen")
-        with open(frame, "w", encoding="ascii") as file:
-            file.write(TRAFGEN_FRAME % (pktgen.RECEIVER_MAC, pktgen.SENDER_MAC, LENGTH - 14))
-        children = undo.enter_context(Children())
-        sender = children.start([program, "--dev", NEAR, "--conf", frame, "--cpus", "1", "--no-sock-mem"],
-                                cpu=bench.cpus[0], netns=name)
-        return _sample_arrivals(bench, children, name, sender)
-
-
 def across(_bench):
     rows = [Row("pkt-gen", "Mpps", pktgen_pair, cpus=2), Row("PACKET_MMAP", "Mpps", packet_mmap_pair, cpus=2)]
     return Group("nic", "veth pair, 60 bytes, from one end to a reader at the other", rows,
@@ -114,11 +99,9 @@ def across(_bench):
 
 
 def sending(_bench):
-    rows = [Row("pkt-gen", "Mpps", pktgen_alone), Row("PACKET_MMAP", "Mpps", packet_mmap_alone),
-            Row("trafgen", "Mpps", trafgen_alone)]
+    rows = [Row("pkt-gen", "Mpps", pktgen_alone), Row("PACKET_MMAP", "Mpps", packet_mmap_alone)]
     return Group("nic-tx", "veth pair, 60 bytes, sending alone", rows,
-                 [Check("pkt-gen", "PACKET_MMAP", ">=", 2, "times PACKET_MMAP"),
-                  Check("pkt-gen", "trafgen", ">=", 2, "times trafgen")])
+                 [Check("pkt-gen", "PACKET_MMAP", ">=", 2, "times PACKET_MMAP")])
 
 
 GROUPS = {"nic": across, "nic-tx": sending}
