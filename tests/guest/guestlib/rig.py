@@ -4,6 +4,7 @@ import contextlib
 import ctypes
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import unittest
@@ -126,6 +127,9 @@ def main():
     """Runs the tests of the calling program. The first argument may be the build folder."""
     if len(sys.argv) > 1 and os.path.isdir(sys.argv[1]):
         os.environ["BUILD_DIR"] = sys.argv.pop(1)
+    # Unwinds, so that folders go too.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
     unittest.main(verbosity=2)
 
 
