@@ -61,7 +61,10 @@ class RegistryTest : public testing::Test {
       return reinterpret_cast<netmap_ring*>(privates.data() + (rx ? p.rx_ring_ofs + i * p.rx_ring_stride
                                                                   : p.tx_ring_ofs + i * p.tx_ring_stride));
     }
-    uint8_t* buffer(uint32_t i) const { return exchange.data() + info.region.exchange_bytes + uint64_t{i} * info.region.buf_size; }
+    uint8_t* buffer(uint32_t i) const {
+      const wire::RegionInfo& region = info.region;
+      return exchange.data() + region.exchange_bytes + region.buf_headroom + uint64_t{i} * region.buf_size;
+    }
     RxExchange& rx_exchange(uint32_t i) const {
       return *reinterpret_cast<RxExchange*>(exchange.data() + info.port.exchange_ofs + i * info.port.exchange_stride);
     }

@@ -166,7 +166,7 @@ TEST_F(ValeRequests, InformationOfPortsThatAreAndThatWouldBe) {
   body = {};
   EXPECT_EQ(ask(NETMAP_REQ_PORT_INFO_GET, "", body), 0);
   EXPECT_EQ(body.nr_mem_id, kGlobalRegion);
-  EXPECT_GT(body.nr_memsize, 163840u * 2048);
+  EXPECT_GT(body.nr_memsize, Registry::kNicBuffers * 2048);
   body.nr_mem_id = id;
   EXPECT_EQ(ask(NETMAP_REQ_PORT_INFO_GET, "", body), 0);
   EXPECT_EQ(body.nr_memsize, expected);
@@ -178,7 +178,7 @@ TEST_F(ValeRequests, InformationOfPortsThatAreAndThatWouldBe) {
   EXPECT_EQ(pools.nr_buf_pool_offset + uint64_t{pools.nr_buf_pool_objtotal} * pools.nr_buf_pool_objsize, expected);
   pools = {};
   EXPECT_EQ(ask(NETMAP_REQ_POOLS_INFO_GET, "", pools), 0);
-  EXPECT_EQ(pools.nr_buf_pool_objtotal, 163840u);
+  EXPECT_EQ(pools.nr_buf_pool_objtotal, Registry::kNicBuffers);
   close(file);
 }
 
