@@ -61,9 +61,10 @@ Result<std::shared_ptr<Region>> Region::create(uint32_t id, uint32_t unique, con
   info.private_bytes = info.app_bytes + round_up(shape.kring_bytes, kPageBytes);
   info.exchange_bytes = round_up(shape.exchange_bytes, kPageBytes);
   if (shape.memsize() > kMaxMemsize)
-    return Error{ENOMEM, "region: " + std::to_string(shape.memsize()) +
-                             " bytes of rings and buffers are more than the 4 GiB that the netmap API can tell; ask for "
-                             "fewer or smaller rings or fewer extra buffers"};
+    return Error{ENOMEM,
+                 "region: " + std::to_string(shape.memsize()) +
+                     " bytes of rings and buffers are more than the 4 GiB that the netmap API can tell; ask for "
+                     "fewer or smaller rings or fewer extra buffers"};
   auto privates = mem::create("unetmap-private", info.private_bytes);
   if (!privates) return privates.error();
   auto exchange = mem::create("unetmap-exchange", info.exchange_bytes + uint64_t{info.nbufs} * info.buf_size);
@@ -81,8 +82,12 @@ Result<std::shared_ptr<Region>> Region::create(uint32_t id, uint32_t unique, con
 
 // Those who still have it mapped keep the mapping, not the memory.
 Region::~Region() {
-  if (private_) punch(private_.get(), 0, info_.private_bytes);
-  if (exchange_) punch(exchange_.get(), 0, info_.exchange_bytes + uint64_t{info_.nbufs} * info_.buf_size);
+  if (private_) clear(private_.get(), 0, info_.private_bytes);
+  if (exchange_) clear(exchange_.get(), 0, info_.exchange_bytes + uint64_t{info_.nbufs} * info_.buf_size);
+}
+
+void Region::clear(int fd, uint64_t at, uint64_t bytes) const {
+  if (!left_) punch(fd, at, bytes);
 }
 
 nmreq_pools_info Region::pools_info(const RegionShape& shape, uint16_t id) {
@@ -105,18 +110,18 @@ std::optional<uint64_t> Region::take(Area area, uint64_t bytes) {
   uint64_t align = area == kExchanges ? kPageBytes : 128;
   auto at = areas_[area].take(round_up(bytes, align), align);
   // A sender that has not noticed yet that its destination is gone may have written here after give().
-  if (at) punch(fd_of(area), *at, round_up(bytes, align));
+  if (at) clear(fd_of(area), *at, round_up(bytes, align));
   return at;
 }
 
 void Region::give(Area area, uint64_t at, uint64_t bytes) {
   bytes = round_up(bytes, area == kExchanges ? kPageBytes : 128);
-  if (areas_[area].give(at, bytes)) punch(fd_of(area), at, bytes);
+  if (areas_[area].give(at, bytes)) clear(fd_of(area), at, bytes);
 }
 
 // Pages of a UMEM stay: others would take their place here, and not where the kernel has them pinned.
 void Region::clear_buffers(uint32_t first, uint32_t count) const {
-  if (!info_.buf_headroom) punch(exchange_.get(), buffer_at(first), uint64_t{info_.buf_size} * count);
+  if (!info_.buf_headroom) clear(exchange_.get(), buffer_at(first), uint64_t{info_.buf_size} * count);
 }
 
 uint32_t Region::take_buffers(uint32_t count) {
@@ -137,7 +142,8 @@ void Region::give_buffers(std::vector<uint32_t>& indices) {
   for (size_t i = 0; i < indices.size();) {
     size_t end = i;
     while (end < indices.size() && indices[end] == indices[i] + (end - i) && bufs_.give(indices[end], 1)) end++;
-    if (end == i) i++;  // not one of ours
+    if (end == i)
+      i++;  // not one of ours
     else {
       clear_buffers(indices[i], uint32_t(end - i));
       i = end;

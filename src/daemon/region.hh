@@ -47,6 +47,9 @@ class Region {
   Region(const Region&) = delete;
   Region& operator=(const Region&) = delete;
 
+  // From now on nothing is cleared when it is given back: the daemon ends, and programs still work in the memory.
+  void leave_memory() { left_ = true; }
+
   const wire::RegionInfo& info() const { return info_; }
   const RegionShape& shape() const { return shape_; }
   int private_fd() const { return private_.get(); }
@@ -82,8 +85,11 @@ class Region {
   void clear_buffers(uint32_t first, uint32_t count) const;
   int fd_of(Area area) const { return area == kExchanges ? exchange_.get() : private_.get(); }
 
+  void clear(int fd, uint64_t at, uint64_t bytes) const;
+
   wire::RegionInfo info_{};
   RegionShape shape_;
+  bool left_ = false;
   UniqueFd private_, exchange_;
   mem::Extents areas_[3], bufs_;
 };

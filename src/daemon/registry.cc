@@ -20,6 +20,13 @@ constexpr uint16_t kFirstHiddenIndex = 256;
 
 }  // namespace
 
+void Registry::leave_memory() {
+  for (auto& [id, region] : regions_)
+    if (auto alive = region.lock()) alive->leave_memory();
+  for (auto& [key, region] : extmem_)
+    if (auto alive = region.lock()) alive->leave_memory();
+}
+
 Registry::~Registry() {
   while (!files_.empty()) {
     files_.begin()->second->goodbye = true;

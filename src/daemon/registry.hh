@@ -30,7 +30,7 @@ class Registry {
  public:
   static constexpr uint32_t kMaxSwitches = 256;
   static constexpr uint32_t kMaxRegionId = 0xffff;  // nr_mem_id has 16 bits
-  static constexpr uint32_t kNicBuffers = 32768;  // of the region that interfaces share; pinned while one is bound
+  static constexpr uint32_t kNicBuffers = 32768;    // of the region that interfaces share; pinned while one is bound
 
   Registry() = default;
   ~Registry();
@@ -40,6 +40,9 @@ class Registry {
   // Where the numbers of memory regions begin; any value will do. Programs tell regions of one process apart by their
   // number, also those of two daemons, so each daemon begins elsewhere.
   void number_regions_from(uint32_t any) { last_region_ = kGlobalRegion + any % (kMaxRegionId - kGlobalRegion); }
+
+  // The daemon ends: programs that still use its ports keep the memory they have mapped as it is.
+  void leave_memory();
 
   // --- descriptors ---
   File* open_file(pid_t pid);
@@ -95,8 +98,8 @@ class Registry {
   void use_service(Service& service) { service_ = &service; }
   // Something of a keeper or a worker has changed: takes attachments on. Before requests that wait are looked at again.
   void advance_attachments();
-  // Has the kernel's shortcuts between attached interfaces agree with what the switches have learned: to be called again
-  // and again while has_shortcuts(), and when something is set on a port.
+  // Has the kernel's shortcuts between attached interfaces agree with what the switches have learned: to be called
+  // again and again while has_shortcuts(), and when something is set on a port.
   void refresh_shortcuts();
   bool has_shortcuts() const;
 
@@ -133,16 +136,16 @@ class Registry {
     // kFailed and kGone: until somebody is told.
     enum class State { kKeeper, kServing, kAttached, kFailed, kLeaving, kGone };
     State state = State::kKeeper;
-    std::string interface, keeper;  // its name, and the key of its keeper
+    std::string interface, keeper;   // its name, and the key of its keeper
     std::vector<std::string> ports;  // that of the wire's side first
     bool host = false, persistent = false;
     bool claimed = false;  // who asked for it was told
     bool polling = false;
-    bool fails = false;    // kLeaving: with `error`
+    bool fails = false;  // kLeaving: with `error`
     Error error{EIO, ""};
-    int workers = 0;       // that have yet to end
-    std::string table;     // key of its shortcuts, if it takes part in some
-    uint32_t member = 0;   // which it is there
+    int workers = 0;      // that have yet to end
+    std::string table;    // key of its shortcuts, if it takes part in some
+    uint32_t member = 0;  // which it is there
   };
   // How a port that does not exist yet is to be made.
   struct Recipe {
@@ -246,15 +249,14 @@ class Registry {
   uint32_t nic_buffers_ = kNicBuffers;
   wire::NicMode nic_mode_ = wire::NicMode::kAuto;
   Interfaces* interfaces_ = nullptr;
-  const Origin* origin_ = nullptr;  // of the request under way
+  const Origin* origin_ = nullptr;                          // of the request under way
   std::map<std::string, std::shared_ptr<Region>> binding_;  // what interfaces were bound to, by key
   Service* service_ = nullptr;
-  std::map<std::string, Attachment> attachments_;  // by the wire side's port
+  std::map<std::string, Attachment> attachments_;                // by the wire side's port
   std::map<std::string, std::unique_ptr<Shortcuts>> shortcuts_;  // by switch and namespace
   std::set<std::string> removed_;  // persistent ports whose interfaces are going, until who asked is told
   std::string socket_path_;
   time_t started_ = time(nullptr);
-
 };
 
 }  // namespace unetmap::daemon

@@ -46,6 +46,7 @@ Result<std::unique_ptr<Server>> Server::create(UniqueFd listener) {
 }
 
 Server::~Server() {
+  registry_.leave_memory();
   for (auto& [fd, connection] : connections_) registry_.close_file(connection.file);
 }
 

@@ -89,6 +89,26 @@ TEST(DaemonTest, KilledDaemonIsSeenAndReplaced) {
   setenv("UNETMAP_SOCKET", before.c_str(), 1);
 }
 
+// Whoever is in the middle of something finds its rings as they were, not zeros.
+TEST(DaemonTest, AnOrderlyEndLeavesTheMemoryOfPrograms) {
+  std::string before = getenv("UNETMAP_SOCKET");
+  setenv("UNETMAP_SOCKET", (before + ".ended").c_str(), 1);
+  nmport_d* port = flows::open_port("valed:a");
+  ASSERT_NE(port, nullptr);
+  netmap_ring* ring = NETMAP_TXRING(port->nifp, 0);
+  const uint32_t slots = ring->num_slots, bytes = ring->nr_buf_size, buffer = ring->slot[3].buf_idx;
+  memset(NETMAP_BUF(ring, buffer), 0x5a, 60);
+  pid_t pid = daemon_of(port->fd);
+  kill(pid, SIGTERM);
+  ASSERT_TRUE(flows::eventually([&] { return !alive(pid); }));
+  EXPECT_EQ(ring->num_slots, slots);
+  EXPECT_EQ(ring->nr_buf_size, bytes);
+  EXPECT_EQ(ring->slot[3].buf_idx, buffer);
+  EXPECT_EQ(uint8_t(NETMAP_BUF(ring, buffer)[59]), 0x5a);
+  nmport_close(port);
+  setenv("UNETMAP_SOCKET", before.c_str(), 1);
+}
+
 TEST(DaemonTest, AnotherUserCannotConnect) {
   if (getuid() != 0) GTEST_SKIP() << "needs root to become another user";
   std::string before = getenv("UNETMAP_SOCKET");
