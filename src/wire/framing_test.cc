@@ -30,7 +30,8 @@ TEST(Framing, ARequestIsAHeadAndItsBody) {
 }
 
 TEST(Framing, AReplyIsTakenApart) {
-  auto parts = take_apart(reply({kMagic, kVersion, 8, EBUSY, 4, 6, 1}, "bodyreason"));
+  const std::vector<uint8_t> bytes = reply({kMagic, kVersion, 8, EBUSY, 4, 6, 1}, "bodyreason");
+  auto parts = take_apart(bytes);
   ASSERT_TRUE(parts);
   EXPECT_EQ(parts->error, EBUSY);
   EXPECT_TRUE(parts->has_bind);

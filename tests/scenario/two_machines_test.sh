@@ -144,7 +144,7 @@ for n in 1 2; do
   tries=0
   until on $n bridge fdb show dev vx100 | grep -q "^00:00:00:00:00:00 dst 192.0.2.$((3 - n))"; do
     tries=$((tries + 1))
-    [ $tries -lt 300 ] || fail "machine $n learns of no other machine by BGP"
+    [ $tries -lt 1200 ] || fail "machine $n learns of no other machine by BGP"
     kill -0 "$(cat "$work/frr$n/bgpd.pid")" || fail "bgpd of machine $n ended"
     sleep 0.1
   done
@@ -154,7 +154,7 @@ address=$(host 2 cat /sys/class/net/eth0/address)
 tries=0
 until on 1 bridge fdb show dev vx100 | grep -q "^$address dst 192.0.2.2 .*extern_learn"; do
   tries=$((tries + 1))
-  [ $tries -lt 300 ] || fail "machine 1 has the address of the far host, $address, not from BGP"
+  [ $tries -lt 1200 ] || fail "machine 1 has the address of the far host, $address, not from BGP"
   sleep 0.1
 done
 remove_machines
