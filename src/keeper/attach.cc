@@ -110,11 +110,7 @@ Result<SetUp> attach(const wire::AttachRequest& request, int table) {
   if (auto done = hook_all(*attachment, *interface, request, table); !done) return done.error();
   SetUp out;
   describe(*interface, out.reply);
-  if (!attachment->hooks->all_links())
-    out.reply.said.push_back(request.interface +
-                             ": this kernel has no tc links (they are in Linux 6.6): if unetmap-keeper is killed, "
-                             "tc filters stay until `tc qdisc del dev " +
-                             request.interface + " clsact`");
+  attachment->hooks->say_what_stays(request.interface, out.reply.said);
   out.held = std::move(attachment);
   return out;
 }

@@ -239,11 +239,7 @@ Result<SetUp> bind(const wire::BindRequest& request, int memfd) {
     out.reply.rx_ring = out.reply.fill_ring = wanted.rx_ring;
     out.reply.tx_ring = out.reply.completion_ring = wanted.tx_ring;
   }
-  if (!binding->hooks->all_links())
-    out.reply.said.push_back(request.interface +
-                             ": this kernel has no tc links (they are in Linux 6.6): if unetmap-keeper is killed, "
-                             "tc filters stay until `tc qdisc del dev " +
-                             request.interface + " clsact`");
+  binding->hooks->say_what_stays(request.interface, out.reply.said);
   out.held = std::move(binding);
   return out;
 }

@@ -28,6 +28,14 @@ bpf_tc_hook hook_at(uint32_t ifindex, int points) {
 
 }  // namespace
 
+void TcHooks::say_what_stays(const std::string& interface, std::vector<std::string>& said) const {
+  if (all_links()) return;
+  said.push_back(interface +
+                 ": this kernel has no tc links (they are in Linux 6.6): if unetmap-keeper is killed, "
+                 "tc filters stay until `tc qdisc del dev " +
+                 interface + " clsact`");
+}
+
 Result<void> TcHooks::add(Direction direction, int program) {
   if (means_ == Means::kBest) {
     LIBBPF_OPTS(bpf_link_create_opts, options, .flags = kBefore);

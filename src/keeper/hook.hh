@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "base/fd.hh"
@@ -26,6 +27,8 @@ class TcHooks {
   Result<void> add(Direction direction, int program);
   // Whether nothing would be left behind by a killed process.
   bool all_links() const { return filters_.empty(); }
+  // Says what would be left of them, if anything.
+  void say_what_stays(const std::string& interface, std::vector<std::string>& said) const;
 
  private:
   Result<void> add_filter(Direction direction, int program);

@@ -70,6 +70,12 @@ const KindEntry* find_kind(const std::string& name);
 
 // A string or number of the parameters; EINVAL, naming it, if it is of another type or missing without a default.
 Result<std::string> text_parameter(const Json& parameters, const char* key, const char* otherwise = nullptr);
+// {"socket": PATH, "mode": "server" or "client"}: of kinds that a connection is made to or made by.
+struct Endpoint {
+  std::string path;
+  bool server;
+};
+Result<Endpoint> endpoint_parameters(const Json& parameters);
 Result<uint64_t> number_parameter(const Json& parameters, const char* key, uint64_t otherwise, uint64_t most);
 
 }  // namespace unetmap::worker

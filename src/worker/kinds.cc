@@ -35,6 +35,16 @@ Result<std::string> text_parameter(const Json& parameters, const char* key, cons
   return found->get<std::string>();
 }
 
+Result<Endpoint> endpoint_parameters(const Json& parameters) {
+  auto path = text_parameter(parameters, "socket");
+  if (!path) return path.error();
+  auto mode = text_parameter(parameters, "mode", "server");
+  if (!mode) return mode.error();
+  if (*mode != "server" && *mode != "client")
+    return Error{EINVAL, "plug: mode " + *mode + ": is neither server nor client"};
+  return Endpoint{std::move(*path), *mode == "server"};
+}
+
 Result<uint64_t> number_parameter(const Json& parameters, const char* key, uint64_t otherwise, uint64_t most) {
   auto found = parameters.find(key);
   if (found == parameters.end()) return otherwise;

@@ -256,16 +256,12 @@ class Stream final : public Kind {
 }  // namespace
 
 Result<std::unique_ptr<Kind>> start_stream(Start start) {
-  auto path = text_parameter(start.parameters, "socket");
-  if (!path) return path.error();
-  auto mode = text_parameter(start.parameters, "mode", "server");
-  if (!mode) return mode.error();
-  if (*mode != "server" && *mode != "client")
-    return Error{EINVAL, "plug: mode " + *mode + ": is neither server nor client"};
+  auto endpoint = endpoint_parameters(start.parameters);
+  if (!endpoint) return endpoint.error();
   auto port = SwitchPort::open(start.port);
   if (!port) return port.error();
   auto stream = std::make_unique<Stream>(std::move(*port), start.loop, start.reporter);
-  auto begun = stream->begin(*path, *mode == "server", start.parameters.contains("resume"));
+  auto begun = stream->begin(endpoint->path, endpoint->server, start.parameters.contains("resume"));
   if (!begun) return begun.error();
   return std::unique_ptr<Kind>(std::move(stream));
 }

@@ -349,18 +349,14 @@ Json VhostUser::status() const {
 }  // namespace
 
 Result<std::unique_ptr<Kind>> start_vhost_user(Start start) {
-  auto path = text_parameter(start.parameters, "socket");
-  if (!path) return path.error();
-  auto mode = text_parameter(start.parameters, "mode", "server");
-  if (!mode) return mode.error();
-  if (*mode != "server" && *mode != "client")
-    return Error{EINVAL, "plug: mode " + *mode + ": is neither server nor client"};
+  auto endpoint = endpoint_parameters(start.parameters);
+  if (!endpoint) return endpoint.error();
   auto port = SwitchPort::open(start.port, kHeaderBytes);
   if (!port) return port.error();
   if (port->rings() > kMaxPairs)
     return Error{EINVAL, start.port + ": a virtual machine has at most " + std::to_string(kMaxPairs) + " queue pairs"};
   auto kind = std::make_unique<VhostUser>(start.port, std::move(*port), start.loop, start.reporter);
-  auto begun = kind->begin(*path, *mode == "server", start.parameters.contains("resume"));
+  auto begun = kind->begin(endpoint->path, endpoint->server, start.parameters.contains("resume"));
   if (!begun) return begun.error();
   return std::unique_ptr<Kind>(std::move(kind));
 }

@@ -127,13 +127,6 @@ dropped=$(sed -nE 's/.*"forwarded":[0-9]+,"dropped":([0-9]+),.*/\1/p' "$work/nev
 [ $((forwarded + dropped)) -eq 5000 ] && [ "$dropped" -ge 2000 ] && [ "$(number free_buffers "$work/never.out")" -eq 100 ] || fail "wrong counts: $(cat "$work/never.out")"
 
 step "mistakes"
-wrong() { # STATUS TEXT COMMAND...
-  expected=$1 text=$2 status=0
-  shift 2
-  "$@" >"$work/wrong.out" 2>"$work/wrong.log" </dev/null || status=$?
-  [ $status -eq "$expected" ] || fail "$*: exit $status, not $expected"
-  has "$work/wrong.log" "$text" || fail "$*: does not say '$text'"
-}
 wrong 2 'no input port' lb
 wrong 2 'not a number of pipes' lb -i vale0:in -p many
 wrong 2 'not a number of pipes' lb -i vale0:in -p :3

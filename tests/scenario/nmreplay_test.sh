@@ -80,13 +80,6 @@ ended "$endless" || fail "nmreplay interrupted gave $?"
 has "$work/endless.out" '^Sent [1-9][0-9]* packets ' || fail "no summary"
 
 step "mistakes"
-wrong() { # STATUS TEXT COMMAND...
-  expected=$1 text=$2 status=0
-  shift 2
-  "$@" >"$work/wrong.out" 2>"$work/wrong.log" </dev/null || status=$?
-  [ $status -eq "$expected" ] || fail "$*: exit $status, not $expected"
-  has "$work/wrong.log" "$text" || fail "$*: does not say '$text'"
-}
 wrong 2 'give a capture' nmreplay -i vale0:t
 wrong 2 'is not one of' nmreplay -f x -i vale0:t -B fast
 wrong 1 'capture .*nosuch' nmreplay -f "$work/nosuch" -i vale0:t

@@ -116,13 +116,6 @@ ended "$link" || status=$?
 has "$work/orphan.log" 'start tlem again' || fail "it does not say what to do"
 
 step "mistakes"
-wrong() { # STATUS TEXT COMMAND...
-  expected=$1 text=$2 status=0
-  shift 2
-  "$@" >"$work/wrong.out" 2>"$work/wrong.log" </dev/null || status=$?
-  [ $status -eq "$expected" ] || fail "$*: exit $status, not $expected"
-  has "$work/wrong.log" "$text" || fail "$*: does not say '$text'"
-}
 wrong 2 'two ports' tlem -i vale0:a
 wrong 2 'two different' tlem -i vale0:a -i vale0:a
 wrong 2 'is not one of' tlem -i vale0:a -i vale0:b -D soon

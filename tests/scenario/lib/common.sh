@@ -119,3 +119,12 @@ has() { grep -qE -- "$2" "$1"; }
 
 # must_have FILE PATTERN: the test fails where no line matches the extended regular expression.
 must_have() { has "$1" "$2" || fail "${1##*/} has no line like: $2"; }
+
+# wrong STATUS TEXT COMMAND...: a mistake ends so, and what is said of it matches the extended regular expression.
+wrong() {
+  expected=$1 text=$2 status=0
+  shift 2
+  "$@" >"$work/wrong.out" 2>"$work/wrong.log" </dev/null || status=$?
+  [ $status -eq "$expected" ] || fail "$*: exit $status, not $expected"
+  has "$work/wrong.log" "$text" || fail "$*: does not say '$text'"
+}
