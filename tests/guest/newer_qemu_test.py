@@ -11,9 +11,11 @@ from guestlib.survival import Survival
 class NewerQemu(GuestToGuest, Survival, unittest.TestCase):
     @classmethod
     def setUpClass(cls):
+        guests.require("unetmapd", "unetmap", "unetmap-worker", "unetmap-keeper", "pkt-gen", "l2open", "l2recv", "l2send",
+                       kernels=("bookworm", "trixie"))
+        qemu = guests.require_newer_qemu()
         guests.own_network()
-        guests.require("unetmapd", "unetmap", "unetmap-worker", "unetmap-keeper", "pkt-gen", "l2open", "l2recv", "l2send")
-        cls.rig = cls.enterClassContext(guests.Rig(guests.require_newer_qemu()))
+        cls.rig = cls.enterClassContext(guests.Rig(qemu))
         cls.vm1, cls.vm2 = cls.rig.boot({"vm01": "qemu --vale 01", "vm02": "qemu --vale 02"},
                                         {"vm01": {"DEVICE": "virtio-net-pci", "KERNEL": "trixie"}})
         cls.vm2.run("netserver")

@@ -11,8 +11,8 @@ from guestlib.experiments import BRIDGE, GuestToGuest
 class Tap(GuestToGuest, unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        guests.own_network()
         guests.require("unetmapd", "unetmap-keeper", "pkt-gen", "l2open", "l2recv", "l2send")
+        guests.own_network()
         cls.rig = cls.enterClassContext(guests.Rig())
         cls.rig.prepare_taps()
         cls.vm1, cls.vm2 = cls.rig.boot({"vm01": "qemu --tap 01", "vm02": "qemu --tap 02"})

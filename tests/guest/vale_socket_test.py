@@ -11,8 +11,8 @@ from guestlib.experiments import PACKETS, GuestToGuest, received_bytes
 class ValeSocket(GuestToGuest, unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        guests.own_network()
         guests.require("unetmapd", "unetmap", "unetmap-worker", "unetmap-keeper", "pkt-gen", "l2open", "l2recv", "l2send")
+        guests.own_network()
         cls.rig = cls.enterClassContext(guests.Rig())
         cls.vm1, cls.vm2 = cls.rig.boot({"vm01": "qemu --vale 01", "vm02": "qemu --vale 02"},
                                         {"vm01": {"LINK": "dgram"}, "vm02": {"LINK": "stream"}})

@@ -14,8 +14,8 @@ VARIABLES = {"DEVICE": "virtio-net-pci", "LINK": "vhost-user"}
 class ValeVirtio(GuestToGuest, Survival, unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        guests.own_network()
         guests.require("unetmapd", "unetmap", "unetmap-worker", "unetmap-keeper", "pkt-gen", "vale-ctl", "l2open", "l2recv", "l2send")
+        guests.own_network()
         cls.rig = cls.enterClassContext(guests.Rig())
         cls.vm1, cls.vm2 = cls.rig.boot({"vm01": "qemu --vale 01", "vm02": "qemu --vale 02"},
                                         {"vm01": VARIABLES, "vm02": VARIABLES})

@@ -26,6 +26,8 @@ namespace {
 constexpr int kThreadEnded = SIGUSR1;  // to the main thread
 constexpr int kWakeUp = SIGUSR2;       // to a thread in poll: look at `cancel`
 constexpr uint64_t kMs = 1'000'000;
+// timeout(1) sends its signal to its child, and then to the group that the child is in.
+constexpr uint64_t kSameRequestNs = 200 * kMs;
 constexpr uint64_t kShortestReportNs = 10 * kMs;  // less says nothing about a rate
 
 using Workers = std::vector<std::unique_ptr<Worker>>;
@@ -217,7 +219,12 @@ class Reporter {
     timespec limit{time_t(ns / 1'000'000'000), long(ns % 1'000'000'000)};
     int got = sigtimedwait(&signals, nullptr, &limit);
     if (got != SIGINT && got != SIGTERM) return;
-    if (run_.cancel.exchange(true)) _exit(128 + got);  // asked twice: do not wait for anything
+    const uint64_t now = now_ns();
+    if (!run_.cancel.exchange(true)) {
+      asked_ns_ = now;
+    } else if (now - asked_ns_ > kSameRequestNs) {
+      _exit(128 + got);  // asked twice: do not wait for anything
+    }
   }
 
   void report(uint64_t now) {
@@ -249,6 +256,7 @@ class Reporter {
   RateWindow window_;
   Totals last_;
   uint64_t last_ns_ = 0;
+  uint64_t asked_ns_ = 0;  // when the user asked for the end
 };
 
 void collect(const Run& run, const Workers& workers, Outcome& outcome) {

@@ -11,7 +11,7 @@ import unittest
 
 SOURCE = os.path.realpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../.."))
 sys.path.insert(0, os.path.join(SOURCE, "vm"))
-from guestimage.image import make_image, tool_command  # noqa: E402
+from guestimage.image import KERNEL_RELEASE, make_image, tool_command  # noqa: E402
 from guestimage.packages import Unavailable  # noqa: E402
 from guestimage.qemu import newer_qemu  # noqa: E402
 from guestlib.guest import Guest  # noqa: E402
@@ -27,7 +27,8 @@ def skip(why):
 
 
 def own_network():
-    """This process and its children in a network namespace without a name: it goes with the last of them."""
+    """This process and its children in a network namespace without a name: it goes with the last of them. Nothing can be fetched
+    from there: first all that is required."""
     if os.geteuid() != 0:
         skip("needs root: taps and a network namespace of its own")
     if _libc.unshare(CLONE_NEWNET) != 0:
@@ -101,8 +102,9 @@ def build_folder():
     return os.path.abspath(os.environ.get("BUILD_DIR") or os.path.join(SOURCE, "build"))
 
 
-def require(*programs):
-    """Skips the test where something is missing that it needs; fetches and makes the guest's image."""
+def require(*programs, kernels=(KERNEL_RELEASE,)):
+    """Skips the test where something is missing that it needs; fetches and makes the guest's images, with the kernels of these
+    releases."""
     build = build_folder()
     for program in programs:
         if not os.access(os.path.join(build, "bin", program), os.X_OK):
@@ -110,7 +112,8 @@ def require(*programs):
     if not shutil.which(os.environ.get("QEMU", "qemu-system-x86_64")):
         skip("qemu-system-x86_64 is missing: install qemu-system-x86")
     try:
-        make_image(guest_cache(), os.path.join(build, "bin"))
+        for release in kernels:
+            make_image(guest_cache(), os.path.join(build, "bin"), release)
     except Unavailable as reason:
         skip(f"no guest can be made: {reason}")
 

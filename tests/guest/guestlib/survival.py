@@ -87,12 +87,15 @@ class Survival:
     def test_survival_4_machine_is_killed(self):
         daemon = self._daemon_pid()
         worker = self._plug("vale0:02")["pid"]
-        descriptors = len(os.listdir(f"/proc/{daemon}/fd"))
+        descriptors, worker_descriptors = (len(os.listdir(f"/proc/{pid}/fd")) for pid in (daemon, worker))
         os.kill(self.vm2.qemu_pid, signal.SIGKILL)
         # launch-qemu.sh ends with its machine, and unplugs.
         self.vm2.program.finish(statuses=None)
         self.assertIsNone(self._plug("vale0:02"))
-        wait_until(lambda: not os.path.exists(f"/proc/{worker}"), "the end of the port's worker")
+        if self._plug("vale0:01")["pid"] == worker:
+            wait_until(lambda: len(os.listdir(f"/proc/{worker}/fd")) < worker_descriptors, "the end of the port in its worker")
+        else:
+            wait_until(lambda: not os.path.exists(f"/proc/{worker}"), "the end of the port's worker")
         self._host_pair()
         self.assertEqual(self._daemon_pid(), daemon)
         type(self).vm2 = self.boot_second("vm02-again")
