@@ -60,7 +60,8 @@ PY
 
 echo "== send and receive on a switch, in the forms that scripts read"
 receive "$work/rx.log" -i vale0:rx -f rx -n 1000
-send "$work/tx.log" -ivale0:tx -ftx -n1000
+# At a pace that leaves time for reports.
+send "$work/tx.log" -ivale0:tx -ftx -n1000 -R2000
 wait $other || fail "the receiver ended with an error"
 must_have "$work/tx.log" '^Sending on vale0:tx: 1 queues, 1 threads and 1 cpus\.$'
 must_have "$work/tx.log" '^Sent 1000 packets 60000 bytes [0-9]+ events 60 bytes each in [0-9]+\.[0-9][0-9] seconds\.$'

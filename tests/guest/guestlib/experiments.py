@@ -37,7 +37,8 @@ class GuestToGuest:
     def test_guest_to_guest_2_udp_short_packets_with_pkt_gen(self):
         size = received_bytes(self.vm1.start, self.vm2.start, "pkt-gen -ieth0 -ftx", "pkt-gen -ieth0 -frx")
         self.assertAlmostEqual(size / PACKETS, 60, delta=3)
-        # The interface is the guest's again.
+        # The interface is the guest's again, once its driver has gone from queues for XDP to those without.
+        traffic.await_answer(self.vm1, GUEST_2)
         self.test_ping()
 
     def test_guest_to_guest_3_latency(self):

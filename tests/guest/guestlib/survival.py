@@ -5,6 +5,7 @@ import os
 import re
 import signal
 
+from guestlib import traffic
 from guestlib.experiments import GUEST_2
 from guestlib.processes import EVENT_LIMIT_S, wait_until
 
@@ -31,8 +32,7 @@ class Survival:
         return json.loads(self.rig.call("unetmap", "daemon", "--json"))["pid"]
 
     def _answers(self):
-        """Waits for vm2 to answer: a card that was reset takes seconds until its link is up."""
-        self.vm1.run(f"until ping -c1 -W1 {GUEST_2} >/dev/null; do sleep 0.1; done")
+        traffic.await_answer(self.vm1, GUEST_2)
 
     def _host_pair(self):
         """Others on the switch: two programs of the host, one to the other, no packet lost."""

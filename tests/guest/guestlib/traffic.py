@@ -5,6 +5,11 @@ import re
 from guestlib.processes import Failed
 
 
+def await_answer(guest, address):
+    """Waits for `address` to answer: a card that was reset, by a driver or with its machine, takes seconds until its link is up."""
+    guest.run(f"until ping -c1 -W1 {address} >/dev/null; do sleep 0.1; done")
+
+
 def netperf_figures(text):
     """The numbers of netperf's last lines: for UDP_STREAM a row of the sender's and one of the receiver's."""
     rows = [[float(word) for word in line.split()] for line in text.splitlines() if re.fullmatch(r"[\s\d.]+", line) and line.strip()]
