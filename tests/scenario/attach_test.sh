@@ -140,6 +140,20 @@ for options in "-n 300M" "-n 100M -R" "-u -b 50M -n 10M" "-u -b 5M -l 64 -n 200K
   run client ip netns exec "$host1" iperf3 -c 10.77.0.2 $options || fail "iperf3 $options: $(cat "$work/client.out" "$work/client.log")"
   ended "$started" || fail "the iperf3 server of $options failed"
 done
+step "iperf3 for ten seconds, TCP and UDP beside each other"
+start iperf-tcp ip netns exec "$host2" iperf3 --forceflush -s -1
+wait_for "$work/iperf-tcp.out" listening "$started"
+server_tcp=$started
+start iperf-udp ip netns exec "$host2" iperf3 --forceflush -s -1 -p 5301
+wait_for "$work/iperf-udp.out" listening "$started"
+server_udp=$started
+start client-udp ip netns exec "$host1" iperf3 -c 10.77.0.2 -p 5301 -u -b 2M -l 64 -t 10 --json
+client_udp=$started
+run client ip netns exec "$host1" iperf3 -c 10.77.0.2 -t 10 || fail "iperf3, TCP: $(cat "$work/client.out" "$work/client.log")"
+ended "$client_udp" || fail "iperf3, UDP: $(cat "$work/client-udp.out" "$work/client-udp.log")"
+for server in $server_tcp $server_udp; do ended "$server" || fail "an iperf3 server failed"; done
+perl -MJSON::PP -0777 -ne 'my $s = decode_json($_)->{end}{sum}; printf "  %d messages, %d lost\n", @$s{qw(packets lost_packets)};
+  exit !($s->{packets} > 30000 && $s->{lost_packets} * 100 < $s->{packets})' "$work/client-udp.out" || fail "UDP messages are missing"
 
 step "towards a port without headers: through a program that swaps plain slots between two switches"
 vale -d vale0:wb
