@@ -131,8 +131,22 @@ bool Wait::arm(int64_t* sleep_ns) {
   return true;
 }
 
+// Whether a signal can be the program's concern. Not cheap.
+bool handles_signals() {
+  for (int number = 1; number < _NSIG; number++) {
+    struct sigaction action;
+    if (sigaction(number, nullptr, &action) == 0 && action.sa_handler != SIG_DFL && action.sa_handler != SIG_IGN)
+      return true;
+  }
+  return false;
+}
+
 int Wait::ask_kernel(int64_t sleep_ns) {
-  if (!others_ && !nested_ && !stale_ && sleep_ns != 0) return bells_->sleep(sleep_ns, sigmask_);
+  if (!others_ && !nested_ && !stale_ && sleep_ns != 0) {
+    int r = bells_->sleep(sleep_ns, sigmask_);
+    // Stopped and continued: epoll_wait ends at that, poll does not. Where there are handlers one may have run instead.
+    return r < 0 && errno == EINTR && !handles_signals() ? 0 : r;
+  }
   nfds_t n = n_;
   if (sleep_ns != 0 && netmap_count_ > 0) kernel_[n++] = {bells_->instance(), POLLIN, 0};
   timespec timeout = timespec_of(sleep_ns < 0 ? 0 : sleep_ns);

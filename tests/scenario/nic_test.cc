@@ -2,6 +2,8 @@
 // Netmap ports on interfaces: what goes through their rings, in each mode of binding them.
 #include <gmock/gmock.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/select.h>
 
 #include <fstream>
 #include <numeric>
@@ -197,6 +199,76 @@ TEST_P(NicModes, SleepersWakeByPollAndByEdgeTriggeredEpoll) {
     while (epoll_wait(set.get(), &event, 1, 0) > 0) {
     }
   }
+}
+
+TEST_P(NicModes, SelectReportsWhatPollWould) {
+  Port a("netmap:um0"), b("netmap:um1");
+  ASSERT_TRUE(a && b);
+  auto ready = [](int fd, timeval limit) {
+    fd_set in, out;
+    FD_ZERO(&in);
+    FD_ZERO(&out);
+    FD_SET(fd, &in);
+    FD_SET(fd, &out);
+    if (select(fd + 1, &in, &out, nullptr, &limit) < 0) return std::make_pair(-1, -1);
+    return std::make_pair(int(FD_ISSET(fd, &in)), int(FD_ISSET(fd, &out)));
+  };
+  while (b.receive(0)) {
+  }
+  EXPECT_EQ(std::make_pair(0, 1), ready(b.fd(), {0, 0}));
+  // Filled, and not given to the kernel yet.
+  while (a.queue(a_frame(1))) {
+  }
+  timespec limit{kEvent_ms / 1000, 0};
+  fd_set in;
+  FD_ZERO(&in);
+  FD_SET(b.fd(), &in);
+  std::thread sending([&] { EXPECT_EQ(0, ioctl(a.fd(), NIOCTXSYNC, nullptr)); });
+  EXPECT_EQ(1, pselect(b.fd() + 1, &in, nullptr, nullptr, &limit, nullptr));
+  sending.join();
+  EXPECT_TRUE(FD_ISSET(b.fd(), &in));
+  EXPECT_TRUE(b.receive());
+}
+
+// A program that stands still costs what was sent to it, and nobody else anything.
+TEST_P(NicModes, AStoppedProgramCostsOnlyItsOwnPackets) {
+  ASSERT_TRUE(sh("ip link add um2 type veth peer name um3 && ip link set um2 up && ip link set um3 up"));
+  {
+    auto* seen = static_cast<std::atomic<uint32_t>*>(
+        mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
+    pid_t child = fork();
+    if (child == 0) {
+      prctl(PR_SET_PDEATHSIG, SIGKILL);
+      Port stopping("netmap:um0");
+      *seen = 1;
+      while (stopping && stopping.receive()) seen->fetch_add(1);
+      _exit(1);
+    }
+    Port far("netmap:um1");
+    ASSERT_TRUE(far);
+    ASSERT_TRUE(eventually([&] { return *seen == 1; }, 200));
+    ASSERT_TRUE(far.send(a_frame(1)));
+    ASSERT_TRUE(eventually([&] { return *seen > 1; }, 200));
+    kill(child, SIGSTOP);
+    ASSERT_EQ(child, waitpid(child, nullptr, WUNTRACED));
+    // More than all of its rings hold.
+    for (uint32_t i = 0; i < 10000; i++) ASSERT_TRUE(far.send(a_frame(i))) << i;
+    Port source("netmap:um2"), sink("netmap:um3");
+    ASSERT_TRUE(source && sink);
+    for (uint32_t i = 0; i < 100; i++) {
+      ASSERT_TRUE(source.send(a_frame(i)));
+      auto got = sink.receive();
+      ASSERT_TRUE(got);
+      EXPECT_EQ(a_frame(i), *got);
+    }
+    kill(child, SIGCONT);
+    uint32_t before = *seen;
+    ASSERT_TRUE(eventually([&] { return far.send(a_frame(2)) && *seen > before + 1; }, 200));
+    kill(child, SIGKILL);
+    waitpid(child, nullptr, 0);
+    munmap(seen, 4096);
+  }
+  sh("ip link del um2");
 }
 
 TEST_P(NicModes, RoomComesBackToWhoWaitsForIt) {

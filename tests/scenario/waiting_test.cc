@@ -1,5 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // poll and select on netmap descriptors, alone and among others.
+#include <sys/prctl.h>
+#include <sys/wait.h>
+
+#include <fstream>
+
 #include "waiting.hh"
 
 namespace descriptors {
@@ -173,6 +178,41 @@ TEST(Poll, SignalsEndIt) {
   EXPECT_LT(epoll_pwait(set.fd(), &event, 1, -1, &open), 0);
   EXPECT_EQ(errno, EINTR);
   pthread_sigmask(SIG_SETMASK, &open, nullptr);
+}
+
+// Unlike epoll_wait, poll goes on after the process was stopped and continued.
+TEST(Poll, StopsDoNotEndIt) {
+  Pair pair;
+  pid_t child = fork();
+  if (child == 0) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    signal(SIGUSR1, SIG_DFL);  // another test's; with a handler of the program's own it may have been that
+    _exit(wait_in(pair.b.fd(), kLong) == 1 ? 0 : errno);
+  }
+  auto state = [child] {
+    std::ifstream stat("/proc/" + std::to_string(child) + "/stat");
+    std::string number, name, letter;
+    stat >> number >> name >> letter;
+    return letter;
+  };
+  // Once it has ended it gets no further.
+  auto becomes = [&](const char* wanted) {
+    for (uint64_t end = now_ms() + kLong; now_ms() < end; usleep(1000))
+      if (state() == wanted) return true;
+    return false;
+  };
+  bool asleep = becomes("S");
+  for (int i = 0; i < 5 && asleep; i++) {
+    kill(child, SIGSTOP);
+    ASSERT_TRUE(becomes("T"));
+    kill(child, SIGCONT);
+    asleep = becomes("S");
+  }
+  EXPECT_TRUE(asleep);
+  ASSERT_TRUE(pair.a.send(1));
+  int status;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0) << strerror(WEXITSTATUS(status));
 }
 
 TEST(Poll, ThreadsCanBeCancelled) {
