@@ -158,6 +158,22 @@ class Guest:
             if "return" in answer:
                 return answer["return"]
 
+    def migrate(self, target, path, timeout_s=EVENT_LIMIT_S):
+        """Moves what runs here to `target`, which waits for it at the socket `path`. Commands under way go on there."""
+        self.qmp("migrate-set-parameters", **{"max-bandwidth": 1 << 30, "downtime-limit": 500})
+        wait_until(lambda: os.path.exists(path), f"{target.name}: QEMU's socket {path}")
+        self.qmp("migrate", uri=f"unix:{path}")
+
+        def moved():
+            state = self.qmp("query-migrate")
+            if state.get("status") in ("failed", "cancelled"):
+                raise Failed(f"{self.name}: migration {state['status']}: {state.get('error-desc', 'no reason given')}")
+            return state.get("status") == "completed"
+
+        wait_until(moved, f"{self.name}: migration", timeout_s)
+        target._jobs.update(self._jobs)
+        self._jobs.clear()
+
     def stop(self):
         self.program.stop()
         self._agent.close()
