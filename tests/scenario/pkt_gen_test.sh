@@ -4,7 +4,7 @@
 # usage: pkt_gen_test.sh BUILD_DIR    exit 0 ok, 1 failed, 77 skipped
 set -eu
 . "$(dirname "$0")/lib/common.sh"
-built pkt-gen unetmapd
+built pkt-gen unetmapd unetmap
 command -v python3 >/dev/null || skip "python3 is not installed"
 generate=$bin/pkt-gen
 
@@ -165,6 +165,23 @@ status=0
 "$generate" -i vale3:alone -f tx -p 2 >"$work/tx.log" 2>&1 || status=$?
 [ $status = 1 ] || fail "more threads than rings end with $status"
 must_have "$work/tx.log" 'threads need as many rings'
+
+echo "== what a sender says that it sent has left it, also after Ctrl-C"
+for _ in 1 2 3 4 5; do
+  receive "$work/rx.log" -i vale3:rx -f rx
+  "$bin/unetmap" set vale3:rx lossless on >"$work/set.log" 2>&1 || fail "lossless cannot be set"
+  timeout 60 "$generate" -i vale3:tx -f tx -T 50 >"$work/tx.log" 2>&1 &
+  sender=$!
+  running="$running $sender"
+  wait_for "$work/tx.log" 'main_thread.*[1-9].*pps' $sender
+  kill -INT $sender
+  wait $sender || fail "the sender did not end well"
+  sent=$(sed -n 's/^Sent \([0-9]*\) packets.*/\1/p' "$work/tx.log")
+  came=$("$bin/unetmap" stats vale3:rx --json | sed -n 's/.*"rx":{"packets":\([0-9]*\).*/\1/p')
+  [ "$sent" = "$came" ] || fail "sent $sent packets, of which $came came to a lossless port"
+  kill -INT $other
+  wait $other || fail "the receiver did not end well"
+done
 
 echo "== the daemon dies"
 export UNETMAP_SOCKET="$work/short-lived"

@@ -9,6 +9,12 @@
 #include "pacer.hh"
 
 namespace unetmap::pktgen {
+namespace {
+
+// A sender that was told to end waits no longer for a receiver that takes nothing.
+constexpr uint64_t kStuckNs = 200'000'000;
+
+}  // namespace
 
 Worker::Wait Worker::not_ready(int got, short events) {
   if (got == 0 || (got < 0 && errno == EINTR)) return Wait::idle;
@@ -46,20 +52,29 @@ bool Worker::sync(unsigned long request) {
   return false;
 }
 
+namespace {
+
+// Slots of all rings that have not come back; their wake-up points are set to where poll sleeps until more do.
+uint64_t pending_slots(Worker& w) {
+  uint64_t pending = 0;
+  for (uint32_t i = 0; i < w.port->tx_rings(); i++) {
+    netmap_ring* ring = w.port->tx_ring(i);
+    ring->cur = ring->tail;
+    pending += (ring->head + ring->num_slots - nm_ring_next(ring, ring->tail)) % ring->num_slots;
+  }
+  return pending;
+}
+
+}  // namespace
+
 void drain_tx(Worker& w) {
-  auto pending = [&w] {
-    bool any = false;
-    for (uint32_t i = 0; i < w.port->tx_rings(); i++) {
-      netmap_ring* ring = w.port->tx_ring(i);
-      // A wake-up point at tail asks poll to sleep until more slots come back.
-      ring->cur = ring->tail;
-      any |= nm_tx_pending(ring) != 0;
-    }
-    return any;
-  };
   if (!w.sync(NIOCTXSYNC)) return;
-  // The timeout covers slots that come back without moving past a wake-up point just set.
-  while (pending() && !w.cancelled()) {
+  uint64_t last = UINT64_MAX, moved_ns = now_ns();
+  while (uint64_t pending = pending_slots(w)) {
+    if (pending != last) moved_ns = now_ns();
+    last = pending;
+    if (w.cancelled() && now_ns() - moved_ns > kStuckNs) return;
+    // The timeout covers slots that come back without moving past a wake-up point just set.
     if (w.wait_for(POLLOUT, 20) == Worker::Wait::failed) return;
   }
 }

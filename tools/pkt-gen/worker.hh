@@ -81,7 +81,8 @@ void run_rxseq(Worker& worker);
 void run_ping(Worker& worker);
 void run_pong(Worker& worker);
 
-// Shared by the senders: waits until everything handed to the tx rings has left, or cancellation.
+// Shared by the senders: waits until everything handed to the tx rings has left or, once cancelled, until nothing leaves
+// any more.
 void drain_tx(Worker& worker);
 
 }  // namespace unetmap::pktgen
