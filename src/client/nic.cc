@@ -19,7 +19,7 @@ Result<std::unique_ptr<NicSockets>> NicSockets::make(const wire::BindInfo& info,
   out->nic_tx_ = uint16_t(info.port.tx_rings - info.port.host_tx_rings);
   out->nic_rx_ = uint16_t(info.port.rx_rings - info.port.host_rx_rings);
   bool packet = info.nic.kind == wire::NicKind::kPacket;
-  if (fds.size() != size_t{info.nic.sockets} + 1 || (packet && info.nic.sockets > 1))
+  if (fds.size() != size_t{info.nic.sockets} + 1 + (info.nic.straight ? 2 : 0) || (packet && info.nic.sockets > 1))
     return Error{EPROTO, "unetmapd: bound to an interface, but without the sockets for it"};
   for (uint16_t i = 0; i < info.nic.sockets; i++) {
     if (packet) {
@@ -30,7 +30,12 @@ Result<std::unique_ptr<NicSockets>> NicSockets::make(const wire::BindInfo& info,
     if (!socket) return socket.error();
     out->xsk_.push_back(*socket);
   }
-  out->tap_ = move_high(std::move(fds.back()));
+  out->tap_ = move_high(std::move(fds[info.nic.sockets]));
+  if (info.nic.straight && info.nic.sockets > 0) {
+    auto live = LiveFrames::map(std::move(fds[info.nic.sockets + 1u]), std::move(fds[info.nic.sockets + 2u]));
+    if (!live) return live.error();
+    out->live_ = *live;
+  }
   out->bell_ = move_high(UniqueFd(int(syscall(SYS_epoll_create1, EPOLL_CLOEXEC))));
   epoll_event event{EPOLLIN | EPOLLET, {}};
   if (!out->bell_ || syscall(SYS_epoll_ctl, out->bell_.get(), EPOLL_CTL_ADD, doorbell, &event) < 0)
@@ -68,7 +73,7 @@ std::unique_ptr<NicTx> NicSockets::tx(uint32_t ring, const vale::TxView& view, N
   if (packet_) return ring == 0 ? std::make_unique<FrameTx>(packet_channel(packet_.get()), view) : nullptr;
   uint32_t at = ring - info_.first_queue;
   if (at >= xsk_.size()) return nullptr;
-  return std::make_unique<XskTx>(xsk_[at], view, state, info_.multi_buffer);
+  return std::make_unique<XskTx>(xsk_[at], live_, view, state, info_.multi_buffer);
 }
 
 std::unique_ptr<NicRx> NicSockets::rx(uint32_t ring, const NicRxView& view, NicState* state) const {
@@ -100,6 +105,7 @@ void NicSockets::close() {
   std::lock_guard hold(mutex_);
   watched_.clear();
   xsk_.clear();
+  live_.reset();
   for (UniqueFd* fd : {&packet_, &tap_})
     if (*fd) {
       note_internal(fd->get(), false);

@@ -15,6 +15,7 @@
 
 #include "base/fd.hh"
 #include "base/result.hh"
+#include "client/live_frames.hh"
 #include "client/xsk_socket.hh"
 #include "net/netmap.h"
 #include "vale/forward.hh"
@@ -37,8 +38,9 @@ class NicTx {
  public:
   virtual ~NicTx() = default;
   // Sends what is in [hwcur, head) and moves hwcur behind it, hwtail behind what is over. `recover`: who held the lock
-  // before died in the middle. An errno value.
-  virtual int sync(uint32_t& hwcur, uint32_t& hwtail, uint32_t head, bool recover) = 0;
+  // before died in the middle. `straight`: the other end of the cable takes frames that its driver did not make. An
+  // errno value.
+  virtual int sync(uint32_t& hwcur, uint32_t& hwtail, uint32_t head, bool recover, bool straight) = 0;
 };
 
 class NicRx {
@@ -82,6 +84,7 @@ class NicSockets {
   uint16_t nic_tx_ = 0, nic_rx_ = 0;
   std::vector<std::shared_ptr<XskSocket>> xsk_;  // of queues from first_queue on
   UniqueFd packet_, tap_, bell_;
+  std::shared_ptr<LiveFrames> live_;
   std::vector<Watched> watched_;
   std::mutex mutex_;  // of what is armed
 };

@@ -143,7 +143,7 @@ uint32_t FrameTx::load(uint32_t at, uint32_t head, FrameChannel::Frame& frame) {
   return slots;
 }
 
-int FrameTx::sync(uint32_t& hwcur, uint32_t& hwtail, uint32_t head, bool) {
+int FrameTx::sync(uint32_t& hwcur, uint32_t& hwtail, uint32_t head, bool, bool) {
   int error = 0;
   for (uint32_t done = 0; hwcur != head && done < kMostPerSync && !error;) {
     FrameChannel::Frame frames[FrameChannel::kBatch];

@@ -31,7 +31,7 @@ class FrameTx final : public NicTx {
  public:
   FrameTx(std::unique_ptr<FrameChannel> channel, const vale::TxView& view)
       : channel_(std::move(channel)), view_(view) {}
-  int sync(uint32_t& hwcur, uint32_t& hwtail, uint32_t head, bool recover) override;
+  int sync(uint32_t& hwcur, uint32_t& hwtail, uint32_t head, bool recover, bool straight) override;
 
  private:
   uint32_t load(uint32_t at, uint32_t head, FrameChannel::Frame& frame);

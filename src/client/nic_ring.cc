@@ -41,7 +41,9 @@ void Bound::close_nic() {
 
 int TxRing::sync_nic(uint32_t hwcur, uint32_t hwtail, uint32_t head, bool recover) {
   uint32_t before = hwcur;
-  int error = bound_.failed() ? ENXIO : nic_->sync(hwcur, hwtail, head, recover);
+  const PortEntry* entry = bound_.port_entry();
+  bool straight = entry && (entry->flags.load(std::memory_order_relaxed) & kPortStraight);
+  int error = bound_.failed() ? ENXIO : nic_->sync(hwcur, hwtail, head, recover, straight);
   if (hwcur != before && monitored(bound_.port_entry())) {
     if (!observer_) observer_ = std::make_unique<Observer>(bound_, index_, false);
     // The kernel may have the buffers still: all monitors get copies.

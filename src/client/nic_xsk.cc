@@ -25,8 +25,10 @@ uint32_t distance(uint32_t from, uint32_t to, uint32_t n) { return to >= from ? 
 
 }  // namespace
 
-XskTx::XskTx(std::shared_ptr<XskSocket> socket, const vale::TxView& view, NicState* state, bool multi_buffer)
+XskTx::XskTx(std::shared_ptr<XskSocket> socket, std::shared_ptr<LiveFrames> live, const vale::TxView& view,
+             NicState* state, bool multi_buffer)
     : socket_(std::move(socket)),
+      live_(std::move(live)),
       view_(view),
       state_(state),
       in_flight_(reinterpret_cast<std::atomic<uint32_t>*>(state + 1)),
@@ -129,13 +131,63 @@ uint32_t XskTx::place(uint32_t hwcur, uint32_t head) {
   return hwcur;
 }
 
-int XskTx::sync(uint32_t& hwcur, uint32_t& hwtail, uint32_t head, bool recover) {
-  if (recover) [[unlikely]] {
-    uint32_t at = state_->tx_hwcur.load(std::memory_order_relaxed);
-    if (state_->tx_producer.load(std::memory_order_acquire) == socket_->tx.producer->load(std::memory_order_relaxed) &&
-        at < view_.num_slots && distance(hwcur, at, view_.num_slots) <= distance(hwcur, head, view_.num_slots))
-      hwcur = at;
+// Copies packets to the stage: those from `at` on that are of one slot and have nothing unusual. Their number.
+uint32_t XskTx::stage(uint32_t at, uint32_t head, uint64_t& bytes) {
+  uint32_t n = 0;
+  for (; at != head && n < LiveFrames::kMost; at = next(at), n++) {
+    netmap_slot slot = view_.slots[at];
+    uint32_t offset = 0;
+    if ((slot.flags & (NS_MOREFRAG | NS_INDIRECT)) || !check(slot, offset) || slot.len < kShortestFrame ||
+        offset + slot.len > view_.buf_size - kHeadroom)
+      break;
+    live_->put(n, view_.bufs + uint64_t{slot.buf_idx} * view_.buf_size + offset, slot.len);
+    bytes += slot.len;
   }
+  return n;
+}
+
+// By frames that the driver at the other end gets as they are. What is left goes by the socket: a few packets, for which
+// the call costs more than it saves, and those that are in any way special.
+uint32_t XskTx::send_straight(uint32_t hwcur, uint32_t head) {
+  uint32_t total = view_.num_slots;
+  while (live_->usable() && distance(hwcur, head, total) >= LiveFrames::kLeast) {
+    // What waits in the socket's ring goes first.
+    uint32_t producer = socket_->tx.producer->load(std::memory_order_relaxed);
+    if (socket_->tx.consumer->load(std::memory_order_acquire) != producer) break;
+    uint64_t bytes = 0;
+    uint32_t n = stage(hwcur, head, bytes);
+    if (n < LiveFrames::kLeast) break;
+    live_->begin();
+    state_->straight_from.store(hwcur, std::memory_order_relaxed);
+    state_->straight_slots.store(n, std::memory_order_release);
+    uint32_t sent = live_->send(n);
+    for (uint32_t i = 0; i < sent; i++, hwcur = next(hwcur)) in_flight(hwcur).store(0, std::memory_order_relaxed);
+    state_->tx_hwcur.store(hwcur, std::memory_order_relaxed);
+    state_->tx_producer.store(producer, std::memory_order_release);
+    state_->straight_slots.store(0, std::memory_order_release);
+    count(view_.kring->packets, sent);
+    count(view_.kring->bytes, sent == n ? bytes : bytes / n * sent);
+    if (sent == 0) break;
+  }
+  return hwcur;
+}
+
+// Where a step that its process did not live to tell of has moved hwcur.
+uint32_t XskTx::recover(uint32_t hwcur, uint32_t head) const {
+  uint32_t total = view_.num_slots, at = state_->tx_hwcur.load(std::memory_order_relaxed);
+  if (state_->tx_producer.load(std::memory_order_acquire) == socket_->tx.producer->load(std::memory_order_relaxed) &&
+      at < total && distance(hwcur, at, total) <= distance(hwcur, head, total))
+    hwcur = at;
+  uint32_t slots = state_->straight_slots.load(std::memory_order_acquire);
+  if (!live_ || slots == 0 || state_->straight_from.load(std::memory_order_relaxed) != hwcur) return hwcur;
+  uint32_t sent = std::min(live_->sent(), slots);
+  return sent <= distance(hwcur, head, total) ? (hwcur + sent) % total : hwcur;
+}
+
+int XskTx::sync(uint32_t& hwcur, uint32_t& hwtail, uint32_t head, bool stolen, bool straight) {
+  if (stolen) [[unlikely]]
+    hwcur = recover(hwcur, head);
+  if (straight && live_) hwcur = send_straight(hwcur, head);
   if (head != hwcur) hwcur = place(hwcur, head);
   int error = socket_->tx.needs_wakeup() ? socket_->kick_tx() : 0;
   reclaim(hwtail, hwcur);

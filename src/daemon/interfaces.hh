@@ -35,6 +35,7 @@ class Interfaces {
     bool down = false;        // of no use while that lasts
     wire::KeeperReply reply;  // kReady
     std::vector<UniqueFd> fds;
+    std::string straight_to;     // the port at the other end of the cable, if frames may go straight there
     uint64_t packet_losses = 0;  // of an AF_PACKET socket, as counted so far
     std::function<void()> changed;  // its state, after it was ready; may drop it
     UniqueFd channel;

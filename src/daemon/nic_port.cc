@@ -117,6 +117,7 @@ Result<void> Registry::begin_binding(const PortName& name, const Recipe& recipe)
   request.rx_slots = request.tx_slots = recipe.shape.rx_slots;
   request.host = true;
   request.multi_buffer = true;
+  request.straight = true;
   if (auto asked = interfaces_->ask(name.base, std::move(channel), request, {(*region)->exchange_fd()}); !asked)
     return asked.error();
   binding_[name.base] = *region;
@@ -166,6 +167,7 @@ Result<Port*> Registry::make_nic_port(const PortName& name, const Recipe& recipe
   }
   (*port)->nic = &held;
   held.changed = [this, unique = (*port)->unique] { note_change(unique); };
+  pair_up();
   return port;
 }
 
@@ -174,7 +176,28 @@ void Registry::note_change(uint64_t unique) {
   if (found == by_unique_.end()) return;
   Port& port = *found->second;
   port.sw->set_flag(port.info.index, kPortFailed, !port.nic->usable());
+  pair_up();
   wake_users(port);
+}
+
+// Ports at the two ends of one cable are told, and are told when that is over: before the other end goes, as frames that
+// are sent straight to an end without a program are lost.
+void Registry::pair_up() {
+  std::vector<Port*> able;
+  for (auto& [unique, port] : by_unique_)
+    if (port->nic && port->nic->usable() && port->nic->reply.straight) able.push_back(port);
+  for (auto& [unique, port] : by_unique_) {
+    if (!port->nic || !port->nic->reply.straight) continue;
+    const wire::KeeperReply& own = port->nic->reply;
+    Port* peer = nullptr;
+    if (port->nic->usable())
+      for (Port* other : able) {
+        const wire::KeeperReply& theirs = other->nic->reply;
+        if (other != port && (own.peer_program == theirs.program || theirs.peer_program == own.program)) peer = other;
+      }
+    port->nic->straight_to = peer ? peer->name : "";
+    port->sw->set_flag(port->info.index, kPortStraight, peer);
+  }
 }
 
 void Registry::release_unclaimed() {
@@ -209,6 +232,7 @@ wire::NicInfo Registry::nic_info(const Port& port, const File& file) {
   out.kind = reply.mode == wire::NicMode::kPacket ? wire::NicKind::kPacket : wire::NicKind::kXdp;
   out.ifindex = reply.ifindex;
   out.multi_buffer = reply.multi_buffer;
+  out.straight = reply.straight;
   out.rx_entries = reply.rx_ring;
   out.tx_entries = reply.tx_ring;
   out.fill_entries = reply.fill_ring;

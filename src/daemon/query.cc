@@ -106,6 +106,7 @@ Json nic_json(const Interfaces::Held& held) {
   Json out{{"interface", reply.interface}, {"ifindex", reply.ifindex}, {"mode", wire::mode_name(reply.mode)},
            {"why", reply.why}, {"said", reply.said}, {"mac", wire::mac_text(reply.mac)}, {"mtu", reply.mtu},
            {"multi_buffer", reply.multi_buffer}, {"keeper", reply.pid}, {"down", held.down}};
+  if (!held.straight_to.empty()) out["straight_to"] = held.straight_to;
   if (held.error.code) out["error"] = held.error.text;
   return out;
 }

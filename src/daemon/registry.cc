@@ -241,6 +241,7 @@ void Registry::destroy(Port* port) {
   std::unique_ptr<Port> hold = std::move(found->second);
   ports_.erase(found);
   by_unique_.erase(port->unique);
+  if (port->nic) pair_up();
   Port* parent = port->parent;
   if (parent && port->kind() == wire::PortKind::kMonitor) parent->sw->remove_monitor(parent->info.index, port->info.index);
   port->sw->remove(port->info.index);
@@ -322,7 +323,7 @@ std::vector<int> Registry::bind_fds(const File& file) const {
   if (port.nic) {
     wire::NicInfo nic = nic_info(port, file);
     for (uint16_t i = 0; i < nic.sockets; i++) out.push_back(port.nic->fds[size_t{nic.first_queue} + i].get());
-    out.push_back(port.nic->fds.back().get());
+    for (size_t i = port.nic->reply.queues.size(); i < port.nic->fds.size(); i++) out.push_back(port.nic->fds[i].get());
   }
   return out;
 }

@@ -193,6 +193,7 @@ class Registry {
   Result<Port*> make_nic_port(const PortName& name, const Recipe& recipe, Interfaces::Held& held);
   Result<void> begin_binding(const PortName& name, const Recipe& recipe);
   void note_change(uint64_t unique);
+  void pair_up();
   static wire::NicInfo nic_info(const Port& port, const File& file);
 
   // vale_requests.cc

@@ -18,6 +18,7 @@
 #include "keeper/features.hh"
 #include "keeper/held.hh"
 #include "keeper/hook.hh"
+#include "keeper/peer.hh"
 #include "keeper/programs.hh"
 #include "keeper/sockets.hh"
 #include "keeper/tap.hh"
@@ -34,14 +35,21 @@ class Binding : public Held {
   std::vector<int> descriptors() const override {
     std::vector<int> out = xdp_sockets ? xdp_sockets->descriptors() : std::vector<int>{packet_socket.get()};
     if (host_tap) out.push_back(host_tap->fd.get());
+    if (straight) {
+      out.push_back(bpf_program__fd(programs->progs.to_socket_or_peer));
+      out.push_back(bpf_map__fd(programs->maps.stage));
+    }
     return out;
   }
   bool needs_admin() const override { return !features.names().empty() || (hooks && !hooks->all_links()); }
+
+  bpf_program* to_socket() const { return straight ? programs->progs.to_socket_or_peer : programs->progs.to_socket; }
 
   FeaturesOff features;
   UniqueFd promiscuous;
   std::optional<Tap> host_tap;
   uint32_t mark = random_mark();
+  bool straight = false;  // the XDP program also sends
   Programs<nic, nic::destroy> programs;
   std::optional<XdpSockets> xdp_sockets;
   UniqueFd packet_socket;
@@ -55,7 +63,14 @@ struct Wanted {
   int memfd;
   std::vector<uint32_t> queues;
   uint32_t rx_ring, tx_ring;
+  bool straight;
 };
+
+// Where frames that the XDP program sends keep their order among themselves and with those of the socket, and are with
+// the receiver at once: a veth of one queue.
+bool can_go_straight(const wire::BindRequest& request, uint32_t interface_queues) {
+  return request.straight && interface_queues == 1 && driver_of(request.interface) == "veth";
+}
 
 Result<void> load(Binding& binding, const Wanted& wanted, NicMode mode, bool multi_buffer) {
   binding.programs.reset(nic::open());
@@ -69,14 +84,19 @@ Result<void> load(Binding& binding, const Wanted& wanted, NicMode mode, bool mul
     programs.rodata->label[0] = random_label();
     programs.rodata->label[1] = random_label();
   }
+  binding.straight = wanted.straight && mode == NicMode::kNative;
+  if (!binding.straight) {
+    bpf_program__set_autoload(programs.progs.to_socket_or_peer, false);
+    bpf_map__set_autocreate(programs.maps.stage, false);
+  }
+  if (mode == NicMode::kPacket || binding.straight) bpf_program__set_autoload(programs.progs.to_socket, false);
   if (mode == NicMode::kPacket) {
-    bpf_program__set_autoload(programs.progs.to_socket, false);
     bpf_map__set_autocreate(programs.maps.sockets, false);
   } else {
     uint32_t last = *std::max_element(wanted.queues.begin(), wanted.queues.end());
     bpf_map__set_max_entries(programs.maps.sockets, last + 1);
   }
-  if (multi_buffer) bpf_program__set_flags(programs.progs.to_socket, BPF_F_XDP_HAS_FRAGS);
+  if (multi_buffer) bpf_program__set_flags(binding.to_socket(), BPF_F_XDP_HAS_FRAGS);
   if (int failed = nic::load(&programs)) return load_error(-failed);
   return {};
 }
@@ -107,7 +127,7 @@ Result<void> can_be_mapped(int xdp_socket) {
 
 Result<void> take_by_xdp(Binding& binding, const Wanted& wanted, NicMode mode, bool multi_buffer) {
   if (auto done = load(binding, wanted, mode, multi_buffer); !done) return done;
-  auto link = attach_xdp(wanted.interface.index, bpf_program__fd(binding.programs->progs.to_socket),
+  auto link = attach_xdp(wanted.interface.index, bpf_program__fd(binding.to_socket()),
                          mode == NicMode::kGeneric ? XDP_FLAGS_SKB_MODE : XDP_FLAGS_DRV_MODE);
   if (!link) return link.error();
   binding.xdp_link = std::move(*link);
@@ -224,7 +244,8 @@ Result<SetUp> bind(const wire::BindRequest& request, int memfd) {
     if (!tap) return tap.error();
     binding->host_tap.emplace(std::move(*tap));
   }
-  Wanted wanted{request, *interface, memfd, *queues, std::bit_ceil(request.rx_slots), std::bit_ceil(request.tx_slots)};
+  Wanted wanted{request, *interface, memfd, *queues, std::bit_ceil(request.rx_slots), std::bit_ceil(request.tx_slots),
+                can_go_straight(request, out.reply.interface_queues)};
   auto mode = take_best(*binding, wanted, out.reply);
   if (!mode) return mode.error();
 
@@ -238,6 +259,11 @@ Result<SetUp> bind(const wire::BindRequest& request, int memfd) {
   if (*mode != NicMode::kPacket) {
     out.reply.rx_ring = out.reply.fill_ring = wanted.rx_ring;
     out.reply.tx_ring = out.reply.completion_ring = wanted.tx_ring;
+  }
+  if (binding->straight) {
+    out.reply.straight = true;
+    out.reply.program = program_id(bpf_program__fd(binding->to_socket()));
+    out.reply.peer_program = peer_program(interface->index);
   }
   binding->hooks->say_what_stays(request.interface, out.reply.said);
   out.held = std::move(binding);

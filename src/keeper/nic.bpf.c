@@ -4,6 +4,8 @@
 
 #include <bpf/bpf_helpers.h>
 
+#include "wire/tx_stage.h"
+
 #define TC_NEXT (-1)  // on to the next program, as if this one had not been there
 #define TC_DROP 2
 
@@ -35,6 +37,32 @@ SEC("xdp")
 int to_socket(struct xdp_md *frame) {
   if (has_label && is_labelled(frame)) return bpf_xdp_adjust_head(frame, sizeof label) ? XDP_DROP : XDP_PASS;
   return bpf_redirect_map(&sockets, frame->rx_queue_index, XDP_DROP);
+}
+
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(map_flags, BPF_F_MMAPABLE);
+  __type(key, __u32);
+  __type(value, struct tx_stage);
+  __uint(max_entries, 1);
+} stage SEC(".maps");
+
+// Wire to socket, and where the frame did not come from the wire, but from somebody who runs the program: the next packet
+// of the stage to the other end of the cable.
+SEC("xdp")
+int to_socket_or_peer(struct xdp_md *frame) {
+  if (frame->ingress_ifindex == interface_index)
+    return bpf_redirect_map(&sockets, frame->rx_queue_index, XDP_DROP);
+  __u32 first = 0;
+  struct tx_stage *from = bpf_map_lookup_elem(&stage, &first);
+  if (!from) return XDP_DROP;
+  struct tx_stage_packet *packet = &from->packet[from->next++ & (TX_STAGE_PACKETS - 1)];
+  __u32 len = *(volatile __u32 *)&packet->len;
+  if (len == 0 || len > TX_STAGE_BYTES) return XDP_DROP;
+  int longer = (int)len - (int)bpf_xdp_get_buff_len(frame);
+  if (longer && bpf_xdp_adjust_tail(frame, longer)) return XDP_DROP;
+  if (bpf_xdp_store_bytes(frame, 0, packet->bytes, len)) return XDP_DROP;
+  return bpf_redirect(interface_index, 0);
 }
 
 // What the stack sends on the interface, to the host tap's reader. AF_XDP and direct AF_PACKET transmission do not come by.

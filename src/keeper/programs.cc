@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "keeper/programs.hh"
 
+#include <bpf/bpf.h>
 #include <sys/random.h>
 #include <xdp/libxdp.h>
 
@@ -27,6 +28,12 @@ Error load_error(int code) {
   if (code == EPERM || code == EACCES)
     out.text += "; they take CAP_BPF and CAP_NET_ADMIN of the machine (not of a container's user namespace)";
   return out;
+}
+
+uint32_t program_id(int program) {
+  bpf_prog_info info{};
+  uint32_t bytes = sizeof info;
+  return bpf_obj_get_info_by_fd(program, &info, &bytes) == 0 ? info.id : 0;
 }
 
 uint32_t random_mark() { return random_number<uint32_t>(); }

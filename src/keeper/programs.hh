@@ -23,6 +23,8 @@ using Programs = std::unique_ptr<Skeleton, DestroySkeleton<Skeleton, destroy>>;
 void quiet_libraries();
 // After a failure to load: errno as a sentence, and the right that it takes.
 Error load_error(int code);
+// The kernel's number for a loaded program; 0 if it does not tell.
+uint32_t program_id(int program);
 // 32 and 64 bits that nobody else has; never 0.
 uint32_t random_mark();
 uint64_t random_label();

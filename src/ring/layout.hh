@@ -111,6 +111,8 @@ struct alignas(128) NicState {
   std::atomic<uint32_t> filled;  // slots before this one are with the kernel
   // Buffers of two slots change places: to be done again if `swapping`.
   std::atomic<uint32_t> swapping, slot_a, slot_b, buf_a, buf_b;
+  // Slots that are being sent straight to the other end; how many of them went is told by the stage. 0: none.
+  std::atomic<uint32_t> straight_slots, straight_from;
 };
 static_assert(sizeof(NicState) == 128);
 
@@ -140,6 +142,7 @@ enum PortFlags : uint32_t {
   kPortZeroCopy = 16,     // a monitor that takes buffers over
   kPortFenced = 64,       // what it sends is checked by its FenceEntry
   kPortFailed = 32,       // a NIC that is gone, or not what it was when it was opened
+  kPortStraight = 128,    // a NIC whose other end is a port of ours too: frames may go straight there
 };
 
 // What a port may send (vale/fence.hh packs and unpacks it).

@@ -120,6 +120,7 @@ BindRequest bind_from(const Json& from) {
   out.host = truth(from, "host");
   out.multi_buffer = truth(from, "multi_buffer", false);
   out.promiscuous = truth(from, "promiscuous", false);
+  out.straight = truth(from, "straight", false);
   return out;
 }
 
@@ -163,6 +164,11 @@ KeeperReply reply_from(const Json& from) {
   out.up = truth(from, "up");
   out.pid = uint32_t(number(from, "pid", 0, INT32_MAX));
   out.multi_buffer = truth(from, "multi_buffer", false);
+  out.straight = truth(from, "straight", false);
+  if (out.straight) {
+    out.program = uint32_t(number(from, "program", 1, UINT32_MAX));
+    out.peer_program = uint32_t(number(from, "peer_program", 0, UINT32_MAX));
+  }
   bool rings = out.mode != NicMode::kAuto && out.mode != NicMode::kPacket;
   for (auto [name, to] : {std::pair("rx_ring", &out.rx_ring),
                           {"tx_ring", &out.tx_ring},
@@ -214,7 +220,8 @@ Json to_json(const BindRequest& from) {
            {"tx_slots", from.tx_slots},
            {"host", from.host},
            {"multi_buffer", from.multi_buffer},
-           {"promiscuous", from.promiscuous}};
+           {"promiscuous", from.promiscuous},
+           {"straight", from.straight}};
   out["queues"] = from.queues.empty() ? Json("all") : Json(from.queues);
   out["umem"] = {{"offset", from.umem.offset}, {"bytes", from.umem.bytes}, {"chunk", from.umem.chunk}};
   return out;
@@ -256,6 +263,11 @@ Json to_json(const KeeperReply& from) {
            {"fill_ring", from.fill_ring},
            {"completion_ring", from.completion_ring}};
   if (from.mode != NicMode::kAuto) out["queues"] = from.queues;
+  if (from.straight) {
+    out["straight"] = true;
+    out["program"] = from.program;
+    out["peer_program"] = from.peer_program;
+  }
   return out;
 }
 Json to_json(const KeeperEvent& from) {
@@ -349,7 +361,8 @@ Result<ReceivedKeeperMessage> receive_keeper_message(int channel, int flags) {
   if (!message) return message.error();
   auto* reply = std::get_if<KeeperReply>(&*message);
   bool bound = reply && !reply->error && reply->mode != NicMode::kAuto;
-  if (bound && got->fds.size() != reply->queues.size() && got->fds.size() != reply->queues.size() + 1)
+  size_t others = reply && reply->straight ? 2 : 0;
+  if (bound && got->fds.size() != reply->queues.size() + others && got->fds.size() != reply->queues.size() + others + 1)
     return Error{EPROTO, "message of a keeper: not as many descriptors as it tells of"};
   return ReceivedKeeperMessage{std::move(*message), std::move(got->fds)};
 }

@@ -10,7 +10,8 @@
 // Descriptors:
 //   bind    with the request: the memfd that holds the UMEM. With the reply: one AF_XDP socket for each of the queues
 //           bound, in their order - in mode packet a single AF_PACKET socket, whatever the number of queues - and then,
-//           if host was asked for, the host tap.
+//           if host was asked for, the host tap; and then, if the reply says straight, the XDP program and its stage
+//           (wire/tx_stage.h).
 //   tap     reply: the tap.
 //   attach  with the request, if it names a member: the switch's table (wire/fast_table.h), for frames that need not go
 //           through the taps.
@@ -81,6 +82,7 @@ struct BindRequest {
   bool host = false;                    // with a host tap
   bool multi_buffer = false;  // optional: packets over several chunks (XDP_USE_SG) where the kernel can; see Reply
   bool promiscuous = false;   // optional: while bound
+  bool straight = false;      // optional: offer straight sending where the interface has it; see Reply
 };
 
 // A tap network interface for a persistent port; it is created up only if its owner brings it up, goes with the keeper.
@@ -126,6 +128,11 @@ struct KeeperReply {
   uint32_t ifindex = 0;
   bool up = false;                                                        // administratively
   bool multi_buffer = false;                                              // bind: XDP_USE_SG is on
+  // bind: frames can be sent by running the XDP program (BPF_PROG_TEST_RUN with live frames; takes no privilege). They
+  // arrive at the other end of a veth pair only while that has an XDP program, and are lost otherwise: so it is for the
+  // client to know. `program`: the one of this interface; `peer_program`: that of the other end then, or 0.
+  bool straight = false;
+  uint32_t program = 0, peer_program = 0;
   uint32_t pid = 0;                                                       // of the keeper, for people and tests
   uint32_t rx_ring = 0, tx_ring = 0, fill_ring = 0, completion_ring = 0;  // bind with AF_XDP: entries
 };

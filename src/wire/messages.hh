@@ -112,7 +112,8 @@ struct NicInfo {
   NicKind kind;
   uint32_t ifindex;
   uint16_t first_queue, sockets;  // that come with this, behind BindFds: of queues first_queue and following; then the tap
-  uint32_t multi_buffer;          // packets may take several descriptors
+  uint16_t multi_buffer;          // packets may take several descriptors
+  uint16_t straight;              // behind the tap come an XDP program and its stage (wire/tx_stage.h)
   uint32_t rx_entries, tx_entries, fill_entries, completion_entries;  // powers of two
 };
 static_assert(sizeof(NicInfo) == 32);

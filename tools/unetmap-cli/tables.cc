@@ -113,6 +113,8 @@ std::string nic_lines(const std::string& port, const Json& nic) {
                                 named == kModes.end() ? "" : fmt::format(" ({})", named->second));
   for (const Json& why : list(nic, "why"))
     if (why.is_string()) out += fmt::format("{}: not {}\n", port, why.get<std::string>());
+  if (std::string peer = text(nic, "straight_to"); !peer.empty())
+    out += fmt::format("{}: sends many packets at once straight to {}\n", port, peer);
   if (std::string error = text(nic, "error"); !error.empty()) out += error + "\n";
   else if (nic.value("down", false)) out += fmt::format("{}: the interface is down\n", port);
   return out;
