@@ -103,23 +103,28 @@ uint64_t activity(Descriptor& d, short event) noexcept {
   return sum;
 }
 
-bool spin(Descriptor& d, short wanted) noexcept {
-  Bound* bound = d.bound_now();
-  if (!bound) return false;
+// Who sends to an interface is not to be known; whether waits were short is.
+static bool worth_spinning(Bound& bound, short wanted) {
+  if (bound.nic) return wanted & kIn;
   uint32_t here = uint32_t(sched_getcpu()) + 1;
   bool worth = false;
   if (wanted & kIn)
-    for (auto& ring : bound->rx) {
+    for (auto& ring : bound.rx) {
       ring->note_cpu(here);
       uint32_t peer = ring->peer_cpu();
       worth = worth || (peer != 0 && peer != here);
     }
   if (wanted & kOut)
-    for (auto& ring : bound->tx) {
+    for (auto& ring : bound.tx) {
       uint32_t peer = ring->peer_cpu();
       worth = worth || (peer != 0 && peer != here);
     }
-  if (!worth) return false;
+  return worth;
+}
+
+bool spin(Descriptor& d, short wanted) noexcept {
+  Bound* bound = d.bound_now();
+  if (!bound || !worth_spinning(*bound, wanted)) return false;
   uint32_t budget = bound->spin_ns.load(std::memory_order_relaxed);
   if (budget == 0) {
     // Spinning did not pay lately: try again now and then.
@@ -129,7 +134,9 @@ bool spin(Descriptor& d, short wanted) noexcept {
   uint64_t until = now_ns() + budget;
   do {
     for (int i = 0; i < 32; i++) {
-      if (likely(d, wanted)) {
+      // The rings of an interface's socket tell nothing without the ring's lock.
+      bool news = bound->nic ? i % 8 == 7 && sync_events(d, kIn) != 0 : likely(d, wanted);
+      if (news) {
         bound->spin_ns.store(kSpinMaxNs, std::memory_order_relaxed);
         return true;
       }

@@ -88,6 +88,7 @@ Result<void> load(Binding& binding, const Wanted& wanted, NicMode mode, bool mul
   if (!binding.straight) {
     bpf_program__set_autoload(programs.progs.to_socket_or_peer, false);
     bpf_map__set_autocreate(programs.maps.stage, false);
+    bpf_map__set_autocreate(programs.maps.outward, false);
   }
   if (mode == NicMode::kPacket || binding.straight) bpf_program__set_autoload(programs.progs.to_socket, false);
   if (mode == NicMode::kPacket) {
@@ -98,6 +99,11 @@ Result<void> load(Binding& binding, const Wanted& wanted, NicMode mode, bool mul
   }
   if (multi_buffer) bpf_program__set_flags(binding.to_socket(), BPF_F_XDP_HAS_FRAGS);
   if (int failed = nic::load(&programs)) return load_error(-failed);
+  uint32_t first = 0;
+  if (binding.straight)
+    if (int failed = bpf_map__update_elem(programs.maps.outward, &first, sizeof first, &wanted.interface.index,
+                                          sizeof wanted.interface.index, BPF_ANY))
+      return Error::from_errno(-failed, "interface to send on");
   return {};
 }
 

@@ -47,6 +47,15 @@ struct {
   __uint(max_entries, 1);
 } stage SEC(".maps");
 
+// The interface itself, whatever network namespace the one who runs the program is in: an interface's number alone means
+// one of his.
+struct {
+  __uint(type, BPF_MAP_TYPE_DEVMAP);
+  __type(key, __u32);
+  __type(value, __u32);
+  __uint(max_entries, 1);
+} outward SEC(".maps");
+
 // Wire to socket, and where the frame did not come from the wire, but from somebody who runs the program: the next packet
 // of the stage to the other end of the cable.
 SEC("xdp")
@@ -62,7 +71,7 @@ int to_socket_or_peer(struct xdp_md *frame) {
   int longer = (int)len - (int)bpf_xdp_get_buff_len(frame);
   if (longer && bpf_xdp_adjust_tail(frame, longer)) return XDP_DROP;
   if (bpf_xdp_store_bytes(frame, 0, packet->bytes, len)) return XDP_DROP;
-  return bpf_redirect(interface_index, 0);
+  return bpf_redirect_map(&outward, 0, XDP_DROP);
 }
 
 // What the stack sends on the interface, to the host tap's reader. AF_XDP and direct AF_PACKET transmission do not come by.

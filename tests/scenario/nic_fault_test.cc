@@ -65,7 +65,8 @@ class Traffic {
     if (!a || !b) return kCannotOpen;
     uint64_t received = 0;
     for (uint32_t i = 0;; i++) {
-      for (int k = 0; k < 32; k++) a.queue(a_frame(i, 100));
+      // Few by the socket, many straight to the other end.
+      for (int k = 0; k < (i % 2 ? 32 : 300); k++) a.queue(a_frame(i, 100));
       if (ioctl(a.fd(), NIOCTXSYNC, nullptr) < 0) return errno == ENXIO ? kError : kLost;
       pollfd wait[] = {{a.fd(), POLLIN | POLLOUT, 0}, {b.fd(), POLLIN, 0}};
       if (poll(wait, 2, kEvent_ms) <= 0) return kLost;
