@@ -28,7 +28,9 @@ class Skipped(Exception):
 class Child:
     """One running program. Its output is kept as (arrival time, line)."""
 
-    def __init__(self, command, cpu=None, netns=None, env=None, interactive=False):
+    def __init__(self, command, cpu=None, netns=None, env=None, interactive=False, own_session=True):
+        """`own_session` False: with others of ours in the bench's. Kernels with autogroups share a CPU out among sessions
+        first, and sched_yield then does not give it to another session's program."""
         self.name = os.path.basename(command[0])
         prefix = []
         if netns:
@@ -39,8 +41,8 @@ class Child:
         self.lines = []
         self.process = subprocess.Popen(
             self.command, stdin=subprocess.PIPE if interactive else subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, text=True, errors="replace", bufsize=1, start_new_session=True,
-            env={**os.environ, **(env or {})}, preexec_fn=_die_with_parent)
+            stderr=subprocess.STDOUT, text=True, errors="replace", bufsize=1, start_new_session=own_session,
+            process_group=None if own_session else 0, env={**os.environ, **(env or {})}, preexec_fn=_die_with_parent)
         self.pid = self.process.pid
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()

@@ -87,7 +87,7 @@ def testpmd_memif(bench, length):
         def start(mode, counters, path):
             lcore = ["-l", str(clients)]
             return children.start([client, *environment(mode, CLIENT_MIB, lcore, [memif(0, "client", path)]), "--", mode,
-                                   length, counters.path, YIELD_EVERY])
+                                   length, counters.path, YIELD_EVERY], own_session=False)
 
         receiver = start("rx", received, sockets[1])
         start("tx", sent, sockets[0])

@@ -36,7 +36,8 @@ def _sample(bench, undo, children, folder, length, sockets, option, switch_pids=
     def start(mode, counters, path, mac):
         device = f"net_virtio_user0,path={path},queues=1,queue_size=1024,mac={mac}{option}"
         environment = _environment(bench, undo, folder, mode, dpdk.CLIENT_MIB, ["-l", str(bench.cpus[0])], [device])
-        return children.start([client, *environment, "--", mode, length, counters.path, dpdk.YIELD_EVERY])
+        return children.start([client, *environment, "--", mode, length, counters.path, dpdk.YIELD_EVERY],
+                              own_session=False)
 
     receiver = start("rx", received, sockets[1], RECEIVER_MAC)
     time.sleep(2)  # its announcement is not repeated, and a switch may start a port only by and by
