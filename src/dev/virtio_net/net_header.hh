@@ -71,10 +71,13 @@ inline constexpr uint32_t kMaxFrameBytes = 65536 + 14 + 8 * 4 + 40;  // an IPv6 
 [[nodiscard]] inline HeaderFault check_sent(vale::VnetHdr& hdr, uint64_t frame_bytes, const Offloads& agreed) noexcept {
   if (frame_bytes < kMinFrameBytes) return HeaderFault::kFrameTooShort;
   if (frame_bytes > kMaxFrameBytes) return HeaderFault::kFrameTooLong;
-  hdr.flags &= vale::kVnetNeedsCsum;
-  if (hdr.flags != 0 || hdr.gso_type != vale::kGsoNone) return check_request(hdr, frame_bytes, agreed);
-  hdr = {};
-  return HeaderFault::kNone;
+  const auto flags = static_cast<uint8_t>(hdr.flags & vale::kVnetNeedsCsum);
+  if ((flags | hdr.gso_type) == 0) [[likely]] {
+    hdr = {};
+    return HeaderFault::kNone;
+  }
+  hdr.flags = flags;
+  return check_request(hdr, frame_bytes, agreed);
 }
 
 // What has to happen to a packet before a guest may have it.

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "dev/virtio_net/shared_words.hh"
+#include "vale/copy.hh"
 
 namespace unetmap::virtio {
 namespace {
@@ -11,26 +12,24 @@ namespace {
 constexpr size_t kTakeAtOnce = 32;
 constexpr uint32_t kCacheLine = 64;
 
-// Most frames are short: no call for them.
+// Most frames are short: no call for them. All of it is loaded before any of it is stored.
 inline void copy(uint8_t* to, const uint8_t* from, size_t bytes) noexcept {
-  if (bytes < 32 || bytes > 128) {
+  using Vector [[gnu::vector_size(16)]] = uint64_t;
+  if (bytes < 32 || bytes > 64) {
     std::memcpy(to, from, bytes);
     return;
   }
-  struct Block {
-    uint64_t words[4];
+  const auto load = [&](size_t at) {
+    Vector v;
+    std::memcpy(&v, from + at, sizeof v);
+    return v;
   };
-  const auto move = [&](size_t at) {
-    Block block;
-    std::memcpy(&block, from + at, sizeof block);
-    std::memcpy(to + at, &block, sizeof block);
-  };
-  move(0);
-  if (bytes > 64) {
-    move(32);
-    if (bytes > 96) move(64);
-  }
-  move(bytes - 32);
+  const auto store = [&](size_t at, Vector v) { std::memcpy(to + at, &v, sizeof v); };
+  const Vector first = load(0), second = load(16), third = load(bytes - 32), last = load(bytes - 16);
+  store(0, first);
+  store(16, second);
+  store(bytes - 32, third);
+  store(bytes - 16, last);
 }
 
 // The header and the sources as one run of bytes.
@@ -75,6 +74,16 @@ struct HeaderWords {
     std::memcpy(to, &low, sizeof low);
     std::memcpy(to + sizeof low, &high, bytes == vale::kVnetHdrMrgBytes ? 4 : 2);
   }
+  // Writes only what is not there already: a line that neither side writes stays in both caches. Whether it was there.
+  bool refresh(uint8_t* to, uint32_t bytes) const noexcept {
+    const auto old_low = load_once<uint64_t>(to);
+    const bool whole = bytes == vale::kVnetHdrMrgBytes;
+    const uint32_t old_high = whole ? load_once<uint32_t>(to + 8) : load_once<uint16_t>(to + 8);
+    if (old_low == little_endian(low) && old_high == (whole ? little_endian(high) : little_endian(high) & 0xffff))
+      return true;
+    store(to, bytes);
+    return false;
+  }
 };
 
 }  // namespace
@@ -87,6 +96,38 @@ RingFault RxQueue::start(const guest::GuestMemory& memory, const RingSetup& setu
   cursor_ = seen_ = 0;
   under_way_ = call_ = false;
   return ring_.start(memory, setup);
+}
+
+// More chains into the window, and their buffers into our cache; how many.
+size_t RxQueue::take_more(ChainBatch& batch, size_t count) noexcept {
+  const size_t at = batch.size(), taken = ring_.take(batch, count);
+  for (size_t i = at; i < at + taken; i++) {
+    if (batch[i].writable == 0) {
+      ring_.breaks(RingFault::kNothingToWrite);
+      return 0;
+    }
+    const Piece& first = batch.writable(batch[i])[0];
+    const bool header_alone = reinterpret_cast<uintptr_t>(first.at) % kCacheLine + header_bytes_ >= kCacheLine;
+    if (header_stays_ && header_alone)
+      __builtin_prefetch(first.at);
+    else
+      vale::prefetch_to_write(first.at);
+    vale::prefetch_to_write(first.at + std::min(kCacheLine, first.bytes - 1));
+  }
+  return taken;
+}
+
+void RxQueue::expect(ChainBatch& batch, size_t packets) noexcept {
+  if (!ring_.running()) return;
+  if (!under_way_) begin(batch);
+  size_t there = batch.size() - cursor_;
+  if (there >= packets) return;
+  if (batch.full() || batch.room() < packets - there) {
+    call_ = ring_.finish() || call_;
+    begin(batch);
+    there = 0;
+  }
+  (void)take_more(batch, packets - there);
 }
 
 // How many chains from the cursor on hold so many bytes.
@@ -102,19 +143,9 @@ RxQueue::Room RxQueue::find_room(ChainBatch& batch, uint64_t bytes, size_t& chai
         at = 0;
         room = 0;
       }
-      const size_t taken = ring_.take(batch, kTakeAtOnce);
-      for (size_t i = at; i < at + taken; i++) {
-        if (batch[i].writable == 0) {
-          ring_.breaks(RingFault::kNothingToWrite);
-          return Room::kBroken;
-        }
-        const Piece& first = batch.writable(batch[i])[0];
-        __builtin_prefetch(first.at, 1);
-        __builtin_prefetch(first.at + std::min(kCacheLine, first.bytes - 1), 1);
-      }
-      if (taken == 0) {
-        if (batch.full()) continue;
+      if (take_more(batch, kTakeAtOnce) == 0) {
         if (!ring_.running()) return Room::kBroken;
+        if (batch.full()) continue;
         seen_ = batch.size() - cursor_;
         return Room::kNoBuffers;
       }
@@ -182,7 +213,7 @@ Delivery RxQueue::deliver(ChainBatch& batch, const vale::VnetHdr& hdr, std::span
   const Chain& first = batch[cursor_];
   if (chains == 1 && first.writable == 1) [[likely]] {
     const Piece& piece = batch.writable(first)[0];
-    header.store(piece.at, header_bytes_);
+    header_stays_ = header.refresh(piece.at, header_bytes_);
     uint8_t* to = piece.at + header_bytes_;
     for (const Source& source : frame) {
       copy(to, source.data(), source.size());

@@ -47,6 +47,8 @@ class RxQueue {
   [[nodiscard]] const Vring& ring() const noexcept { return ring_; }
   [[nodiscard]] const Offloads& agreed() const noexcept { return agreed_; }
 
+  // About so many packets come next: their buffers are looked up and asked for all at once. May be left out.
+  void expect(ChainBatch& batch, size_t packets) noexcept;
   // The frame lies in the sources, one after the other; none of its bytes is looked at here.
   Delivery deliver(ChainBatch& batch, const vale::VnetHdr& hdr, std::span<const Source> frame) noexcept;
   // Shows what was delivered to the guest. True: notify it. After it, the batch is free.
@@ -62,6 +64,7 @@ class RxQueue {
  private:
   enum class Room : uint8_t { kEnough, kNoBuffers, kTooLong, kTooManyPieces, kBroken };
   void begin(ChainBatch& batch) noexcept;
+  size_t take_more(ChainBatch& batch, size_t count) noexcept;
   Room find_room(ChainBatch& batch, uint64_t bytes, size_t& chains) noexcept;
   void fill(const ChainBatch& batch, size_t chains, Source header, std::span<const Source> frame,
             uint32_t bytes) noexcept;
@@ -70,8 +73,9 @@ class RxQueue {
   Offloads agreed_;
   uint32_t header_bytes_ = 0;
   bool mergeable_ = false;
-  bool under_way_ = false;  // a round: the batch holds chains
-  bool call_ = false;       // a round that ended inside deliver() wanted one
+  bool under_way_ = false;     // a round: the batch holds chains
+  bool header_stays_ = false;  // the last packet's header stood in its buffer already
+  bool call_ = false;          // a round that ended inside deliver() wanted one
   const guest::GuestMemory* memory_ = nullptr;
   size_t cursor_ = 0;  // its first chain not given back
   size_t seen_ = 0;    // chains there were when deliver() last found too few
