@@ -104,6 +104,29 @@ TEST(KeeperWire, MessagesComeBack) {
   EXPECT_EQ(4u, std::get<KeeperEvent>(*event).queues);
 }
 
+TEST(KeeperWire, StraightSendingComesBackAndItsDescriptorsAreCounted) {
+  auto [daemon, keeper] = a_channel();
+  UniqueFd null(open("/dev/null", O_RDONLY | O_CLOEXEC));
+  KeeperReply reply = a_reply();
+  reply.straight = true;
+  reply.program = UINT32_MAX;
+  reply.peer_program = 7;
+  size_t sockets = reply.queues.size();
+  for (size_t others : {2u, 3u}) {  // without and with the host tap
+    ASSERT_TRUE(send_keeper(keeper.get(), KeeperMessage(reply), std::vector<int>(sockets + others, null.get())));
+    auto message = receive_keeper_message(daemon.get());
+    ASSERT_TRUE(message) << message.error().text;
+    auto& back = std::get<KeeperReply>(message->message);
+    EXPECT_TRUE(back.straight);
+    EXPECT_EQ(UINT32_MAX, back.program);
+    EXPECT_EQ(7u, back.peer_program);
+  }
+  ASSERT_TRUE(send_keeper(keeper.get(), KeeperMessage(reply), std::vector<int>(sockets + 1, null.get())));
+  EXPECT_FALSE(receive_keeper_message(daemon.get()));
+  reply.program = 0;
+  EXPECT_FALSE(parse_keeper_message(encode(KeeperMessage(reply))));
+}
+
 TEST(KeeperWire, LongSentencesAreCut) {
   auto reply = a_reply();
   reply.why.assign(1000, std::string(10000, 'x'));
