@@ -106,6 +106,10 @@ wrong() { # STATUS TEXT COMMAND...
 }
 wrong 1 'nobody has this port open' unetmap capture vale0:nobody
 wrong 1 "filter 'nonsense'" unetmap capture vale0:w nonsense
+echo kept >"$work/kept"
+wrong 1 'nobody has this port open' unetmap capture vale0:nobody -w "$work/kept"
+[ "$(cat "$work/kept")" = kept ] || fail "a capture that could not begin emptied its file"
+if has "$work/wrong.log" 'capturing on'; then fail "it says that it captures where it does not"; fi
 wrong 2 'without suffixes' unetmap capture vale0:w/r
 wrong 1 'No space left' unetmap capture vale0:w -w /dev/full
 wrong 2 'is not a number' unetmap capture vale0:w -d soon

@@ -93,11 +93,14 @@ int CaptureCommands::capture() {
   if ((file_.empty() || file_ == "-") && isatty(STDOUT_FILENO)) {
     return fail("a capture is nothing for a terminal: give -w FILE, or a pipe such as | tcpdump -r -", kUsage);
   }
-  auto file = open_output(file_);
-  if (!file) return fail(file.error().text);
   const bool live = !quiet_ && isatty(STDERR_FILENO);
-  if (!quiet_) fmt::print(stderr, "unetmap: capturing on {}{}\n", options_.port, live ? "; Ctrl-C ends it" : "");
-  auto watched = watch_port(options_, std::move(*file), [&](const Watched& so_far) {
+  auto open_file = [&] {
+    auto file = open_output(file_);
+    if (file && !quiet_)
+      fmt::print(stderr, "unetmap: capturing on {}{}\n", options_.port, live ? "; Ctrl-C ends it" : "");
+    return file;
+  };
+  auto watched = watch_port(options_, open_file, [&](const Watched& so_far) {
     if (live) fmt::print(stderr, "\r{}", summary(so_far));
   });
   if (!watched) return fail(watched.error().text);
@@ -141,9 +144,7 @@ int CaptureCommands::extcap() {
     return kOk;
   }
   if (fifo_.empty()) return fail("--capture needs --fifo FILE", kUsage);
-  UniqueFd fifo(open(fifo_.c_str(), O_WRONLY | O_CLOEXEC));
-  if (!fifo) return fail(Error::from_errno(errno, fifo_).text);
-  auto watched = watch_port(options_, std::move(fifo), [](const Watched&) {});
+  auto watched = watch_port(options_, [&] { return open_output(fifo_); }, [](const Watched&) {});
   return watched ? kOk : fail(watched.error().text);
 }
 

@@ -196,7 +196,7 @@ Result<std::string> monitor_of(const std::string& port) {
   return name + "/rt";
 }
 
-Result<Watched> watch_port(const WatchOptions& options, UniqueFd file,
+Result<Watched> watch_port(const WatchOptions& options, const std::function<Result<UniqueFd>()>& open_file,
                            const std::function<void(const Watched&)>& progress) {
   parts::PacketFilter filter;
   if (!options.filter.empty()) {
@@ -210,7 +210,9 @@ Result<Watched> watch_port(const WatchOptions& options, UniqueFd file,
   std::optional<Port> port = Port::try_open(*spec, &why);
   if (!port) return Error{why.code, fmt::format("{}: cannot be watched: {}", options.port, why.text)};
   Counters counters = Counters::of(options.port.starts_with("netmap:") ? options.port.substr(7) : options.port);
-  parts::PcapngWriter writer(std::move(file), {options.port, "netmap port of unetmap", options.filter,
+  auto file = open_file();
+  if (!file) return file.error();
+  parts::PcapngWriter writer(std::move(*file), {options.port, "netmap port of unetmap", options.filter,
                                                "unetmap " UNETMAP_VERSION, options.snapshot_bytes});
   return Watch(options, std::move(*port), std::move(counters), std::move(filter), std::move(writer)).run(progress);
 }

@@ -28,9 +28,10 @@ struct Watched {
 // The specification of a monitor of both directions of a port, as people name it: "vale0:1", "vale0:1{2", "eth0".
 Result<std::string> monitor_of(const std::string& port);
 
-// Until a limit, or until stop is wanted (parts/stop.hh), or the file's reader has gone. `progress` is called twice a
-// second, also when nothing passes.
-Result<Watched> watch_port(const WatchOptions& options, UniqueFd file,
+// Until a limit, or until stop is wanted (parts/stop.hh), or the file's reader has gone. The file is opened once the port
+// is watched, so that a mistake costs no older file its content. `progress` is called twice a second, also when nothing
+// passes.
+Result<Watched> watch_port(const WatchOptions& options, const std::function<Result<UniqueFd>()>& open_file,
                            const std::function<void(const Watched&)>& progress);
 
 }  // namespace unetmap::cli
