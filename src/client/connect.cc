@@ -54,7 +54,12 @@ Result<UniqueFd> try_connect(const std::string& path, int flags) {
   int r;
   do r = connect(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address);
   while (r < 0 && errno == EINTR);
-  if (r < 0) return Error::from_errno(errno, "unetmapd at " + path);
+  if (r < 0) {
+    Error error = Error::from_errno(errno, "unetmapd at " + path);
+    if (error.code == EACCES)
+      error.text += "; it is another user's: run as that user, or name one of your own in UNETMAP_SOCKET";
+    return error;
+  }
   if (flags & SOCK_NONBLOCK) syscall(SYS_fcntl, fd.get(), F_SETFL, flags_now);
   if (auto trusted = check_owner(fd.get(), path); !trusted) return trusted.error();
   return fd;
@@ -120,7 +125,11 @@ Result<void> start_daemon(const std::string& path) {
   int failed = posix_spawn(&child, program.c_str(), &actions, &attributes, const_cast<char**>(argv), environment.data());
   posix_spawn_file_actions_destroy(&actions);
   posix_spawnattr_destroy(&attributes);
-  if (failed) return Error::from_errno(failed, "unetmapd: start " + program);
+  if (failed) {
+    Error error = Error::from_errno(failed, "unetmapd: cannot be started: " + program);
+    error.text += "; name the program in UNETMAPD, or leave that unset";
+    return error;
+  }
   ready_write.reset();
   // One byte 0: it listens. Otherwise what it has to say on its standard error, up to its end.
   std::string said;
@@ -138,7 +147,7 @@ Result<void> start_daemon(const std::string& path) {
   }
   syscall(SYS_wait4, child, nullptr, 0, nullptr);
   while (!said.empty() && said.back() == '\n') said.pop_back();
-  if (said.empty()) said = "it ended without a word";
+  if (said.empty()) said = program + " ended without a word; see what unetmapd --foreground says";
   return Error{ENXIO, "unetmapd: cannot be started: " + said};
 }
 
@@ -150,8 +159,11 @@ Result<UniqueFd> connect_daemon(int flags) {
   if (fd || (fd.error().code != ENOENT && fd.error().code != ECONNREFUSED)) return fd;
   mkdir(directory_of(path).c_str(), 0700);
   UniqueFd lock = raw_open(lock_path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-  if (!lock)
-    return Error::from_errno(errno, "unetmapd: none answers at " + path + ", and none can be started there: " + lock_path);
+  if (!lock) {
+    Error error = Error::from_errno(errno, "unetmapd: none answers at " + path + ", and none can be started there: " + lock_path);
+    error.text += "; name a place where you may write in UNETMAP_SOCKET";
+    return error;
+  }
   while (flock(lock.get(), LOCK_EX) < 0 && errno == EINTR) {
   }
   fd = try_connect(path, flags);

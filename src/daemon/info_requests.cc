@@ -93,8 +93,7 @@ Result<PortShape> Registry::expected_shape(const PortName& name, const nmreq_por
   if (!name.on_switch() && !name.pipe && interfaces_ && is_interface(name.base))
     return nic_shape(interface_queues(name.base), nic_slots(name, wishes.nr_rx_slots), 1);
   if (!name.on_switch() && !name.pipe)
-    return Error{ENXIO, name.base + ": no such port; use a port of a switch, such as vale0:1, or make a persistent port with "
-                                    "vale-ctl -n " + name.base};
+    return no_such_port(name.base);
   PortShape shape;
   auto wish = [](auto wanted, auto& field, uint32_t least, uint32_t most) {
     if (wanted) field = std::decay_t<decltype(field)>(std::clamp<uint32_t>(wanted, least, most));

@@ -27,8 +27,11 @@ std::string directory_of(const std::string& path) {
 
 // Who can write the directory can put another daemon in our place.
 Result<void> check_directory(const std::string& dir) {
-  if (mkdir(dir.c_str(), 0700) < 0 && errno != EEXIST)
-    return Error::from_errno(errno, dir + ": cannot make the directory for the socket; name another with --socket or UNETMAP_SOCKET");
+  if (mkdir(dir.c_str(), 0700) < 0 && errno != EEXIST) {
+    Error error = Error::from_errno(errno, dir + ": cannot make the directory for the socket");
+    error.text += "; name another with --socket or UNETMAP_SOCKET";
+    return error;
+  }
   struct stat info;
   if (stat(dir.c_str(), &info) < 0) return Error::from_errno(errno, dir);
   if (!S_ISDIR(info.st_mode)) return Error{ENOTDIR, dir + ": is no directory; name another place with --socket or UNETMAP_SOCKET"};
@@ -85,7 +88,11 @@ Result<Listener> Listener::open(const std::string& path) {
   if (auto good = check_directory(directory_of(path)); !good) return good.error();
   Listener out;
   out.lock_ = UniqueFd(::open((path + ".lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
-  if (!out.lock_) return Error::from_errno(errno, path + ".lock: name another place with --socket or UNETMAP_SOCKET");
+  if (!out.lock_) {
+    Error error = Error::from_errno(errno, path + ".lock");
+    error.text += "; name another place with --socket or UNETMAP_SOCKET";
+    return error;
+  }
   if (auto locked = take_lock(out.lock_.get(), path, *address); !locked) return locked.error();
   struct stat info;
   if (lstat(path.c_str(), &info) == 0) {

@@ -51,4 +51,9 @@ Result<PortName> parse_port_name(std::string_view name) {
   return out;
 }
 
+Error no_such_port(const std::string& base) {
+  return {ENXIO, base + ": there is no network interface and no persistent port of this name; 'ip link' lists interfaces, vale-ctl -n " +
+                     base + " makes a persistent port, and ports of switches are called vale0:1 or the like"};
+}
+
 }  // namespace unetmap::daemon

@@ -25,4 +25,7 @@ struct PortName {
 // EINVAL with the reason for names that can name nothing.
 Result<PortName> parse_port_name(std::string_view name);
 
+// What is said of a name outside of switches that nothing has.
+Error no_such_port(const std::string& base);
+
 }  // namespace unetmap::daemon

@@ -166,8 +166,7 @@ Result<Port*> Registry::base_port(const PortName& name, const Recipe& recipe, bo
   if (!name.on_switch() && kept == persistent_.end()) {
     if (is_interface(name.base)) return nic_port(name, recipe);
     if (!for_pipe)
-      return Error{ENXIO, name.base + ": no such port; use a port of a switch, such as vale0:1, or make a persistent port with "
-                                      "vale-ctl -n " + name.base};
+      return no_such_port(name.base);
     Persistent made;
     made.shape = recipe.shape;
     made.autodelete = true;

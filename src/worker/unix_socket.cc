@@ -50,7 +50,7 @@ Result<UniqueFd> bind_unix(const std::string& path, int type, bool resume) {
   UniqueFd fd(socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!fd) return Error::from_errno(errno, path);
   if (bind(fd.get(), name, sizeof *address) < 0 || (has_connections(type) && listen(fd.get(), kBacklog) < 0))
-    return Error::from_errno(errno, path + ": cannot be offered");
+    return Error::from_errno(errno, path + ": cannot be offered (its folder must be there, and writable)");
   return fd;
 }
 

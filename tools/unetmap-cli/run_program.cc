@@ -107,6 +107,11 @@ int run_program(const std::vector<std::string>& argv, bool quiet) {
   auto complain = [](const std::string& text) { fmt::print(stderr, "unetmap run: {}\n", text); };
   std::string file = find_program(argv[0], getenv("PATH"));
   if (file.empty()) {
+    struct stat status;
+    if (argv[0].find('/') != std::string::npos && ::stat(argv[0].c_str(), &status) == 0) {
+      complain(argv[0] + ": is no program that may be run; give an executable file");
+      return 126;
+    }
     complain(argv[0] + ": no such program; give its path, or put its folder into PATH");
     return 127;
   }

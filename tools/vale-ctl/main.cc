@@ -79,6 +79,9 @@ int fail(const char* program, const Options& options, int error) {
   const std::string object = options.name.empty() ? "the ports" : options.name;
   const char* said = unetmap_last_error();
   const char* advice = said && *said ? said : remedy(options.action, error);
+  // What the daemon said last is then that the walk over all ports is at its end.
+  if (options.action == Action::kList && options.name.find(':') == std::string::npos && error == ENXIO)
+    advice = "there is no such switch, or it has no ports; 'vale-ctl -l' lists all ports";
   fprintf(stderr, "%s: cannot %s %s: %s%s%s\n", program, verb(options.action), object.c_str(), strerror(error),
           advice ? ": " : "", advice ? advice : "");
   return kExitFailed;
