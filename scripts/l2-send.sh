@@ -27,7 +27,7 @@ SRC_PORT=${SRC_PORT:-1234}
 # Bytes of the UDP payload in hexadecimal, repeated; empty for a text.
 PATTERN=${PATTERN:-}
 
-usage="usage: ${0##*/}    (the variables at its head, or of the environment: IFNAME MODE COUNT LENGTH RATE BATCH DST_* SRC_* PATTERN)"
+usage="usage: ${0##*/}    (IFNAME, COUNT, RATE and other variables: see its head)"
 case ${1:-} in
   '') ;;
   -h | --help)

@@ -32,7 +32,7 @@ fail() {
   echo "$name: $*" >&2
   exit 1
 }
-usage="usage: $name QUEUES-1    ('$name 2' uses 3 transmit queues; see the variables at its head)"
+usage="usage: $name QUEUES-1    ('$name 2' uses 3 queues)"
 case ${1:-} in
   -h | --help)
     echo "$usage"

@@ -14,7 +14,7 @@ fail() {
   echo "$name: $*" >&2
   exit 1
 }
-usage="usage: $name    (makes $TAPS on the bridge $BRIDGE with $ADDRESS; variables at its head; unprep-taps.sh undoes it)"
+usage="usage: $name    ($TAPS on $BRIDGE; unprep-taps.sh undoes it)"
 case ${1:-} in
   '') ;;
   -h | --help) echo "$usage"; exit 0 ;;

@@ -13,6 +13,7 @@
 #include <ctime>
 #include <set>
 
+#include "base/command_line.hh"
 #include "daemon/listen.hh"
 #include "daemon/log.hh"
 #include "daemon/privileges.hh"
@@ -176,13 +177,13 @@ int run(const Settings& settings) {
 
 int main(int argc, char** argv) {
   Settings settings;
-  CLI::App app{"Serves netmap ports and VALE switches to the programs of one user."};
+  unetmap::CommandLine app{"unetmapd", "Serves netmap ports and VALE switches to the programs of one user."};
   app.set_version_flag("-V,--version", UNETMAP_VERSION);
   app.add_flag("-f,--foreground", settings.foreground, "Stay in the foreground, with messages on the standard error");
   app.add_option("-s,--socket", settings.socket, "Listen at PATH instead of the default place ($UNETMAP_SOCKET, "
                  "$XDG_RUNTIME_DIR/unetmap/unetmapd.sock or the like)")->option_text("PATH");
   app.add_option("--idle-exit", settings.idle_exit_s, "End when nobody needs it for so long; 0 for never, which is the default "
-                 "with --foreground, else 5")->option_text("SECONDS")->check(CLI::NonNegativeNumber);
+                 "with --foreground, else 5")->option_text("SECONDS")->check(CLI::Range(0.0, 1e9));
   app.add_option("--ready-fd", settings.ready_fd, "Write one NUL byte to descriptor N when listening")->option_text("N");
   app.add_option("--nic-mode", settings.nic_mode, "How to bind network interfaces: auto takes the best that is to be had, each "
                  "other only that: native-zerocopy, native, generic (AF_XDP), packet (AF_PACKET)")

@@ -10,6 +10,7 @@
 #include <csignal>
 #include <cstdio>
 
+#include "base/command_line.hh"
 #include "keeper/privileges.hh"
 #include "keeper/serve.hh"
 #include "wire/keeper.hh"
@@ -36,7 +37,8 @@ unetmap::UniqueFd stop_signals() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app{"Holds a network interface for unetmapd. Started by it and by libunetmap, not by hand."};
+  unetmap::CommandLine app{"unetmap-keeper",
+                           "Holds a network interface for unetmapd. Started by it and by libunetmap, not by hand."};
   app.set_version_flag("-V,--version", UNETMAP_VERSION);
   try {
     app.parse(argc, argv);

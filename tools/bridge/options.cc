@@ -8,6 +8,8 @@
 #include <string_view>
 #include <vector>
 
+#include "base/fold.hh"
+
 namespace bridge {
 namespace {
 
@@ -150,7 +152,7 @@ std::string help_text(const std::string& program) {
     left.resize(18, ' ');
     out += left + flag.help + "\n";
   }
-  return out;
+  return unetmap::fold(out);
 }
 
 }  // namespace bridge

@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <string_view>
 
+#include "base/fold.hh"
+
 namespace unetmap::parts {
 namespace {
 
@@ -62,7 +64,7 @@ std::string OptionTable::help_text() const {
     out += left.size() < kHelpColumn ? fmt::format("{:<{}}{}\n", left, kHelpColumn, row.help)
                                      : fmt::format("{}\n{:<{}}{}\n", left, "", kHelpColumn, row.help);
   }
-  return out;
+  return fold(out);
 }
 
 int OptionTable::usage_error(const std::string& text) const {

@@ -11,6 +11,8 @@
 #include <cmath>
 #include <string_view>
 
+#include "base/fold.hh"
+
 namespace unetmap::pktgen {
 namespace {
 
@@ -439,32 +441,24 @@ std::string usage_text() {
   std::string text =
       "Usage: pkt-gen -i INTERFACE [-f FUNCTION] [options]\n"
       "Send, receive and measure packets on netmap ports.\n\n";
-  constexpr size_t kHelpColumn = 14, kWidth = 110;
+  constexpr size_t kHelpColumn = 14;
   for (const Row& row : kRows) {
     if (!row.help) continue;
     std::string left = row.letter && row.name ? fmt::format("  -{}, --{}", row.letter, row.name)
                        : row.letter           ? fmt::format("  -{}", row.letter)
                                               : fmt::format("  --{}", row.name);
     if (row.argument) left += fmt::format(" {}", row.argument);
-    // A long left side gets a line of its own; help wraps at blanks.
+    // A long left side gets a line of its own.
     std::string line = left;
     if (line.size() + 2 > kHelpColumn) {
       text += line + "\n";
       line.clear();
     }
     line.resize(kHelpColumn, ' ');
-    std::string_view help = row.help;
-    while (true) {
-      size_t room = kWidth - kHelpColumn;
-      size_t cut = help.size() <= room ? help.size() : help.rfind(' ', room);
-      text += line + std::string(help.substr(0, cut)) + "\n";
-      if (cut == help.size()) break;
-      help.remove_prefix(cut + 1);
-      line.assign(kHelpColumn, ' ');
-    }
+    text += line + row.help + "\n";
   }
   text += "\nExit status: 0 done, 1 failed, 2 wrong usage. See pkt-gen(8).\n";
-  return text;
+  return fold(text);
 }
 
 }  // namespace unetmap::pktgen

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "base/fold.hh"
 #include "doctor_record.hh"
 
 namespace unetmap::cli {
@@ -48,12 +49,26 @@ int undo(const DoctorOptions& options, FixRecord record) {
 
 }  // namespace
 
+namespace {
+
+constexpr size_t kTextColumn = 25;
+
+// A paragraph at that column, with `head` before its first line.
+std::string paragraph(std::string head, const std::string& text) {
+  std::string out = fold(std::string(kTextColumn, ' ') + text + "\n");
+  head.resize(kTextColumn, ' ');
+  return out.replace(0, kTextColumn, head);
+}
+
+}  // namespace
+
 std::string checks_table(const std::vector<Check>& checks) {
   std::string out, object;
   for (const Check& check : checks) {
     if (check.object != object) out += (object = check.object) + "\n";
-    out += fmt::format("  {:<5} {:<16} {}\n", name_of(check.state), check.name, check.found);
-    if (!check.meaning.empty()) out += fmt::format("{:25}{}\n", "", check.meaning);
+    out += paragraph(fmt::format("  {:<5} {:<16} ", name_of(check.state), check.name), check.found);
+    if (!check.meaning.empty()) out += paragraph("", check.meaning);
+    // In one line, whatever its length: it is to be copied to a shell.
     if (!check.remedy.empty())
       out += fmt::format("{:23}> {}{}\n", "", check.remedy, check.fixes.empty() ? "" : "   (or --fix)");
   }

@@ -8,6 +8,7 @@
 #include <chrono>
 #include <cmath>
 
+#include "base/command_line.hh"
 #include "capture_command.hh"
 #include "daemon_link.hh"
 #include "doctor.hh"
@@ -150,7 +151,7 @@ class Program {
   }
   int carry_out();
 
-  CLI::App app_{"Runs netmap programs without netmap in the kernel, and shows what their daemon has."};
+  CommandLine app_{"unetmap", "Runs netmap programs without netmap in the kernel, and shows what their daemon has."};
   Arguments a_;
   PlugCommands plug_{app_};
   CaptureCommands capture_{app_};
@@ -160,7 +161,7 @@ class Program {
 Program::Program() {
   app_.require_subcommand(1);
   app_.set_version_flag("--version", "unetmap " UNETMAP_VERSION);
-  app_.footer("UNETMAP_SOCKET names the daemon's socket; without it: " + wire::default_socket_path());
+  app_.footer("The daemon's socket: " + wire::default_socket_path() + " (UNETMAP_SOCKET names another)");
 
   run_ = command("run", "run an unmodified netmap program", false);
   run_->add_flag("-q,--quiet", a_.quiet, "do not explain failed netmap requests on stderr");

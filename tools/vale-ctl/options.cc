@@ -7,6 +7,8 @@
 #include <array>
 #include <optional>
 
+#include "base/fold.hh"
+
 namespace valectl {
 namespace {
 
@@ -154,7 +156,7 @@ std::string help_text(const std::string& program) {
   }
   out += "  --json              with -l and -g: machine-readable output\n";
   out += "  --help              this text (-h attaches with host rings, as in netmap)\n";
-  return out;
+  return unetmap::fold(out);
 }
 
 }  // namespace valectl
