@@ -60,7 +60,8 @@ struct RxExchange {
   std::atomic<uint32_t> sender_cpu;
   alignas(128) WaitList readers;                 // sleep until something is delivered
   WaitList writers;                              // of a lossless port: sleep until cells are free
-  std::atomic<uint32_t> reset_wanted;            // bumped by the daemon when somebody who had mapped this is gone
+  std::atomic<uint32_t> reset_wanted;            // another value by the daemon when somebody who had mapped this is gone
+  std::atomic<uint32_t> spoiled;                 // by whoever sees that cells are doubled: all is to be made anew
   alignas(128) std::atomic<uint64_t> lost_full;  // packets for which no cell was free
   std::atomic<uint64_t> lost_oversize;           // packets of more buffers than the ring can ever hold
 };

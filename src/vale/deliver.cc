@@ -42,6 +42,7 @@ bool Forwarder::Supply::need(uint32_t n) {
     }
   }
   exhausted = true;
+  forwarder.report_spoiled(dest, ex);
   return false;
 }
 
@@ -54,6 +55,13 @@ void Forwarder::Supply::flush() {
   std::atomic<uint32_t>& cpu = ex.shared().sender_cpu;
   if (cpu.load(std::memory_order_relaxed) != forwarder.cpu_) cpu.store(forwarder.cpu_, std::memory_order_relaxed);
   if (ex.shared().readers.any.load(std::memory_order_seq_cst)) forwarder.to_wake_.push_back({&ex.shared().readers, &dest});
+}
+
+// Nothing more arrives where doubled cells overfill the free ring, so its receiver has to be told.
+void Forwarder::report_spoiled(Dest& dest, const Exchange& ex) {
+  if (!ex.overfull()) return;
+  ex.shared().spoiled.store(1, std::memory_order_seq_cst);
+  if (ex.shared().readers.any.load(std::memory_order_seq_cst)) to_wake_.push_back({&ex.shared().readers, &dest});
 }
 
 // Once all is delivered: a reader woken earlier would run, on this processor, for the first part alone.

@@ -49,6 +49,13 @@ class Exchange {
     return n <= shape_.cells ? uint32_t(n) : 0;
   }
 
+  // More cells are free than there are: senders take none of them. Not what the receiver's own taking of all looks like.
+  bool overfull() const {
+    uint64_t head = x_->free_head.load(std::memory_order_acquire);
+    uint64_t n = x_->free_tail.load(std::memory_order_acquire) + shape_.cells - head;
+    return n > shape_.cells && n <= 2 * uint64_t{shape_.cells} && x_->free_head.load(std::memory_order_relaxed) == head;
+  }
+
   // Takes up to `want` free cells, returns how many ids it wrote to `out`. Ids that cannot be are left out.
   uint32_t pop(uint32_t want, uint32_t* out) const {
     uint64_t head = x_->free_head.load(std::memory_order_relaxed);
@@ -99,7 +106,7 @@ class Exchange {
     return (word & 0xffffff) == kExchanging ? (word >> 24) * 16 : ~uint64_t{0};
   }
 
-  // Delivers the chain that begins with `first`: the commit point. Sequentially consistent, so that a reader who put
+  // Delivers the chain of `count` cells that begins with `first`: the commit point. Sequentially consistent, so that a reader who put
   // itself on the wait list and saw nothing is seen by the look at the list that follows.
   void push(uint32_t first, uint32_t count) const {
     uint64_t old = x_->stack.load(std::memory_order_relaxed);
@@ -129,6 +136,14 @@ class Exchange {
   }
   void publish_free(uint64_t position) const {
     x_->free_tail.store(position - shape_.cells, std::memory_order_seq_cst);
+  }
+  // Takes all off the free ring, whatever stands there. What senders took was before the position that is returned; the
+  // rest of what was there is the caller's. Moves free_head in any case: a sender that was about to take cells takes none.
+  uint64_t take_free_ring() const {
+    publish_free(x_->free_head.load(std::memory_order_relaxed));
+    uint64_t head = x_->free_head.fetch_add(1, std::memory_order_acq_rel);
+    publish_free(head + 1);
+    return head;
   }
 
  private:

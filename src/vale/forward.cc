@@ -385,6 +385,7 @@ Forwarded Forwarder::forward(const TxView& tx, uint32_t hwcur, uint32_t head, ui
     out.hwcur += slots;
     if (out.hwcur >= tx.num_slots) out.hwcur -= tx.num_slots;
   }
+  if (out.blocked) report_spoiled(*out.blocked, out.blocked->rings[out.blocked_ring]);
   wake_readers();
   return out;
 }

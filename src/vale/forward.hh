@@ -136,6 +136,7 @@ class Forwarder {
   uint32_t reserve_at(const TxView& tx, Dest& dest, MergedRuns runs, uint32_t limit, Forwarded& out);
   uint32_t cells_of_packet(const TxView& tx, const Dest& dest, uint32_t first, uint32_t count);
   void wake_readers();
+  void report_spoiled(Dest& dest, const Exchange& ex);
   void count_discarded(const TxView& tx, uint32_t limit) const;
   void deliver(const TxView& tx, Dest& dest, MergedRuns runs, uint32_t limit);
   uint32_t copy_singles(const TxView& tx, Supply& supply, uint32_t from, const uint32_t* cells, uint32_t n);

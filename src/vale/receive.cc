@@ -14,6 +14,7 @@ inline void Receiver::recycle(uint32_t cell, uint64_t& position) {
   if (resetting()) [[unlikely]] {
     accounted_[cell] = 1;
     if (drained_) return;
+    free_at_[cell] = position;
   }
   view_.exchange.put_free(position++, cell);
 }
@@ -51,6 +52,8 @@ inline bool Receiver::place(uint32_t cell, uint32_t& hwtail, uint32_t hwcur, uin
   uint32_t own = view_.own[cell].load(std::memory_order_relaxed);
   uint32_t next = hwtail + 1 == view_.num_slots ? 0 : hwtail + 1;
   if ((own & kInRing) || next == hwcur) return false;
+  if (resetting() && still_free(cell)) [[unlikely]]
+    return false;
   uint64_t word = ex.cell(cell).packet.load(std::memory_order_relaxed);
   uint32_t len = uint32_t(word >> 16) & 0xffff, offset = ex.offset_of(cell);
   uint32_t named = uint32_t(word >> 32);
@@ -88,7 +91,8 @@ uint32_t Receiver::take(uint32_t hwtail, uint32_t hwcur) {
   if (!ex.anything()) return hwtail;
   // The newest chain is on top; the oldest has to be shown first.
   chains_.clear();
-  uint32_t first = uint32_t(ex.take_stack()) & 0xffffff;
+  uint64_t stack = ex.take_stack();
+  uint32_t first = uint32_t(stack) & 0xffffff, taken = 0;
   while (first != 0 && first <= cells && chains_.size() < cells) {
     chains_.push_back(first - 1);
     first = uint32_t(ex.cell(first - 1).chain.load(std::memory_order_relaxed) >> 24) & 0xffffff;
@@ -102,6 +106,7 @@ uint32_t Receiver::take(uint32_t hwtail, uint32_t hwcur) {
         good = false;
         break;
       }
+      taken++;
       uint32_t next = uint32_t(ex.cell(cell).chain.load(std::memory_order_relaxed)) & 0xffffff;
       if (next == 0) break;
       // Nearly always the one behind it: then the processor need not wait for the load to go on.
@@ -115,14 +120,26 @@ uint32_t Receiver::take(uint32_t hwtail, uint32_t hwcur) {
   kring.packets.store(kring.packets.load(std::memory_order_relaxed) + packets_, std::memory_order_relaxed);
   kring.bytes.store(kring.bytes.load(std::memory_order_relaxed) + bytes_, std::memory_order_relaxed);
   packets_ = bytes_ = 0;
-  if (!good) kring.lost_corrupt.fetch_add(1, std::memory_order_relaxed);
+  if (!good || taken != stack >> 32) [[unlikely]] {
+    kring.lost_corrupt.fetch_add(1, std::memory_order_relaxed);
+    ex.shared().spoiled.store(1, std::memory_order_relaxed);
+  }
   if (position != before) ex.publish_free(position);
   return hwtail;
 }
 
 bool Receiver::reset_wanted() const {
-  return view_.exchange.shared().reset_wanted.load(std::memory_order_relaxed) !=
-         view_.kring->reset_done.load(std::memory_order_relaxed);
+  const RxExchange& shared = view_.exchange.shared();
+  if (shared.reset_wanted.load(std::memory_order_relaxed) != view_.kring->reset_done.load(std::memory_order_relaxed) ||
+      shared.spoiled.load(std::memory_order_relaxed))
+    return true;
+  return incomplete_ && std::all_of(busy_.begin(), busy_.end(), [&](const Busy& b) { return sender_left(b.port, b.ring, b.seq); });
+}
+
+// On the free ring, not taken from it by anybody: so whoever delivers it has it twice.
+bool Receiver::still_free(uint32_t cell) const {
+  if (!accounted_[cell] || drained_) return false;
+  return int64_t(free_at_[cell] - view_.exchange.shared().free_head.load(std::memory_order_acquire)) >= 0;
 }
 
 // Whether the free ring holds only what can be: each cell once, none that is in our ring. Notes what is on it, and
@@ -137,6 +154,7 @@ bool Receiver::free_ring_makes_sense() {
     uint32_t own = view_.own[cell].load(std::memory_order_relaxed);
     if (own & kInRing) return false;
     accounted_[cell] = 1;
+    free_at_[cell] = at;
     // A word that was there while the cell was still free; that of a sender who took it since may name another buffer.
     uint64_t word = ex.cell(cell).packet.load(std::memory_order_acquire);
     if (uint32_t(word >> 32) != own && int64_t(ex.shared().free_head.load(std::memory_order_acquire) - at) <= 0)
@@ -145,17 +163,15 @@ bool Receiver::free_ring_makes_sense() {
   return true;
 }
 
-// Takes everything off the free ring.
+// Takes everything off the free ring. What stands there and makes sense is in nobody's hands.
 void Receiver::drain() {
   const Exchange& ex = view_.exchange;
-  uint64_t head = ex.shared().free_head.load(std::memory_order_relaxed);
-  if (ex.tail_position() - head > ex.shape().cells) ex.publish_free(head);
-  std::vector<uint32_t> ids(256);
-  std::fill(accounted_.begin(), accounted_.end(), 0);
-  for (uint32_t n, total = 0; total < 2 * ex.shape().cells && (n = ex.pop(uint32_t(ids.size()), ids.data())); total += n)
-    for (uint32_t i = 0; i < n; i++) accounted_[ids[i]] = 1;
-  ex.publish_free(ex.shared().free_head.load(std::memory_order_relaxed));
+  uint64_t end = ex.tail_position(), from = ex.take_free_ring();
   drained_ = true;
+  std::fill(accounted_.begin(), accounted_.end(), 0);
+  if (end - from > ex.shape().cells) return;
+  for (; from != end; from++)
+    if (uint32_t cell = ex.free_at(from); cell < ex.shape().cells) accounted_[cell] = 1;
 }
 
 void Receiver::note_busy_senders() {
@@ -170,21 +186,21 @@ void Receiver::note_busy_senders() {
   }
 }
 
-bool Receiver::senders_left() {
-  std::erase_if(busy_, [&](const Busy& b) {
-    PortEntry& port = shared_->port[b.port];
-    return port.tx_seq[b.ring].load(std::memory_order_acquire) != b.seq ||
-           !(port.generation.load(std::memory_order_relaxed) & 1);
-  });
-  return busy_.empty();
+bool Receiver::sender_left(uint16_t port, uint16_t ring, uint32_t seq) const {
+  const PortEntry& entry = shared_->port[port];
+  return entry.tx_seq[ring].load(std::memory_order_acquire) != seq ||
+         !(entry.generation.load(std::memory_order_relaxed) & 1);
 }
 
 void Receiver::begin_reset() {
-  goal_ = view_.exchange.shared().reset_wanted.load(std::memory_order_acquire);
-  accounted_.assign(view_.exchange.shape().cells, 0);
+  const Exchange& ex = view_.exchange;
+  goal_ = ex.shared().reset_wanted.load(std::memory_order_acquire);
+  bool spoiled = ex.shared().spoiled.exchange(0, std::memory_order_acquire);
+  accounted_.assign(ex.shape().cells, 0);
+  free_at_.assign(ex.shape().cells, ex.shared().free_head.load(std::memory_order_relaxed) - 1);
   resetting_ = true;
-  drained_ = false;
-  if (!free_ring_makes_sense()) drain();
+  drained_ = incomplete_ = false;
+  if (spoiled || !free_ring_makes_sense()) drain();
   note_busy_senders();
 }
 
@@ -208,8 +224,13 @@ uint32_t Receiver::buffer_after_death(uint32_t cell, uint32_t own) const {
 
 bool Receiver::reset_step(uint32_t& hwtail, uint32_t hwcur, bool give_up) {
   const Exchange& ex = view_.exchange;
-  if (!resetting_) begin_reset();
-  bool left = senders_left();
+  if (!resetting_) {
+    // What is on its way is shown first: of a doubled cell one copy is in the ring then.
+    hwtail = take(hwtail, hwcur);
+    begin_reset();
+  }
+  std::erase_if(busy_, [&](const Busy& b) { return sender_left(b.port, b.ring, b.seq); });
+  bool left = busy_.empty();
   hwtail = take(hwtail, hwcur);
   if (!left && !give_up) return false;
   uint64_t position = ex.tail_position();
@@ -224,6 +245,7 @@ bool Receiver::reset_step(uint32_t& hwtail, uint32_t hwcur, bool give_up) {
   ex.publish_free(position);
   view_.kring->reset_done.store(goal_, std::memory_order_relaxed);
   resetting_ = drained_ = false;
+  incomplete_ = !left;
   return true;
 }
 

@@ -45,8 +45,11 @@ class Receiver {
   // The audit finds out without disturbing anybody: cells that are neither free nor in the ring are in a sender's hands
   // or lost; those that still are after every sender that was in a sync has left it are lost, and become free. Where
   // the free ring itself makes no sense, it is emptied first, all is waited for, and it is made anew.
+  // A doubled cell may stay hidden while a sender has it in its hands. It comes to light later, when it is delivered while
+  // it is in the ring, when a chain is not as long as its sender said, or when more cells are free than there are: then
+  // (`spoiled`) all is made anew.
   // A sender that does not come out of its sync (stopped) is waited for until the caller gives up; what it may have in
-  // its hands is then left out, until another audit.
+  // its hands is then left out, and looked for again when it has come out.
   bool reset_wanted() const;
   // One step; true when done. Call again, soon, while it is not.
   bool reset_step(uint32_t& hwtail, uint32_t hwcur, bool give_up);
@@ -58,9 +61,10 @@ class Receiver {
   void begin_reset();
   bool free_ring_makes_sense();
   void drain();
+  bool still_free(uint32_t cell) const;
   uint32_t buffer_after_death(uint32_t cell, uint32_t own) const;
   void note_busy_senders();
-  bool senders_left();
+  bool sender_left(uint16_t port, uint16_t ring, uint32_t seq) const;
 
   SwitchShared* shared_;
   RxView view_;
@@ -69,7 +73,9 @@ class Receiver {
   uint32_t goal_ = 0;
   bool resetting_ = false;
   bool drained_ = false;           // the free ring was emptied; cells that come back wait for the end
+  bool incomplete_ = false;        // the last audit gave up on those that are in busy_
   std::vector<uint8_t> accounted_;  // by cell: known to be in no sender's hands since the audit began
+  std::vector<uint64_t> free_at_;   // by cell: where it last was on the free ring since then
   struct Busy {
     uint16_t port, ring;
     uint32_t seq;

@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Audits of a receive ring: whatever stood in its exchange, in the end each cell is in one place.
+#include "vale/receive.hh"
+
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "vale/test_switch.hh"
+
+namespace unetmap::vale::testing {
+namespace {
+
+constexpr uint32_t kCells = 63;
+
+struct AuditTest : ::testing::Test {
+  TestSwitch sw;
+  TestPort &a = sw.add(), &b = sw.add(kCells + 1);
+  const Exchange& ex = b.receiver->view().exchange;
+
+  // One rxsync of b whose application gives everything back; what arrived.
+  std::vector<std::string> sync(bool give_up = false) {
+    if (b.receiver->resetting() || b.receiver->reset_wanted()) b.receiver->reset_step(b.hwtail, b.rx_head, give_up);
+    return sw.receive(b);
+  }
+  void settle() {
+    for (int i = 0; i < 20 && (b.receiver->resetting() || b.receiver->reset_wanted()); i++) sync();
+    EXPECT_FALSE(b.receiver->resetting() || b.receiver->reset_wanted());
+  }
+  // As the daemon asks for it when somebody is gone.
+  void audit() {
+    ex.shared().reset_wanted++;
+    settle();
+  }
+  void expect_whole() {
+    uint64_t head = ex.shared().free_head;
+    EXPECT_EQ(ex.tail_position() - head, kCells);
+    std::set<uint32_t> ids;
+    for (uint32_t i = 0; i < kCells; i++) ids.insert(ex.free_at(head + i));
+    EXPECT_EQ(ids.size(), kCells);
+    EXPECT_LT(*ids.rbegin(), kCells);
+    for (int round = 0; round < 3; round++) {
+      std::vector<std::string> sent;
+      for (uint32_t i = 0; i < kCells; i++) sent.push_back(frame(2, 1, 60 + i, std::to_string(round)));
+      for (auto& f : sent) sw.queue(a, f);
+      sw.send(a);
+      EXPECT_EQ(sync(), sent);
+    }
+    EXPECT_FALSE(b.receiver->reset_wanted());
+  }
+  // A sender in the middle of its sync, with these cells in its hands.
+  struct Hand {
+    std::vector<uint32_t> cells;
+    explicit Hand(const Exchange& ex, uint32_t n) : cells(n) { cells.resize(ex.pop(n, cells.data())); }
+    void deliver(const Exchange& ex) {
+      for (size_t i = 0; i < cells.size(); i++) {
+        ex.fill(cells[i], ex.buffer_of(cells[i]), 60, 0);
+        ex.link(cells[i], i + 1 < cells.size() ? cells[i + 1] : UINT32_MAX, 0);
+      }
+      if (!cells.empty()) ex.push(cells[0], uint32_t(cells.size()));
+    }
+  };
+  void busy(bool on) { sw.shared->port[0].tx_seq[0] = on ? 7 : 8; }
+};
+
+TEST_F(AuditTest, DeliveredAndStillFree) {
+  Hand hand(ex, 3);
+  hand.deliver(ex);
+  ex.shared().free_head -= 2;
+  audit();
+  expect_whole();
+}
+
+TEST_F(AuditTest, InHandsAndStillFree) {
+  busy(true);
+  Hand hand(ex, 5);
+  ex.shared().free_head -= 5;
+  ex.shared().reset_wanted++;
+  sync();
+  EXPECT_TRUE(b.receiver->resetting());
+  hand.deliver(ex);
+  sync();
+  busy(false);
+  settle();
+  expect_whole();
+}
+
+// One copy was taken by another sender when the other is delivered: nothing tells until both have come.
+TEST_F(AuditTest, InTheHandsOfTwo) {
+  busy(true);
+  Hand first(ex, 5);
+  ex.shared().free_head -= 5;
+  ex.shared().reset_wanted++;
+  sync();
+  Hand second(ex, 5);
+  EXPECT_EQ(first.cells, second.cells);
+  first.deliver(ex);
+  busy(false);
+  settle();
+  second.deliver(ex);
+  // Now on the free ring twice, which is more than there can be.
+  for (int i = 0; i < 3; i++) sync();
+  sw.queue(a, frame(2, 1));
+  sw.send(a);
+  settle();
+  expect_whole();
+}
+
+TEST_F(AuditTest, MoreFreeThanThereAreIsToldByTheSender) {
+  // Cell 0 twice, at the end.
+  uint64_t tail = ex.tail_position();
+  ex.put_free(tail, 0);
+  ex.publish_free(tail + 1);
+  ex.shared().readers.any = 1;
+  sw.queue(a, frame(2, 1));
+  sw.send(a);
+  EXPECT_GT(sw.wakes, 0);
+  EXPECT_TRUE(b.receiver->reset_wanted());
+  settle();
+  expect_whole();
+}
+
+TEST_F(AuditTest, MoreFreeThanThereAreIsToldWhereSendersWait) {
+  sw.shared->port[b.index].flags = kPortFlood | kPortLossless;
+  sw.shared->lossless_ports = 1;
+  uint64_t tail = ex.tail_position();
+  ex.put_free(tail, 0);
+  ex.publish_free(tail + 1);
+  sw.queue(a, frame(2, 1));
+  EXPECT_NE(sw.send(a).blocked, nullptr);
+  EXPECT_TRUE(b.receiver->reset_wanted());
+  settle();
+  EXPECT_EQ(sw.send(a).blocked, nullptr);
+  EXPECT_EQ(sync().size(), 1u);
+  expect_whole();
+}
+
+// A cell that is twice in one sender's hands closes its chain over those in between.
+TEST_F(AuditTest, AChainShorterThanToldIsMissed) {
+  for (uint32_t at : {2u, 9u}) ex.put_free(at, 5);
+  Hand hand(ex, 12);
+  hand.deliver(ex);
+  sync();
+  EXPECT_TRUE(b.receiver->reset_wanted());
+  settle();
+  expect_whole();
+}
+
+TEST_F(AuditTest, WhatAStoppedSenderHasComesBackWhenItGoesOn) {
+  for (bool nonsense : {false, true}) {
+    busy(true);
+    Hand hand(ex, 4);
+    if (nonsense) ex.put_free(ex.shared().free_head, 1000);  // and whose place that was cannot be told from its own
+    ex.shared().reset_wanted++;
+    sync();
+    sync(true);
+    EXPECT_FALSE(b.receiver->resetting());
+    EXPECT_EQ(ex.free_cells(), kCells - 4 - nonsense);
+    // It dropped what it had.
+    busy(false);
+    settle();
+    expect_whole();
+  }
+}
+
+// Whoever read the free ring before it was made anew does not take cells by that.
+TEST_F(AuditTest, AFreeRingMadeAnewBeginsElsewhere) {
+  uint64_t head = ex.shared().free_head;
+  ex.shared().spoiled = 1;
+  settle();
+  EXPECT_NE(ex.shared().free_head, head);
+  expect_whole();
+}
+
+TEST_F(AuditTest, AnyGarbageBeforeTheLastAudit) {
+  uint64_t seed = 1;
+  auto random = [&](uint32_t below) {
+    seed = seed * 6364136223846793005u + 1442695040888963407u;
+    return uint32_t(seed >> 33) % below;
+  };
+  for (int round = 0; round < 20000; round++) {
+    busy(true);
+    Hand hand(ex, random(20));
+    for (uint32_t i = random(10); i > 0; i--) sw.queue(a, frame(2, 1));
+    sw.send(a);
+    if (random(2)) sw.receive(b);
+    for (uint32_t i = 1 + random(4); i > 0; i--) {
+      auto* word = reinterpret_cast<uint32_t*>(b.exchange_memory) + random(uint32_t(exchange_bytes(kCells) / 4));
+      // The few words that say most more often than the many.
+      if (random(3) == 0)
+        word = reinterpret_cast<uint32_t*>(random(2) ? &ex.shared().free_head : &ex.shared().free_tail);
+      if (random(6) == 0) word = reinterpret_cast<uint32_t*>(&ex.shared().stack) + random(2);
+      switch (random(3)) {
+        case 0:
+          *word += random(11) - 5;
+          break;
+        case 1:
+          *word = random(2) ? ~0u : 0;
+          break;
+        default:
+          reinterpret_cast<uint8_t*>(word)[random(4)] = uint8_t(random(256));
+      }
+    }
+    ex.shared().reset_wanted = uint32_t(round + 1) << 8;
+    if (random(2)) sync();
+    hand.deliver(ex);
+    if (random(2)) sync();
+    busy(false);
+    settle();
+    // What had been garbled in a sender's hands may come to light a while later.
+    for (int i = 0; i < 12; i++) {
+      for (int k = 0; k < 40; k++) sw.queue(a, frame(2, 1));
+      sw.send(a);
+      sync();
+    }
+    settle();
+    sync();
+    ASSERT_EQ(ex.tail_position() - ex.shared().free_head, kCells) << "round " << round;
+  }
+  expect_whole();
+}
+
+}  // namespace
+}  // namespace unetmap::vale::testing
