@@ -164,6 +164,7 @@ class TxRing {
 
  private:
   uint32_t forward(uint32_t hwcur, uint32_t head);
+  bool waits_for_room() const;
   int sync_nic(uint32_t hwcur, uint32_t hwtail, uint32_t head, bool recover);
   uint32_t exchange_with_peer(uint32_t hwcur, uint32_t head);
   int reinit();

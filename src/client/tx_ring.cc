@@ -133,7 +133,7 @@ uint32_t TxRing::forward(uint32_t hwcur, uint32_t head) {
     forwarder_ = std::make_unique<vale::Forwarder>(bound_.sw->shared(), bound_.info.port.index,
                                                    bound_.info.port.generation, destinations_);
   destinations_.refresh(blocked_);
-  if (blocked_ && blocked_->rings[blocked_ring_].free_cells() == 0) return hwcur;
+  if (waits_for_room() && blocked_->rings[blocked_ring_].free_cells() == 0) return hwcur;
   destinations_.enter(entry->tx_seq[index_ % kMaxRings]);
   vale::Forwarded out = forwarder_->forward(view_, hwcur, head, uint32_t(coarse_ms() / 1000),
                                             uint32_t(sched_getcpu()) + 1);
@@ -225,6 +225,14 @@ uint32_t TxRing::exchange_with_peer(uint32_t hwcur, uint32_t head) {
   return whole_at;
 }
 
+// That the port takes packets without loss may have been garbage in the port table, or a setting that is no more.
+bool TxRing::waits_for_room() const {
+  if (!blocked_) return false;
+  const SwitchShared* shared = bound_.sw->shared();
+  return shared->lossless_ports.load(std::memory_order_relaxed) &&
+         (shared->port[blocked_->port].flags.load(std::memory_order_relaxed) & kPortLossless);
+}
+
 WaitList* TxRing::writers() {
   if (peer_kring_) return &peer_kring_->writers;
   return blocked_ ? &blocked_->rings[blocked_ring_].shared().writers : nullptr;
@@ -236,7 +244,7 @@ bool TxRing::room_likely() const {
                      peer_kring_->hwcur.load(std::memory_order_relaxed)) % peer_num_slots_;
     return used < peer_num_slots_ - 1;
   }
-  return !blocked_ || blocked_->rings[blocked_ring_].free_cells() > 0;
+  return !waits_for_room() || blocked_->rings[blocked_ring_].free_cells() > 0;
 }
 
 uint32_t TxRing::peer_cpu() const {

@@ -8,6 +8,7 @@
 #include <sstream>
 
 #include "flows.hh"
+#include "ring/layout.hh"
 
 namespace {
 
@@ -105,6 +106,54 @@ TEST(GarbageTest, OthersSurviveAndAreWholeAfterwards) {
   all.stop();
   all.print("a client writing garbage beside 3 flows");
   for (int i = 0; i < 3; i++) EXPECT_EQ(all[i].error, 0u) << "flow " << i;
+}
+
+// The switch as mapped here, nullptr if it is not.
+unetmap::SwitchShared* switch_memory() {
+  std::ifstream maps("/proc/self/maps");
+  for (std::string line; std::getline(maps, line);) {
+    size_t from, offset;
+    if (line.find("memfd:unetmap-switch") != std::string::npos && sscanf(line.c_str(), "%zx-%*x %*s %zx", &from, &offset) == 2)
+      return reinterpret_cast<unetmap::SwitchShared*>(from);
+  }
+  return nullptr;
+}
+
+// A port table that says of a port whose reader is away that it loses nothing: senders wait there, no longer than it says so.
+TEST(GarbageTest, WhoWaitedOverGarbageGoesOn) {
+  const std::string sw = "valegarbage2";
+  nmport_d *away = flows::open_port(sw + ":away"), *sender = flows::open_port(sw + ":sender");
+  ASSERT_TRUE(away && sender);
+  auto* done = static_cast<std::atomic<bool>*>(mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
+  pid_t vandal = flows::spawn([&] {
+    nmport_d* port = flows::open_port(sw + ":vandal");
+    unetmap::SwitchShared* shared = port ? switch_memory() : nullptr;
+    if (!shared) _exit(1);
+    for (uint32_t i = 0; i < shared->port_limit; i++) shared->port[i].flags |= unetmap::kPortLossless;
+    shared->lossless_ports = 1;
+    *done = true;
+    for (;;) pause();
+  });
+  ASSERT_TRUE(flows::eventually([&] { return done->load(); }));
+  netmap_ring* ring = NETMAP_TXRING(sender->nifp, 0);
+  auto fill = [&] {
+    while (!nm_ring_empty(ring)) {
+      netmap_slot& slot = ring->slot[ring->head];
+      memset(NETMAP_BUF(ring, slot.buf_idx), 0xff, 60);
+      slot.len = 60;
+      ring->head = ring->cur = nm_ring_next(ring, ring->head);
+    }
+    pollfd p{sender->fd, POLLOUT, 0};
+    return poll(&p, 1, 50) == 0;
+  };
+  EXPECT_TRUE(flows::eventually(fill)) << "it never had to wait";
+  kill(vandal, SIGKILL);
+  waitpid(vandal, nullptr, 0);
+  pollfd p{sender->fd, POLLOUT, 0};
+  EXPECT_EQ(poll(&p, 1, 10000), 1);
+  EXPECT_FALSE(nm_ring_empty(ring));
+  nmport_close(sender);
+  nmport_close(away);
 }
 
 }  // namespace
