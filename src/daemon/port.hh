@@ -7,7 +7,9 @@
 
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "base/fd.hh"
@@ -42,6 +44,9 @@ struct File {
   uint64_t reg_flags = 0;
   uint64_t if_offset = 0, if_bytes = 0;
 };
+
+// Rings for all who may wait for room at one of these ports.
+void wake_senders(const std::unordered_map<uint32_t, std::unique_ptr<File>>& files, const std::set<uint64_t>& ports);
 
 // What a port is to look like.
 struct PortShape {

@@ -253,6 +253,7 @@ Result<void> Query::set(const std::string& text) const {
   port.sw->set_flag(port.info.index, kPortLossless, settings->lossless);
   port.sw->set_group(port.info.index, settings->group);
   port.sw->set_fence(port.info.index, settings->fence);
+  if (!settings->lossless) wake_senders(registry_.files_, {port.unique});
   registry_.refresh_shortcuts();
   return {};
 }

@@ -18,7 +18,28 @@ namespace {
 // Ports that nobody addresses by number leave the low numbers, which fit a slot's flags, to those that are.
 constexpr uint16_t kFirstHiddenIndex = 256;
 
+// Has the receive rings of the port audited. Their wait lists are emptied: whoever is on them has to be woken.
+void reset_exchanges(Port& port) {
+  if (!port.info.exchange_stride) return;
+  struct {
+    uint32_t readers[sizeof(WaitList) / 4] = {}, writers[sizeof(WaitList) / 4] = {}, reset_wanted = 0;
+  } fresh;
+  static_assert(offsetof(RxExchange, reset_wanted) - offsetof(RxExchange, readers) == offsetof(decltype(fresh), reset_wanted));
+  fresh.reset_wanted = port.resets = unguessable(port.resets);
+  for (uint16_t i = 0; i < port.info.rx_rings; i++) {
+    uint64_t at = port.info.exchange_ofs + i * port.info.exchange_stride + offsetof(RxExchange, readers);
+    (void)port.region->write_exchange(at, &fresh, sizeof fresh).has_value();
+  }
+}
+
 }  // namespace
+
+void wake_senders(const std::unordered_map<uint32_t, std::unique_ptr<File>>& files, const std::set<uint64_t>& ports) {
+  auto sends_there = [&](uint64_t unique) { return ports.count(unique) != 0; };
+  for (auto& [id, file] : files)
+    if (file->doorbell && std::any_of(file->resolved.begin(), file->resolved.end(), sends_there))
+      (void)eventfd_write(file->doorbell.get(), 1);
+}
 
 void Registry::leave_memory() {
   for (auto& [id, region] : regions_)
@@ -107,22 +128,21 @@ void Registry::settle_sequences(Switch& sw) {
 void Registry::settle() {
   for (const std::shared_ptr<Switch>& sw : to_restore_) {
     if (sw.use_count() <= 1) continue;
-    sw->restore();
+    bool differed = sw->restore();
     settle_sequences(*sw);
+    // Anybody may have gone to sleep over what stood there.
+    for (uint32_t index = 0; differed && index < sw->limit(); index++)
+      if (const Switch::Record* record = sw->find(index)) wake_users(*record->port);
   }
   to_restore_.clear();
+  if (to_reset_.empty()) return;
   for (uint64_t unique : to_reset_) {
     auto found = by_unique_.find(unique);
     if (found == by_unique_.end()) continue;
-    Port& port = *found->second;
-    port.resets++;
-    if (port.info.exchange_stride)
-      for (uint16_t i = 0; i < port.info.rx_rings; i++) {
-        uint64_t at = port.info.exchange_ofs + i * port.info.exchange_stride + offsetof(RxExchange, reset_wanted);
-        (void)port.region->write_exchange(at, &port.resets, sizeof port.resets).has_value();
-      }
-    wake_users(port);
+    reset_exchanges(*found->second);
+    wake_users(*found->second);
   }
+  wake_senders(files_, to_reset_);
   to_reset_.clear();
 }
 
@@ -360,10 +380,13 @@ Result<int> Registry::doorbell(const File& file, uint32_t file_id) const {
   return found->second->doorbell.get();
 }
 
+// A port that asks for itself has room for those who wait for that.
 void Registry::ring(const File& file, const wire::ResolveRequest& request) const {
   if (!file.port) return;
   const Switch::Record* record = file.port->sw->find(request.port);
-  if (record && record->generation == request.generation) wake_users(*record->port);
+  if (!record || record->generation != request.generation) return;
+  wake_users(*record->port);
+  if (record->port == file.port) wake_senders(files_, {record->port->unique});
 }
 
 }  // namespace unetmap::daemon

@@ -128,7 +128,7 @@ TEST_F(ServerTest, ALastWordDecidesWhetherThereIsSomethingToRepair) {
   open_port(killed, "vale0:s");
   ASSERT_EQ(killed.ask_struct(wire::Op::kResolve, to).head.error, 0);
   killed.close();
-  EXPECT_EQ(shared.reset_wanted, 1u);
+  EXPECT_NE(shared.reset_wanted, 0u);
 }
 
 TEST_F(ServerTest, AnotherVersionIsToldSo) {

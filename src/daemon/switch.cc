@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "daemon/switch.hh"
 
+#include <fcntl.h>
 #include <sys/random.h>
+#include <unistd.h>
 
 #include <algorithm>
+
+#include "vale/fdb.hh"
 
 namespace unetmap::daemon {
 namespace {
@@ -11,13 +15,23 @@ namespace {
 constexpr uint32_t kFdbAge_s = 300;
 constexpr auto kRelaxed = std::memory_order_relaxed;
 
-// Only where it differs: a page that nobody used stays unallocated, a line that everybody reads stays shared.
+// Only where it differs, which is returned: a page that nobody used stays unallocated, a line that everybody reads stays
+// shared.
 template <class T>
-void put(std::atomic<T>& at, T value, std::memory_order order = kRelaxed) {
-  if (at.load(kRelaxed) != value) at.store(value, order);
+bool put(std::atomic<T>& at, T value, std::memory_order order = kRelaxed) {
+  if (at.load(kRelaxed) == value) return false;
+  at.store(value, order);
+  return true;
 }
 
 }  // namespace
+
+uint32_t unguessable(uint32_t before) {
+  uint32_t value = before;
+  while (value == before)
+    if (getrandom(&value, sizeof value, GRND_NONBLOCK) != sizeof value) value = before * 1664525 + 1013904223;
+  return value;
+}
 
 Result<std::shared_ptr<Switch>> Switch::create(std::string name) {
   auto fd = mem::create("unetmap-switch", sizeof(SwitchShared));
@@ -131,39 +145,72 @@ void Switch::remove_monitor(uint16_t index, uint16_t monitor) {
 }
 
 // The generation last: who sees it sees the rest. That of a free entry is 0.
-void Switch::write_entry(uint16_t index) {
+bool Switch::write_entry(uint16_t index) {
   const Record& record = records_[index];
   PortEntry& entry = shared().port[index];
-  if (!record.port) put(entry.generation, 0u, std::memory_order_release);
-  put(entry.rx_rings, record.rx_rings);
-  put(entry.header_len, record.header_len);
-  put(entry.group, record.group);
+  bool differed = false;
+  if (!record.port) differed |= put(entry.generation, 0u, std::memory_order_release);
+  differed |= put(entry.rx_rings, record.rx_rings);
+  differed |= put(entry.header_len, record.header_len);
+  differed |= put(entry.group, record.group);
   // Not touched, and so no memory, while nobody has one.
   if (record.fence.any() || entry.flags.load(std::memory_order_relaxed) & kPortFenced) record.fence.store(shared().fence[index]);
-  put(entry.flags, record.flags);
-  for (uint32_t i = 0; i < kMaxMonitors; i++) put(entry.monitors[i], record.monitors[i]);
-  if (record.port) put(entry.generation, record.generation, std::memory_order_release);
+  differed |= put(entry.flags, record.flags);
+  for (uint32_t i = 0; i < kMaxMonitors; i++) differed |= put(entry.monitors[i], record.monitors[i]);
+  if (record.port) differed |= put(entry.generation, record.generation, std::memory_order_release);
+  return differed;
 }
 
-void Switch::write_flood() {
+bool Switch::write_flood() {
   SwitchShared& to = shared();
-  for (size_t i = 0; i < flood_.size(); i++) put(to.flood[i], flood_[i]);
-  put(to.flood_count, uint32_t(flood_.size()), std::memory_order_release);
+  bool differed = false;
+  for (size_t i = 0; i < flood_.size(); i++) differed |= put(to.flood[i], flood_[i]);
+  return put(to.flood_count, uint32_t(flood_.size()), std::memory_order_release) || differed;
 }
 
-void Switch::bump_topology() { shared().topology.store(++topology_, std::memory_order_release); }
+void Switch::bump_topology() { shared().topology.store(topology_ = unguessable(topology_), std::memory_order_release); }
 
-void Switch::restore() {
+// Zeros, and gives the pages back. False if there were none.
+bool Switch::empty(uint64_t from, uint64_t end) {
+  off_t data = lseek(fd_.get(), off_t(from), SEEK_DATA);
+  if (data < 0 || data >= off_t(end)) return false;
+  return fallocate(fd_.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, off_t(from), off_t(end - from)) == 0;
+}
+
+// Looks at pages that were written to alone: a look at the others would make them.
+bool Switch::addresses_make_sense() const {
+  const off_t begin = offsetof(SwitchShared, fdb), end = offsetof(SwitchShared, fence);
+  for (off_t at = begin; (at = lseek(fd_.get(), at, SEEK_DATA)) >= 0 && at < end;) {
+    off_t hole = std::min(lseek(fd_.get(), at, SEEK_HOLE), end);
+    for (; at < hole; at += sizeof(FdbBucket))
+      for (uint32_t way = 0; way < FdbBucket::kWays; way++)
+        if (!vale::Fdb::makes_sense(shared().fdb[size_t(at - begin) / sizeof(FdbBucket)], way)) return false;
+  }
+  return true;
+}
+
+bool Switch::restore() {
   SwitchShared& to = shared();
-  put(to.fdb_seed, seed_);
-  put(to.fdb_age_s, kFdbAge_s);
-  put(to.lossless_ports, lossless_);
-  put(to.port_limit, limit());
-  for (uint32_t i = 0; i < limit(); i++) write_entry(uint16_t(i));
+  bool differed = to.topology.load(kRelaxed) != topology_;
+  differed |= put(to.fdb_seed, seed_);
+  differed |= put(to.fdb_age_s, kFdbAge_s);
+  differed |= put(to.lossless_ports, lossless_);
+  differed |= put(to.port_limit, limit());
+  for (uint32_t i = 0; i < limit(); i++) differed |= write_entry(uint16_t(i));
   // Beyond the limit nobody looks, but a sender asks by whatever index the forwarding table names.
-  for (uint32_t i = limit(); i < ever_used_; i++) put(to.port[i].generation, 0u, std::memory_order_release);
-  write_flood();
+  constexpr uint32_t kPerPage = 4096 / sizeof(PortEntry);
+  uint32_t untouched = std::min((ever_used_ + kPerPage - 1) / kPerPage * kPerPage, kMaxPorts);
+  for (uint32_t i = limit(); i < untouched; i++) differed |= put(to.port[i].generation, 0u, std::memory_order_release);
+  differed |= empty(offsetof(SwitchShared, port) + untouched * sizeof(PortEntry), offsetof(SwitchShared, fdb));
+  differed |= write_flood();
+  // Whoever wrote garbage here wrote it into packets too, and what was learned from those leads astray hosts that say
+  // nothing for minutes. An address that is forgotten is flooded to.
+  if (differed || !addresses_make_sense()) {
+    differed = true;
+    empty(offsetof(SwitchShared, fdb), offsetof(SwitchShared, fence));
+  }
   bump_topology();
+  return differed;
 }
 
 }  // namespace unetmap::daemon

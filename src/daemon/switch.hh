@@ -19,6 +19,10 @@ namespace unetmap::daemon {
 
 struct Port;
 
+// A number other than `before` that no client can have foreseen: for words that tell by another value that something has
+// changed. A vandal that had written the next value beforehand would have made it look old.
+uint32_t unguessable(uint32_t before);
+
 class Switch {
  public:
   // An empty name: memory for ports that are on no switch.
@@ -58,13 +62,16 @@ class Switch {
   bool add_monitor(uint16_t index, uint16_t monitor);
   void remove_monitor(uint16_t index, uint16_t monitor);
 
-  // Everything that clients have no business to write, written again where it differs.
-  void restore();
+  // Everything that clients have no business to write, written again where it differs. True if something did; then the
+  // addresses that were learned are forgotten.
+  bool restore();
 
  private:
   Switch() = default;
-  void write_entry(uint16_t index);
-  void write_flood();
+  bool write_entry(uint16_t index);
+  bool write_flood();
+  bool empty(uint64_t from, uint64_t end);
+  bool addresses_make_sense() const;
   void bump_topology();
 
   std::string name_;

@@ -68,6 +68,12 @@ class Fdb {
       }
   }
 
+  // Nothing, or what learn() writes. That who died was in the middle of it is all that is not, beside garbage.
+  static bool makes_sense(const FdbBucket& bucket, uint32_t way) {
+    uint64_t key = bucket.key[way].load(std::memory_order_relaxed);
+    return key == 0 || (uint32_t(bucket.stamp[way].load(std::memory_order_relaxed)) >> 16) == check_of(key);
+  }
+
  private:
   uint64_t hash_of(uint64_t mac) const {
     uint64_t h = (mac ^ shared_->fdb_seed.load(std::memory_order_relaxed)) * 0x9E3779B97F4A7C15ull;
