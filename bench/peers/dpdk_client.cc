@@ -11,6 +11,7 @@
 #include <cerrno>
 
 #include "client.hh"
+#include "vale/copy.hh"
 
 namespace {
 constexpr uint16_t kPort = 0, kBurst = 64, kDescriptors = 1024;
@@ -47,7 +48,7 @@ void transmit(rte_mempool* pool, uint16_t length, unsigned yield_every, peer::Co
       continue;
     }
     // The switch has read them since: asked for all at once, they need not be waited for one by one.
-    for (rte_mbuf* packet : burst) rte_prefetch0_write(rte_pktmbuf_mtod(packet, void*));
+    for (rte_mbuf* packet : burst) unetmap::vale::prefetch_to_write(rte_pktmbuf_mtod(packet, void*));
     for (rte_mbuf* packet : burst) {
       packet->data_len = length;
       packet->pkt_len = length;
