@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "worker/vhost_user_pair.hh"
 
+#include <algorithm>
 #include <ctime>
 
 #include "vale/offload.hh"
@@ -13,6 +14,15 @@ using virtio::Delivery;
 constexpr uint32_t kHeaderBytes = vale::kVnetHdrMrgBytes;  // in front of each frame of the port
 constexpr uint32_t kAtOnce = 256;                          // packets of a turn
 constexpr size_t kScratchBytes = 256 * 1024;
+
+constexpr uint32_t kCacheLine = 64, kMaxAhead = 2048;
+
+// The lines of a long frame behind those that TxQueue::fetch asked for, while the one before is being copied.
+void prefetch(const virtio::TxPacket& packet) {
+  const virtio::Piece& first = packet.frame[0];
+  const uint32_t ahead = std::min(first.bytes, kMaxAhead);
+  for (uint32_t at = kCacheLine; at < ahead; at += kCacheLine) __builtin_prefetch(first.at + at);
+}
 
 }  // namespace
 
@@ -124,6 +134,7 @@ QueuePair::Moved QueuePair::send() {
     uint32_t at = 0, room = uint32_t(ring.size());
     for (; accepted < fetched; accepted++) {
       const virtio::TxPacket& packet = scratch_.packets[accepted];
+      if (accepted + 1 < fetched) prefetch(scratch_.packets[accepted + 1]);
       if (Neighbour* to = alone ? nullptr : sending.route(packet)) {
         if (to->take(index_, packet) != Delivery::kNoBuffers) {
           held_since_ns_ = 0;

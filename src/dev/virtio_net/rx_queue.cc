@@ -11,6 +11,7 @@ namespace {
 
 constexpr size_t kTakeAtOnce = 32;
 constexpr uint32_t kCacheLine = 64;
+constexpr uint32_t kMaxAhead = 2048;  // bytes of a packet asked for before it is copied: more would push out others
 
 // Most frames are short: no call for them. All of it is loaded before any of it is stored.
 inline void copy(uint8_t* to, const uint8_t* from, size_t bytes) noexcept {
@@ -117,19 +118,6 @@ size_t RxQueue::take_more(ChainBatch& batch, size_t count) noexcept {
   return taken;
 }
 
-void RxQueue::expect(ChainBatch& batch, size_t packets) noexcept {
-  if (!ring_.running()) return;
-  if (!under_way_) begin(batch);
-  size_t there = batch.size() - cursor_;
-  if (there >= packets) return;
-  if (batch.full() || batch.room() < packets - there) {
-    call_ = ring_.finish() || call_;
-    begin(batch);
-    there = 0;
-  }
-  (void)take_more(batch, packets - there);
-}
-
 // How many chains from the cursor on hold so many bytes.
 RxQueue::Room RxQueue::find_room(ChainBatch& batch, uint64_t bytes, size_t& chains) noexcept {
   uint64_t room = 0;
@@ -215,6 +203,9 @@ Delivery RxQueue::deliver(ChainBatch& batch, const vale::VnetHdr& hdr, std::span
     const Piece& piece = batch.writable(first)[0];
     header_stays_ = header.refresh(piece.at, header_bytes_);
     uint8_t* to = piece.at + header_bytes_;
+    // Beyond what take_more() asked for.
+    const uint64_t ahead = std::min<uint64_t>(with_header, kMaxAhead);
+    for (uint64_t at = 2 * kCacheLine; at < ahead; at += kCacheLine) vale::prefetch_to_write(piece.at + at);
     for (const Source& source : frame) {
       copy(to, source.data(), source.size());
       to += source.size();

@@ -47,8 +47,6 @@ class RxQueue {
   [[nodiscard]] const Vring& ring() const noexcept { return ring_; }
   [[nodiscard]] const Offloads& agreed() const noexcept { return agreed_; }
 
-  // About so many packets come next: their buffers are looked up and asked for all at once. May be left out.
-  void expect(ChainBatch& batch, size_t packets) noexcept;
   // The frame lies in the sources, one after the other; none of its bytes is looked at here.
   Delivery deliver(ChainBatch& batch, const vale::VnetHdr& hdr, std::span<const Source> frame) noexcept;
   // Shows what was delivered to the guest. True: notify it. After it, the batch is free.
