@@ -146,8 +146,8 @@ uint32_t XskTx::stage(uint32_t at, uint32_t head, uint64_t& bytes) {
   return n;
 }
 
-// By frames that the driver at the other end gets as they are. What is left goes by the socket: a few packets, for which
-// the call costs more than it saves, and those that are in any way special.
+// By frames that the driver at the other end gets as they are. What is left goes by the socket: a few packets, for
+// which the call costs more than it saves, and those that are in any way special.
 uint32_t XskTx::send_straight(uint32_t hwcur, uint32_t head) {
   uint32_t total = view_.num_slots;
   while (live_->usable() && distance(hwcur, head, total) >= LiveFrames::kLeast) {

@@ -250,7 +250,12 @@ Result<SetUp> bind(const wire::BindRequest& request, int memfd) {
     if (!tap) return tap.error();
     binding->host_tap.emplace(std::move(*tap));
   }
-  Wanted wanted{request, *interface, memfd, *queues, std::bit_ceil(request.rx_slots), std::bit_ceil(request.tx_slots),
+  Wanted wanted{request,
+                *interface,
+                memfd,
+                *queues,
+                std::bit_ceil(request.rx_slots),
+                std::bit_ceil(request.tx_slots),
                 can_go_straight(request, out.reply.interface_queues)};
   auto mode = take_best(*binding, wanted, out.reply);
   if (!mode) return mode.error();
