@@ -5,6 +5,7 @@
 #include <net/netmap.h>
 
 #include <array>
+#include <cstring>
 #include <optional>
 
 #include "base/fold.hh"
@@ -64,6 +65,8 @@ struct Words {
 };
 
 bool finish(const Words& words, Options& out, std::string& why) {
+  // Requests name ports without the prefix that the library takes off; people copy names from its users.
+  if (out.action == Action::kInfo && out.name.starts_with("netmap:")) out.name.erase(0, strlen("netmap:"));
   if (out.name.size() >= NETMAP_REQ_IFNAMSIZ) {
     why = "name '" + out.name + "' is longer than " + std::to_string(NETMAP_REQ_IFNAMSIZ - 1) + " characters";
     return false;

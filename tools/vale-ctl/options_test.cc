@@ -87,6 +87,12 @@ TEST(ValeCtlOptions, MistakesAreUsageErrorsWithASentence) {
   }
 }
 
+TEST(ValeCtlOptions, InformationTakesNamesAsTheLibraryHasThem) {
+  EXPECT_EQ(parse({"-g", "netmap:eth0"}).options.name, "eth0");
+  EXPECT_EQ(parse({"-g", "vale0:1"}).options.name, "vale0:1");
+  EXPECT_EQ(parse({"-n", "netmap:eth0"}).options.name, "netmap:eth0") << "a name that is to be made is not guessed at";
+}
+
 TEST(ValeCtlOptions, HelpNamesEveryLetter) {
   EXPECT_EQ(parse({"--help"}).parsed, Parsed::kHelp);
   const std::string help = help_text("vale-ctl");
