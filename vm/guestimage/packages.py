@@ -9,6 +9,7 @@ import fcntl
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
@@ -107,6 +108,8 @@ def unpacked(cache, name, release, packages, with_dependencies=True, suite=None,
     with locked(folder):
         if os.path.isdir(folder):
             return folder
+        # It may take minutes, and nothing else is to be seen meanwhile.
+        print(f"fetching Debian packages for {name}, once", file=sys.stderr, flush=True)
         with tempfile.TemporaryDirectory(prefix="making-", dir=cache) as work:
             apt = Apt(os.path.join(work, "apt"), [release, suite] if suite else [release])
             wanted = list(packages) + ([apt.depends_on(*meta)] if meta else [])
