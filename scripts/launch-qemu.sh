@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-2-Clause
 # A virtual machine on a tap device, on QEMU's user networking, or on a port of a VALE switch, with an unmodified QEMU.
-# launch-qemu(8) is the manual. Change the variables below, or set them in the environment.
+# launch-qemu.sh(8) is the manual. Change the variables below, or set them in the environment.
 set -euo pipefail
 
 QEMU=${QEMU:-qemu-system-x86_64}  # program
@@ -51,7 +51,10 @@ for word; do
     qemu | kvm) once accel "$word" ;;
     --tap | --netuser | --vale) once backend "${word#--}" ;;
     -*) usage_error "'$word' is not one of --tap, --netuser, --vale, --dry-run" ;;
-    *) once idx "$word" ;;
+    *)
+      [ -n "$accel$backend" ] || usage_error "'$word' is neither qemu nor kvm"
+      once idx "$word"
+      ;;
   esac
 done
 [ -n "$accel" ] || usage_error "say qemu (emulation) or kvm (hardware virtualization)"

@@ -49,6 +49,8 @@ wrong 2 "^unetmap: there is no command 'nosuch'; see unetmap --help$" unetmap no
 wrong 2 "^unetmap: a subcommand is required; see unetmap --help$" unetmap
 wrong 2 "^unetmap ports: .*extra; see unetmap ports --help$" unetmap ports extra
 wrong 2 "^unetmap fdb: switch is required" unetmap fdb
+wrong 2 "'foo' is neither qemu nor kvm" "$source/scripts/launch-qemu.sh" foo --tap 01
+wrong 2 "^dev: there is no command 'foo'; see ./dev help$" "$source/dev" foo
 wrong 2 "^unetmapd: --idle-exit: .* 1000000000" unetmapd --idle-exit soon
 
 step "a daemon of somebody else"
