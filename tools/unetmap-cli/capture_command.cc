@@ -3,7 +3,6 @@
 
 #include <fcntl.h>
 #include <fmt/core.h>
-#include <fmt/format.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -89,7 +88,7 @@ int CaptureCommands::capture() {
     options_.duration_ns = *ns;
   }
   if (auto spec = monitor_of(options_.port); !spec) return fail(spec.error().text, kUsage);
-  options_.filter = fmt::format("{}", fmt::join(filter_, " "));
+  for (const std::string& word : filter_) options_.filter += (options_.filter.empty() ? "" : " ") + word;
   if ((file_.empty() || file_ == "-") && isatty(STDOUT_FILENO)) {
     return fail("a capture is nothing for a terminal: give -w FILE, or a pipe such as | tcpdump -r -", kUsage);
   }
