@@ -79,6 +79,16 @@ kill -INT "$endless"
 ended "$endless" || fail "nmreplay interrupted gave $?"
 has "$work/endless.out" '^Sent [1-9][0-9]* packets ' || fail "no summary"
 
+step "the daemon dies"
+start orphan nmreplay -v -f "$work/in.pcap" -i vale0:t -B real,2 -l 0
+orphan=$started
+wait_for "$work/orphan.log" pps "$orphan"
+kill -KILL "$(unetmap daemon --json | sed -n 's/.*"pid": *\([0-9][0-9]*\).*/\1/p')"
+status=0
+ended "$orphan" || status=$?
+[ "$status" -eq 1 ] || fail "nmreplay without its daemon gave $status, not 1"
+must_have "$work/orphan.log" 'nmreplay: vale0:t: the port is gone: .* start nmreplay again$'
+
 step "mistakes"
 wrong 2 'give a capture' nmreplay -i vale0:t
 wrong 2 'is not one of' nmreplay -f x -i vale0:t -B fast

@@ -115,7 +115,7 @@ bool Replay::make_room() {
   pollfd entries[2] = {{port_.fd(), POLLOUT, 0}, {parts::stop_event(), POLLIN, 0}};
   ::poll(entries, 2, 1000);
   if (entries[0].revents & (POLLERR | POLLHUP | POLLNVAL)) {
-    throw std::system_error(ENXIO, std::generic_category(), options_.port + ": the port is gone; start again");
+    throw std::system_error(ENXIO, std::generic_category(), options_.port);
   }
   report();
   return !parts::stop_wanted;
@@ -230,6 +230,8 @@ Result<Outcome> replay(const Options& options) {
   try {
     return Replay(options, std::move(*port)).run();
   } catch (const std::system_error& error) {
+    if (error.code().value() == ENXIO)
+      return Error{ENXIO, options.port + ": the port is gone: its daemon ended or the port was removed; start nmreplay again"};
     return Error{error.code().value(), error.what()};
   }
 }
