@@ -230,6 +230,37 @@ TEST_P(QueuesTest, OneBufferAPacket) {
   EXPECT_EQ(std::vector<uint8_t>(got.begin() + long(header), got.begin() + long(header) + 100), second);
 }
 
+// A buffer may hold anything when it is offered: what a driver left there, or the very header that it is to get.
+TEST_P(QueuesTest, HeadersOfUsedBuffersAreThisPacketsOwn) {
+  start(kGuestCsum);
+  const vale::VnetHdr checksum{1, 0, 0, 0, 34, 16};
+  const auto frame = bytes_of(1, 1514);
+  auto header_after = [&](const vale::VnetHdr& hdr, std::vector<uint8_t> before) {
+    before.resize(header);
+    guest.write(kData, before);
+    EXPECT_TRUE(rx_driver->offer(std::vector<Buffer>{{kData, 1600, true}}, 1, false));
+    EXPECT_EQ(deliver(frame, hdr), Delivery::kDone);
+    (void)rx.finish();
+    EXPECT_EQ(rx_driver->reap(), (Used{1, uint32_t(header) + 1514}));
+    EXPECT_EQ(guest.read(kData + header, 1514), frame);
+    return guest.read(kData, header);
+  };
+  auto expected = [&](const vale::VnetHdr& hdr) {
+    auto bytes = with_header(hdr, header, {});
+    if (header > 10) bytes[10] = 1;
+    return bytes;
+  };
+  EXPECT_EQ(header_after({}, std::vector<uint8_t>(header, 0xff)), expected({}));
+  EXPECT_EQ(header_after({}, expected({})), expected({}));
+  EXPECT_EQ(header_after(checksum, expected({})), expected(checksum));
+  EXPECT_EQ(header_after({}, expected(checksum)), expected({}));
+  for (size_t at = 0; at < header; at++) {
+    auto before = expected({});
+    before[at] ^= 0x40;
+    EXPECT_EQ(header_after({}, before), expected({})) << at;
+  }
+}
+
 TEST_P(QueuesTest, SeveralBuffersAPacket) {
   start(kMrgRxbuf | kGuestCsum | kGuestTso4);
   for (uint64_t i = 0; i < 6; i++)
