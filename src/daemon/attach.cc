@@ -252,7 +252,8 @@ void Registry::leave_shortcuts(Attachment& attachment) {
 }
 
 bool Registry::has_shortcuts() const {
-  return std::any_of(shortcuts_.begin(), shortcuts_.end(), [](auto& entry) { return entry.second->members() > 1; });
+  return !shortcuts_rest_ &&
+         std::any_of(shortcuts_.begin(), shortcuts_.end(), [](auto& entry) { return entry.second->members() > 1; });
 }
 
 // Frames that take a shortcut are seen by no monitor and no fence: ports that have any take none.
@@ -260,6 +261,7 @@ void Registry::refresh_shortcuts() {
   timespec t;
   clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
   const auto now_s = uint32_t(t.tv_sec);
+  shortcuts_rest_ = true;
   for (auto& [key, table] : shortcuts_) {
     std::shared_ptr<Switch> sw;
     std::unordered_map<uint16_t, uint32_t> members;  // by port
@@ -279,20 +281,26 @@ void Registry::refresh_shortcuts() {
       if (table->busy(attachment.member)) busy.push_back(port->info.index);
     }
     std::vector<Shortcuts::Station> stations;
+    bool rest = true;
     if (members.size() > 1) {
       vale::Fdb fdb(&sw->shared());
       std::vector<std::pair<uint64_t, uint16_t>> heard;
-      fdb.each(now_s, [&](uint64_t address, uint16_t port, uint32_t) {
+      fdb.each(now_s, [&](uint64_t address, uint16_t port, uint32_t age_s) {
         auto member = members.find(port);
         if (member == members.end()) return;
         stations.push_back({address, member->second});
-        if (std::count(busy.begin(), busy.end(), port)) heard.emplace_back(address, port);
+        bool passing = std::count(busy.begin(), busy.end(), port) != 0;
+        if (passing) heard.emplace_back(address, port);
+        if (passing || age_s < kShortcutRest_s) rest = false;
       });
       // The switch does not hear them any more, and shall not forget them.
       for (auto& [address, port] : heard)
         if (const Switch::Record* record = sw->find(port); record && fdb.lookup(address, now_s) == port)
           fdb.learn(address, port, record->generation, now_s);
     }
+    // Then the next frame goes by its worker, which says so.
+    if (rest) stations.clear();
+    shortcuts_rest_ = shortcuts_rest_ && rest;
     table->fill(stations);
   }
 }

@@ -178,6 +178,9 @@ void Plugs::heard(Plugged& plugged, wire::WorkerReport&& report) {
     case Event::kSaid:
       log(plugged.what.port + ": " + report.text);
       return;
+    case Event::kAwake:
+      on_awake();
+      return;
   }
 }
 

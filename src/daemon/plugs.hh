@@ -42,6 +42,7 @@ class Plugs final : public Service {
   void tell(const std::string& port, const wire::Json& parameters) override;
   void end(const std::string& port, std::function<void()> ended) override;
   std::function<void()> on_settled;  // what served() says of some port has changed
+  std::function<void()> on_awake;    // packets come again from some interface
 
  private:
   struct Plugged {

@@ -99,9 +99,12 @@ class Registry {
   // Something of a keeper or a worker has changed: takes attachments on. Before requests that wait are looked at again.
   void advance_attachments();
   // Has the kernel's shortcuts between attached interfaces agree with what the switches have learned: to be called
-  // again and again while has_shortcuts(), and when something is set on a port.
+  // again and again while has_shortcuts(), and when something is set on a port. Once no frame has come for some seconds
+  // there are none, until wake_shortcuts().
+  static constexpr uint32_t kShortcutRest_s = 5;
   void refresh_shortcuts();
   bool has_shortcuts() const;
+  void wake_shortcuts() { shortcuts_rest_ = false; }
 
   // Without it there are no ports on interfaces. `mode`: for those that are bound from now on.
   void use_interfaces(Interfaces& interfaces, wire::NicMode mode, uint32_t buffers) {
@@ -255,6 +258,7 @@ class Registry {
   Service* service_ = nullptr;
   std::map<std::string, Attachment> attachments_;                // by the wire side's port
   std::map<std::string, std::unique_ptr<Shortcuts>> shortcuts_;  // by switch and namespace
+  bool shortcuts_rest_ = true;
   std::set<std::string> removed_;  // persistent ports whose interfaces are going, until who asked is told
   std::string socket_path_;
   time_t started_ = time(nullptr);

@@ -139,7 +139,7 @@ void Server::control(Connection& connection, std::vector<uint8_t> body, Registry
   reply.send(result, std::move(answer));
 }
 
-// Again and again while interfaces of one switch are attached; otherwise the daemon sleeps.
+// Again and again while frames come from several interfaces of one switch; otherwise the daemon sleeps.
 void Server::refresh_shortcuts() {
   if (refreshing_ || !registry_.has_shortcuts()) return;
   refreshing_ = true;

@@ -44,6 +44,10 @@ class Server {
  private:
   explicit Server(EventLoop loop) : loop_(std::move(loop)) {
     interfaces_.on_settled = plugs_.on_settled = [this] { settled_ = true; };
+    plugs_.on_awake = [this] {
+      registry_.wake_shortcuts();
+      refresh_shortcuts();
+    };
     registry_.use_service(plugs_);
   }
   struct Connection {

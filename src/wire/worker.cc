@@ -98,6 +98,8 @@ Result<void> send_report(int channel, const WorkerReport& report) {
       return send_json(channel, {{"event", "status"}, {"id", report.id}, {"status", report.status}}, {});
     case WorkerReport::Event::kSaid:
       return send_json(channel, {{"event", "said"}, {"text", report.text}}, {});
+    case WorkerReport::Event::kAwake:
+      return send_json(channel, {{"event", "awake"}}, {});
   }
   return Error{EINVAL, "worker: no such report"};
 }
@@ -148,6 +150,8 @@ Result<WorkerReport> receive_report(int channel) {
     out.status = object_of(*json, "status");
   } else if (event == "said") {
     out.event = WorkerReport::Event::kSaid;
+  } else if (event == "awake") {
+    out.event = WorkerReport::Event::kAwake;
   } else {
     return not_understood("worker");
   }

@@ -39,7 +39,7 @@ struct WorkerOrder {
 };
 
 struct WorkerReport {
-  enum class Event { kReady, kFailed, kState, kStatus, kSaid };
+  enum class Event { kReady, kFailed, kState, kStatus, kSaid, kAwake };
   Event event = Event::kSaid;
   Error error{EIO, ""};          // kFailed
   bool connected = false;        // kState

@@ -29,6 +29,8 @@ class Reporter {
   virtual void state(bool connected, const std::string& text) = 0;
   // A line for the daemon's log, about something worth a person's attention: rare.
   virtual void say(const std::string& text) = 0;
+  // Packets come after some time without any.
+  virtual void awake() = 0;
 
  protected:
   ~Reporter() = default;

@@ -14,6 +14,7 @@ void Sessions::Session::state(bool connected, const std::string& text) {
   tell({.event = Event::kState, .connected = connected, .text = text});
 }
 void Sessions::Session::say(const std::string& text) { tell({.event = Event::kSaid, .text = text}); }
+void Sessions::Session::awake() { tell({.event = Event::kAwake}); }
 
 Result<void> Sessions::add(UniqueFd channel) {
   auto session = std::make_unique<Session>();

@@ -32,6 +32,7 @@ class Sessions final : public Turns {
 
     void state(bool connected, const std::string& text) override;
     void say(const std::string& text) override;
+    void awake() override;
     // A daemon that does not listen misses it.
     void tell(const wire::WorkerReport& report) const { (void)wire::send_report(channel.get(), report).has_value(); }
   };

@@ -9,6 +9,7 @@
 #include <sched.h>
 #include <sys/epoll.h>
 #include <sys/uio.h>
+#include <time.h>
 
 #include <vector>
 
@@ -21,6 +22,8 @@ namespace {
 constexpr uint32_t kHeaderBytes = 12, kNumBuffersAt = 10;
 constexpr uint32_t kShortest = kHeaderBytes + 14;
 constexpr uint32_t kFramesATurn = 64;
+// Shorter than the daemon's, after which it asks no more (Registry::kShortcutRest_s).
+constexpr time_t kLongSilence_s = 2;
 
 class Tap final : public Kind {
  public:
@@ -104,8 +107,16 @@ class Tap final : public Kind {
     }
     ring.advance(used);
     if (used > 0 || tx_full_) (void)port_.sync_tx();
+    if (used > 0) note_time();
     block(readable_ && uint32_t(ring.size()) < slots_a_frame_);
     return used > 0 && !tx_full_;
+  }
+
+  void note_time() {
+    timespec now;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    if (now.tv_sec - last_frame_s_ >= kLongSilence_s) reporter_.awake();
+    last_frame_s_ = now.tv_sec;
   }
 
   // Lossless destinations hold the ring: the tap waits, and the kernel's queue before it.
@@ -164,6 +175,7 @@ class Tap final : public Kind {
   uint32_t slots_a_frame_;  // of the longest frame
   std::vector<iovec> parts_;
   bool readable_ = true, tx_full_ = false, gone_ = false;
+  time_t last_frame_s_ = -kLongSilence_s;
   uint64_t rx_packets_ = 0, rx_bytes_ = 0, tx_packets_ = 0, tx_bytes_ = 0;
   uint64_t lost_down_ = 0;     // the interface is down
   uint64_t lost_refused_ = 0;  // the kernel takes no such frame or header

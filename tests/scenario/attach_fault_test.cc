@@ -123,6 +123,29 @@ class AttachFaults : public testing::Test {
   std::string before;
 };
 
+// The kernel's shortcuts follow the switch only while there is something to be followed.
+TEST_F(AttachFaults, WithoutTrafficTheDaemonSleeps) {
+  auto wake_ups = [&] {
+    return std::stoul(output("awk '/ctxt_switches/ { n += $2 } END { print n }' /proc/" +
+                             std::to_string(daemon->pid()) + "/task/*/status"));
+  };
+  for (int i = 0; i < 2; i++) {
+    {
+      Traffic traffic("um1", "um3");
+      ASSERT_TRUE(traffic.flows());
+      auto then = wake_ups();
+      EXPECT_TRUE(eventually([&] { return wake_ups() > then + 5; }));
+    }
+    EXPECT_TRUE(eventually(
+        [&] {
+          auto then = wake_ups();
+          sleep(2);
+          return wake_ups() == then;
+        },
+        10));
+  }
+}
+
 TEST_F(AttachFaults, InterfaceDeleted) {
   Traffic traffic("um1", "um3");
   ASSERT_TRUE(traffic.flows());
