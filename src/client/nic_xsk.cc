@@ -119,9 +119,10 @@ uint32_t XskTx::place(uint32_t hwcur, uint32_t head) {
       in_flight(at).store(0, std::memory_order_relaxed);
     }
   }
-  // Should we die after the next line but one, the next in line finds out that these are sent.
-  state_->tx_hwcur.store(hwcur, std::memory_order_relaxed);
+  // Should we die behind the third of these lines, the next in line finds out that these are sent: the socket's index is
+  // then the journal's. In between it is not, and nothing counts as sent.
   state_->tx_producer.store(producer, std::memory_order_release);
+  state_->tx_hwcur.store(hwcur, std::memory_order_release);
   ring.producer->store(producer, std::memory_order_release);
   count(view_.kring->packets, packets);
   count(view_.kring->bytes, bytes);
@@ -162,9 +163,7 @@ uint32_t XskTx::send_straight(uint32_t hwcur, uint32_t head) {
     state_->straight_slots.store(n, std::memory_order_release);
     uint32_t sent = live_->send(n);
     for (uint32_t i = 0; i < sent; i++, hwcur = next(hwcur)) in_flight(hwcur).store(0, std::memory_order_relaxed);
-    state_->tx_hwcur.store(hwcur, std::memory_order_relaxed);
-    state_->tx_producer.store(producer, std::memory_order_release);
-    state_->straight_slots.store(0, std::memory_order_release);
+    note_sent(hwcur);
     count(view_.kring->packets, sent);
     count(view_.kring->bytes, sent == n ? bytes : bytes / n * sent);
     if (sent == 0) break;
@@ -172,16 +171,27 @@ uint32_t XskTx::send_straight(uint32_t hwcur, uint32_t head) {
   return hwcur;
 }
 
+// To the journal: all before hwcur is sent, and nothing is under way.
+void XskTx::note_sent(uint32_t hwcur) {
+  state_->tx_hwcur.store(hwcur, std::memory_order_release);
+  state_->tx_producer.store(socket_->tx.producer->load(std::memory_order_relaxed), std::memory_order_release);
+  state_->straight_slots.store(0, std::memory_order_release);
+}
+
 // Where a step that its process did not live to tell of has moved hwcur.
-uint32_t XskTx::recover(uint32_t hwcur, uint32_t head) const {
+uint32_t XskTx::recover(uint32_t hwcur, uint32_t head) {
   uint32_t total = view_.num_slots, at = state_->tx_hwcur.load(std::memory_order_relaxed);
   if (state_->tx_producer.load(std::memory_order_acquire) == socket_->tx.producer->load(std::memory_order_relaxed) &&
       at < total && distance(hwcur, at, total) <= distance(hwcur, head, total))
     hwcur = at;
   uint32_t slots = state_->straight_slots.load(std::memory_order_acquire);
-  if (!live_ || slots == 0 || state_->straight_from.load(std::memory_order_relaxed) != hwcur) return hwcur;
-  uint32_t sent = std::min(live_->sent(), slots);
-  return sent <= distance(hwcur, head, total) ? (hwcur + sent) % total : hwcur;
+  if (live_ && slots != 0 && state_->straight_from.load(std::memory_order_relaxed) == hwcur) {
+    uint32_t sent = std::min(live_->sent(), slots);
+    if (sent <= distance(hwcur, head, total)) hwcur = (hwcur + sent) % total;
+  }
+  // Perhaps nothing is left to send: the journal must not stay behind, and mean something else a lap later.
+  note_sent(hwcur);
+  return hwcur;
 }
 
 int XskTx::sync(uint32_t& hwcur, uint32_t& hwtail, uint32_t head, bool stolen, bool straight) {
@@ -215,8 +225,8 @@ void XskRx::give(uint32_t head) {
     addresses[producer++ & (ring.size - 1)] = uint64_t{buffer} * view_.buf_size;
     room--;
   }
-  state_->filled.store(at, std::memory_order_relaxed);
   state_->fill_producer.store(producer, std::memory_order_release);
+  state_->filled.store(at, std::memory_order_release);
   ring.producer->store(producer, std::memory_order_release);
   state_->fill_next.store(at, std::memory_order_relaxed);
   count(view_.kring->lost_corrupt, bad);
@@ -277,8 +287,8 @@ void XskRx::take(uint32_t& hwtail, uint32_t head) {
     at = next(at);
   }
   if (used) {
-    state_->rx_hwtail.store(at, std::memory_order_relaxed);
     state_->rx_consumer.store(consumer + used, std::memory_order_release);
+    state_->rx_hwtail.store(at, std::memory_order_release);
     ring.consumer->store(consumer + used, std::memory_order_release);
   }
   hwtail = at;

@@ -17,7 +17,8 @@ class XskTx final : public NicTx {
   uint32_t place(uint32_t hwcur, uint32_t head);
   uint32_t send_straight(uint32_t hwcur, uint32_t head);
   uint32_t stage(uint32_t at, uint32_t head, uint64_t& bytes);
-  uint32_t recover(uint32_t hwcur, uint32_t head) const;
+  uint32_t recover(uint32_t hwcur, uint32_t head);
+  void note_sent(uint32_t hwcur);
   uint32_t packet_slots(uint32_t at, uint32_t head) const;
   bool check(const netmap_slot& slot, uint32_t& offset) const;
   std::atomic<uint32_t>& in_flight(uint32_t slot) const { return in_flight_[slot]; }

@@ -101,7 +101,7 @@ TEST_F(NicTest, PacketsGoStraightFromWhereverTheProgramIsByThen) {
 TEST_F(NicTest, EachPacketGoesOnceAlthoughSendersAreKilled) {
   Port a("netmap:um0"), b("netmap:um1");
   ASSERT_TRUE(a && b);
-  uint32_t number = 0;
+  uint32_t number = 0, sent_before = 0;
   for (int turn = 0; turn < 200; turn++) {
     uint32_t before = a.tx()->head;
     pid_t sender = fork();
@@ -120,8 +120,12 @@ TEST_F(NicTest, EachPacketGoesOnceAlthoughSendersAreKilled) {
     for (uint32_t i = 0; i < queued; i++, number++) {
       auto got = b.receive();
       ASSERT_TRUE(got) << turn << ", " << i << " of " << queued;
+      uint32_t told;
+      memcpy(&told, got->data() + 14, sizeof told);
+      ASSERT_EQ(number, told) << turn << ", " << i << " of " << queued << ", sent before: " << sent_before;
       ASSERT_EQ(a_frame(number), *got) << turn << ", " << i << " of " << queued;
     }
+    sent_before = queued;
     ASSERT_EQ(0, ioctl(b.fd(), NIOCRXSYNC, nullptr));  // all slots are free again
   }
   EXPECT_FALSE(b.receive(20));
