@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
+#include <filesystem>
 #include <fstream>
 #include <sstream>
 
@@ -26,12 +27,11 @@ int run(const std::string& command) {
   return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
+// A folder of this run, which OwnDaemon removes at its end.
 std::string scratch() {
   static const std::string folder = [] {
     char name[] = "/tmp/unetmap-plug-XXXXXX";
-    std::string made = mkdtemp(name);
-    atexit([] { run("rm -rf " + scratch()); });
-    return made;
+    return std::string(mkdtemp(name));
   }();
   return folder;
 }
@@ -446,6 +446,8 @@ class OwnDaemon : public ::testing::Environment {
       if (run("unetmap daemon --json") == 0)
         if (auto pid = pid_t(number_after(said, "pid")); pid > 1) kill(pid, SIGTERM);
     }
+    std::error_code ignored;  // a daemon that ends takes its socket away meanwhile
+    std::filesystem::remove_all(scratch(), ignored);
   }
 };
 const ::testing::Environment* const own_daemon = ::testing::AddGlobalTestEnvironment(new OwnDaemon);
