@@ -79,7 +79,7 @@ class Registry {
   Result<Destination> resolve(File& file, const wire::ResolveRequest& request);
   // The doorbell of another file of the same switch.
   Result<int> doorbell(const File& file, uint32_t file_id) const;
-  // Wakes everyone who is bound to that port of the file's switch.
+  // Wakes everyone who is bound to that port of the file's switch, and if it is the file's own, who sends there.
   void ring(const File& file, const wire::ResolveRequest& request) const;
 
   // --- queries ---
