@@ -70,8 +70,8 @@ for source in "$here"/fuzz_*.cc; do
   fi
   ran=$((ran + 1))
   status=0
-  # A limit on one input too: an endless loop is a crash as well.
-  "$program" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
+  # A limit on one input too: an endless loop is a crash as well. The largest ports take seconds in these builds.
+  "$program" -max_total_time="$seconds" -timeout=60 -rss_limit_mb=2048 -print_final_stats=1 \
     -artifact_prefix="$build/crashes/$name-" "$found" "$kept" >"$output" 2>&1 || status=$?
   runs=$(number_after 'number_of_executed_units:' "$output")
   edges=$(number_after ' cov:' "$output")
