@@ -5,7 +5,7 @@
 
 #include <atomic>
 
-#include "nic_port.hh"
+#include "nic_fixture.hh"
 
 namespace {
 
@@ -13,8 +13,6 @@ using namespace nic_port;
 
 // Each fault so many times; UNETMAP_FAULTS=200 for the whole proof.
 const int kTimes = getenv("UNETMAP_FAULTS") ? atoi(getenv("UNETMAP_FAULTS")) : 8;
-
-bool inside = false;
 
 // A process that sends frames into one interface and counts those that come out of another, made anew or not.
 class Traffic {
@@ -57,13 +55,8 @@ class Traffic {
 };
 
 // um0 and um2 are attached; their far ends are um1 and um3.
-class AttachFaults : public testing::Test {
+class AttachFaults : public nic_fixture::OwnNamespaceTest {
  protected:
-  static void SetUpTestSuite() {
-    if (inside || geteuid() != 0 || unshare(CLONE_NEWNET) != 0) return;
-    inside =
-        sh("ip link set lo up && sysctl -qw net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.default.disable_ipv6=1");
-  }
   static bool make_pair(const std::string& near, const std::string& far) {
     return sh("ip link add " + near + " address 02:00:00:00:00:1" + near.back() + " type veth peer name " + far +
               " && ip link set " + near + " up && ip link set " + far + " up");
@@ -102,13 +95,7 @@ class AttachFaults : public testing::Test {
     EXPECT_EQ(before, now) << daemon->log();
   }
   static bool taps_are(size_t wanted) {
-    return eventually([wanted] {
-      size_t found = 0;
-      auto* all = if_nameindex();
-      for (auto* each = all; each && each->if_index; each++) found += std::string(each->if_name).starts_with("unm");
-      if_freenameindex(all);
-      return found == wanted;
-    });
+    return eventually([wanted] { return interfaces_named("unm") == wanted; });
   }
   static bool listed(const std::string& port) { return output("unetmap ports").find(port + " ") != std::string::npos; }
   static pid_t worker_of(const std::string& port) {

@@ -9,34 +9,13 @@ for program in perl tcpdump ethtool iperf3; do
   command -v "$program" >/dev/null || skip "$program is not installed"
 done
 built unetmapd unetmap-keeper unetmap-worker unetmap vale-ctl pkt-gen netmap-bridge
-[ "$(id -u)" = 0 ] || skip "network namespaces take root"
-command -v ip >/dev/null || skip "iproute2 is not installed"
 [ -e /dev/net/tun ] || skip "/dev/net/tun is not there: the kernel lacks tun"
 
-host1=um$$l host2=um$$r middle=um$$m
-remove_namespaces() {
-  for ns in "$host1" "$host2" "$middle"; do ip netns del "$ns" 2>/dev/null || true; done
-}
-trap 'end_run; remove_namespaces' EXIT
-ip netns add "$middle" 2>/dev/null || skip "network namespaces cannot be made here"
-ip netns add "$host1"
-ip netns add "$host2"
+. "$helpers/two_hosts.sh"
 
 vale() { run "vale" ip netns exec "$middle" "$bin/vale-ctl" "$@" || fail "vale-ctl $* failed: $(cat "$work/vale.log")"; }
 vale_fails() {
   if run "vale" ip netns exec "$middle" "$bin/vale-ctl" "$@"; then fail "vale-ctl $* went well"; fi
-}
-# reaches NS ADDRESS [ping's options]: within the limit.
-reaches() {
-  from=$1 to=$2
-  shift 2
-  timeout "$event_limit_s" sh -c 'until ip netns exec "$0" ping -q -c 1 -W 1 "$@" >/dev/null 2>&1; do :; done' "$from" "$@" "$to" ||
-    fail "$from does not reach $to ($*)"
-}
-flow() { # NS words...
-  ns=$1
-  shift
-  run flow ip netns exec "$ns" perl "$helpers/flow.pl" "$@" || fail "flow $*: $(cat "$work/flow.log")"
 }
 no_traces() { # IF
   ! ip -n "$middle" -o link | grep -q ': unm' || fail "a tap was left: $(ip -n "$middle" -o link | grep ': unm')"

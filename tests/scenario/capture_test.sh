@@ -97,13 +97,6 @@ marks=$(fields "$work/lost.pcapng" frame.drop_count | awk '{ sum += $1 } END { p
 [ "$marks" -eq "$lost" ] || fail "the marks say $marks, the summary $lost"
 
 step "errors"
-wrong() { # STATUS TEXT COMMAND...
-  expected=$1 text=$2 status=0
-  shift 2
-  "$@" >"$work/wrong.out" 2>"$work/wrong.log" </dev/null || status=$?
-  [ $status -eq "$expected" ] || fail "$*: exit $status, not $expected"
-  has "$work/wrong.log" "$text" || fail "$*: does not say '$text' but: $(cat "$work/wrong.log")"
-}
 wrong 1 'nobody has this port open' unetmap capture vale0:nobody
 wrong 1 "filter 'nonsense'" unetmap capture vale0:w nonsense
 echo kept >"$work/kept"

@@ -112,14 +112,6 @@ ended "$started" || status=$?
 [ $status -eq 1 ] || fail "a receiver on an interface that is gone gave $status, not 1"
 
 step "mistakes are explained"
-# wrong STATUS TEXT COMMAND...
-wrong() {
-  expected=$1 text=$2 status=0
-  shift 2
-  "$@" >"$work/wrong.out" 2>"$work/wrong.log" </dev/null || status=$?
-  [ $status -eq "$expected" ] || fail "$*: exit $status, not $expected"
-  has "$work/wrong.log" "$text" || fail "$*: does not say '$text'"
-}
 wrong 2 'either -r' l2open true
 wrong 2 'no program' l2open -r br0
 wrong 1 'nosuch: .*ip link' l2open -r nosuch true

@@ -9,15 +9,7 @@ built unetmapd unetmap-keeper unetmap bridge
 for program in perl ethtool ping; do
   command -v "$program" >/dev/null || skip "$program is not installed"
 done
-[ "$(id -u)" = 0 ] || skip "network namespaces take root"
-host1=um$$l host2=um$$r middle=um$$m
-remove_namespaces() {
-  for ns in "$host1" "$host2" "$middle"; do ip netns del "$ns" 2>/dev/null || true; done
-}
-trap 'end_run; remove_namespaces' EXIT
-ip netns add "$middle" 2>/dev/null || skip "network namespaces cannot be made here"
-ip netns add "$host1"
-ip netns add "$host2"
+. "$helpers/two_hosts.sh"
 # Of this run alone: the caller's may have a daemon in another namespace.
 export UNETMAP_SOCKET="$work/socket"
 
@@ -32,20 +24,9 @@ host() { # NS NUMBER END: eth0 there, whose other end is END in the middle
 }
 host "$host1" 1 wa
 host "$host2" 2 wb
-reaches() { # NS ADDRESS [ping's options]
-  from=$1 to=$2
-  shift 2
-  timeout "$event_limit_s" sh -c 'until ip netns exec "$0" ping -q -c 1 -W 1 "$@" >/dev/null 2>&1; do :; done' "$from" "$@" "$to" ||
-    fail "$from does not reach $to ($*)"
-}
 serve() { # NS ADDRESS
   start "server-$1" ip netns exec "$1" perl "$helpers/flow.pl" serve "$2" 7700
   wait_for "$work/server-$1.out" listening "$started"
-}
-flow() { # NS words...
-  ns=$1
-  shift
-  run flow ip netns exec "$ns" perl "$helpers/flow.pl" "$@" || fail "flow $*: $(cat "$work/flow.log")"
 }
 # bridged PORT PORT: a bridge of these. Sets $bridge.
 bridged() {

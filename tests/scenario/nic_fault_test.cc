@@ -3,7 +3,7 @@
 // goes: the program gets an error and never hangs, and the interface is as it was before.
 #include <gmock/gmock.h>
 
-#include "nic_port.hh"
+#include "nic_fixture.hh"
 
 namespace {
 
@@ -11,8 +11,6 @@ using namespace nic_port;
 
 // Each fault so many times.
 const int kTimes = getenv("UNETMAP_FAULTS") ? atoi(getenv("UNETMAP_FAULTS")) : 20;  // UNETMAP_FAULTS=200 ctest -R nic_fault for the whole proof
-
-bool inside = false;
 
 // A program that sends on one end of a veth pair and receives on the other for as long as it can.
 class Traffic {
@@ -86,13 +84,8 @@ class Traffic {
   bool flows_ = false;
 };
 
-class NicFaults : public testing::Test {
+class NicFaults : public nic_fixture::OwnNamespaceTest {
  protected:
-  static void SetUpTestSuite() {
-    if (inside || geteuid() != 0 || unshare(CLONE_NEWNET) != 0) return;
-    inside =
-        sh("ip link set lo up && sysctl -qw net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.default.disable_ipv6=1");
-  }
   static bool make_pair() {
     return sh(
         "ip link add um0 address 02:00:00:00:00:10 type veth peer name um1 && ip link set um0 up && ip link set um1 "
@@ -124,14 +117,7 @@ class NicFaults : public testing::Test {
     EXPECT_EQ(before, now);
   }
   static bool host_tap_gone() {
-    return eventually([] {
-      bool found = false;
-      auto* all = if_nameindex();
-      for (auto* each = all; each && each->if_index; each++)
-        found = found || std::string(each->if_name).starts_with("unmhost");
-      if_freenameindex(all);
-      return !found;
-    });
+    return eventually([] { return interfaces_named("unmhost") == 0; });
   }
   // Often: what is quick to see; now and then all of it.
   void check(int turn) {

@@ -126,5 +126,5 @@ wrong() {
   shift 2
   "$@" >"$work/wrong.out" 2>"$work/wrong.log" </dev/null || status=$?
   [ $status -eq "$expected" ] || fail "$*: exit $status, not $expected"
-  has "$work/wrong.log" "$text" || fail "$*: does not say '$text'"
+  has "$work/wrong.log" "$text" || fail "$*: does not say '$text' but: $(cat "$work/wrong.log")"
 }
