@@ -12,15 +12,19 @@
  * The port specification:
  *
  *     netmap:IF[RINGS][FLAGS][@MEM][OPTIONS]         a network interface or persistent port
- *     vale[SSS]:PPP[RINGS][FLAGS][@MEM][OPTIONS]     port PPP of VALE switch valeSSS; both of letters, digits, '_'
+ *     vale[SSS]:PPP[RINGS][FLAGS][@MEM][OPTIONS]     port PPP of VALE switch valeSSS; both of letters, digits, '_', the
+ *                                                    port's also of '-' and '.'
  *     NAME{ID...  NAME}ID...                         the two ends of pipe ID of either of the above
  *
  *     RINGS    ^     all host rings                  FLAGS  / and any of
  *              ^N    host ring pair N                       x  exclusive
  *              *     NIC and host rings                     t  monitor what the rings send
  *              -N    NIC ring pair N                        r  monitor what they receive
- *              none  all NIC rings                          z  with t, r or alone: monitor without copying
+ *              none, -*  all NIC rings                      z  with t, r or alone: monitor without copying
  *     MEM      memory region, 1 to 65535                    R  bind rx rings only, T  bind tx rings only
+ *
+ *     A number behind a dash may belong to the name: where IF-N is there that is meant, and where IF is there too, neither.
+ *     IF-N-* is IF-N in any case.
  *
  *     OPTIONS  @NAME=VALUE (the option's default key, marked ! here) or @NAME:KEY=VALUE,KEY=VALUE...
  *
@@ -111,6 +115,13 @@ void nmport_undo_mmap(struct nmport_d* d) NM_NOEXCEPT_;
 
 struct nmport_d* nmport_prepare(const char* portspec) NM_NOEXCEPT_;
 void nmport_undo_prepare(struct nmport_d* d) NM_NOEXCEPT_;
+
+/*
+ * Not netmap's: synchronises the tx rings until what they hold was taken (by the receiver, the switch, the interface),
+ * timeout_ms at most; -1 waits for ever. 0, or -1 with errno: ETIMEDOUT when packets are left, EINTR, or the
+ * synchronisation's. Closing a port does not wait: what is left then is lost, and counted by unetmap_abandoned().
+ */
+int nmport_flush(struct nmport_d* d, int timeout_ms) NM_NOEXCEPT_;
 
 int nmport_open_desc(struct nmport_d* d) NM_NOEXCEPT_;
 void nmport_undo_open_desc(struct nmport_d* d) NM_NOEXCEPT_;

@@ -13,9 +13,14 @@
 // Threads: a port may be used by one thread at a time; ports of their own ring pairs ("netmap:eth0-3") by one each.
 #pragma once
 
+#if defined(__cplusplus) && __cplusplus < 202002L
+#error "unetmap/port.hh needs C++20: compile with -std=c++20 (or a later one)"
+#else
+
 #include <libnetmap.h>
 #include <poll.h>
 #include <sys/ioctl.h>
+#include <unetmap/unetmap.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -132,11 +137,20 @@ class Port {
 
   /// The same without throwing; says why in *error, when that is given.
   static std::optional<Port> try_open(const std::string& spec, PortError* error = nullptr) noexcept {
+    return try_open(spec, error, [](nmreq_register&) {});
+  }
+
+  /// The same with changes to the request: prepare(nmreq_register&) may set rings, slots and extra buffers.
+  template <class F>
+  static std::optional<Port> try_open(const std::string& spec, PortError* error, F&& prepare) noexcept {
     Context::message().clear();
     nmport_d* port = nmport_new();
     if (port != nullptr) {
       port->ctx = Context::get();  // before anything is allocated with it
-      if (nmport_parse(port, spec.c_str()) == 0 && nmport_open_desc(port) == 0) return Port(port);
+      if (nmport_parse(port, spec.c_str()) == 0) {
+        prepare(port->reg);
+        if (nmport_open_desc(port) == 0) return Port(port);
+      }
     }
     const int code = errno;
     nmport_close(port);
@@ -151,7 +165,8 @@ class Port {
   }
   Port(const Port&) = delete;
   Port& operator=(const Port&) = delete;
-  /// Closes the port. Packets not handed over by a sync or poll are lost.
+  /// Closes the port, without waiting: packets that nobody has taken from its tx rings (because none was told by a sync
+  /// or poll, or for want of room) are lost, and counted by abandoned(). flush() before it keeps them.
   ~Port() { nmport_close(port_); }
 
   /// As the service knows it, without suffixes.
@@ -196,6 +211,22 @@ class Port {
   /// Exchange indexes with the service now, without waiting. Throw std::system_error.
   void sync_tx() { sync(NIOCTXSYNC, "tx"); }
   void sync_rx() { sync(NIOCRXSYNC, "rx"); }
+
+  /// Synchronises until all packets in the tx rings were taken, timeout_ms at most; -1 waits for ever. False when the
+  /// time is over, or a signal came, and some are left. Throws std::system_error.
+  bool flush(int timeout_ms) {
+    if (nmport_flush(port_, timeout_ms) == 0) return true;
+    if (errno != ETIMEDOUT && errno != EINTR) raise(errno, "cannot send what is left");
+    return false;
+  }
+  /// Packets that were lost in this process because their ports were closed before somebody took them.
+  static std::uint64_t abandoned() noexcept { return unetmap_abandoned(); }
+
+  /// Packets for its rx rings that were lost there, as they were full, since the port was made.
+  std::uint64_t missed() const noexcept {
+    const std::int64_t packets = unetmap_missed(port_->fd);
+    return packets < 0 ? 0 : static_cast<std::uint64_t>(packets);
+  }
 
   /// Waits for packets, or for room, and synchronises. timeout_ms -1 waits for ever, 0 not at all. False when the time
   /// is over or a signal came. Throw std::system_error, with ENXIO when the port is gone.
@@ -266,3 +297,5 @@ class Port {
 };
 
 }  // namespace unetmap
+
+#endif  // C++20

@@ -17,6 +17,7 @@
 #include <cstring>
 
 #include "client/rpc.hh"
+#include "client/running.hh"
 #include "wire/channel.hh"
 
 extern char** environ;
@@ -35,7 +36,8 @@ Result<void> check_owner(int fd, const std::string& path) {
   if (const char* named = getenv("UNETMAP_SOCKET"); named && *named) return {};
   ucred peer{};
   socklen_t bytes = sizeof peer;
-  if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &bytes) < 0) return Error::from_errno(errno, "unetmapd at " + path);
+  if (syscall(SYS_getsockopt, fd, SOL_SOCKET, SO_PEERCRED, &peer, &bytes) < 0)
+    return Error::from_errno(errno, "unetmapd at " + path);
   if (peer.uid == geteuid() || peer.uid == 0) return {};
   return Error{EACCES, "unetmapd at " + path + ": run by user " + std::to_string(peer.uid) + ", neither you nor root; if " +
                            "that is the one you mean, name it in UNETMAP_SOCKET, else remove its folder"};
@@ -52,7 +54,7 @@ Result<UniqueFd> try_connect(const std::string& path, int flags) {
   int flags_now = int(syscall(SYS_fcntl, fd.get(), F_GETFL, 0));
   if (flags & SOCK_NONBLOCK) syscall(SYS_fcntl, fd.get(), F_SETFL, flags_now & ~O_NONBLOCK);
   int r;
-  do r = connect(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address);
+  do r = int(syscall(SYS_connect, fd.get(), &address, sizeof address));
   while (r < 0 && errno == EINTR);
   if (r < 0) {
     Error error = Error::from_errno(errno, "unetmapd at " + path);
@@ -152,6 +154,8 @@ Result<void> start_daemon(const std::string& path) {
 }
 
 }  // namespace
+
+Result<UniqueFd> connect_running_daemon() { return try_connect(wire::default_socket_path(), SOCK_CLOEXEC); }
 
 Result<UniqueFd> connect_daemon(int flags) {
   std::string path = wire::default_socket_path(), lock_path = path + ".start";

@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "client/csb.hh"
 
-#include <sys/uio.h>
-#include <unistd.h>
-
 #include <bit>
 #include <cstring>
 
 #include "client/state.hh"
+#include "client/user_memory.hh"
 
 namespace unetmap::client {
 namespace {
@@ -20,17 +18,6 @@ Blocks load_blocks(std::span<const uint8_t> payload) {
   Blocks out{};
   memcpy(&out, payload.data(), std::min(payload.size(), sizeof out));
   return out;
-}
-
-// Looks with a system call whether memory can be read or written, which leaves it as it is. Where that call is forbidden
-// the program is believed.
-bool reachable(uint64_t address, size_t bytes, bool write) {
-  std::vector<uint8_t> copy(bytes);
-  iovec local{copy.data(), bytes}, remote{reinterpret_cast<void*>(address), bytes};
-  ssize_t n = process_vm_readv(getpid(), &local, 1, &remote, 1, 0);
-  if (n < 0 && errno != EFAULT) return true;
-  if (n != ssize_t(bytes)) return false;
-  return !write || process_vm_writev(getpid(), &local, 1, &remote, 1, 0) == ssize_t(bytes);
 }
 
 // The netmap_if belongs to one descriptor, and its spare words are in memory that all holders of it share.
@@ -60,25 +47,24 @@ std::atomic<uint64_t>& csb_word(const Bound& bound) {
   return *reinterpret_cast<std::atomic<uint64_t>*>(bound.region->privates.data() + bound.info.if_offset + kWordAt);
 }
 
-int check_csb(std::span<const uint8_t> payload, uint64_t reg_flags) {
+int check_csb(std::span<const uint8_t> payload, uint64_t reg_flags, size_t rings) {
+  if (rings == 0) return 0;
   Blocks blocks = load_blocks(payload);
   if (!(reg_flags & NR_EXCLUSIVE)) return EINVAL;
-  if (blocks.atok % sizeof(nm_csb_atok) || blocks.ktoa % sizeof(nm_csb_ktoa)) return EINVAL;
-  if (!reachable(blocks.atok, sizeof(nm_csb_atok), true) || !reachable(blocks.ktoa, sizeof(nm_csb_ktoa), true))
-    return EFAULT;
-  return 0;
+  if (blocks.atok % sizeof(nm_csb_atok)) return EINVAL;
+  if (!writable_user(blocks.atok, rings * sizeof(nm_csb_atok))) return EFAULT;
+  if (blocks.ktoa % sizeof(nm_csb_ktoa)) return EINVAL;
+  return writable_user(blocks.ktoa, rings * sizeof(nm_csb_ktoa)) ? 0 : EFAULT;
 }
 
 int enable_csb(Bound& bound, std::span<const uint8_t> payload) {
   size_t rings = bound.tx.size() + bound.rx.size();
-  if (rings == 0) return 0;
-  if (int error = check_csb(payload, bound.info.reg_flags)) return error;
-  Blocks blocks = load_blocks(payload);
-  if (!reachable(blocks.atok, rings * sizeof(nm_csb_atok), true) || !reachable(blocks.ktoa, rings * sizeof(nm_csb_ktoa), true))
-    return EFAULT;
   std::lock_guard hold(bound.csb_mutex);
   std::atomic<uint64_t>& word = csb_word(bound);
   if (word.load(std::memory_order_acquire) & ~kLoopFlags) return EBUSY;
+  if (rings == 0) return 0;
+  if (int error = check_csb(payload, bound.info.reg_flags, rings)) return error;
+  Blocks blocks = load_blocks(payload);
   auto* atok = reinterpret_cast<nm_csb_atok*>(blocks.atok);
   auto* ktoa = reinterpret_cast<nm_csb_ktoa*>(blocks.ktoa);
   for (auto& ring : bound.tx) enter(*ring, {atok++, ktoa++});

@@ -55,9 +55,8 @@ constexpr uint64_t kInCsbMode = uint64_t{1} << 31;
 constexpr uint64_t kLoopFlags = kLoopStopping | kInCsbMode;
 inline bool in_csb_mode(const Bound& bound) { return csb_word(bound).load(std::memory_order_acquire) & kInCsbMode; }
 
-// NETMAP_REQ_OPT_CSB: whether it can be had with these NR_* flags, as far as that can be known before the rings are. An
-// errno value, 0 if fine.
-int check_csb(std::span<const uint8_t> option_payload, uint64_t reg_flags);
+// NETMAP_REQ_OPT_CSB: whether it can be had with these NR_* flags and so many rings. An errno value, 0 if fine.
+int check_csb(std::span<const uint8_t> option_payload, uint64_t reg_flags, size_t rings);
 // Enters CSB mode, or changes the place of the blocks: EBUSY while a kloop runs.
 int enable_csb(Bound& bound, std::span<const uint8_t> option_payload);
 

@@ -37,6 +37,7 @@ bool Descriptor::remove_number(int fd) {
 void Descriptor::closing(int fd) {
   if (!bound_now()) return;
   end_kloop(*bound_now());
+  if (!shared.load(std::memory_order_relaxed)) bound_now()->note_abandoned();
   bound_now()->close_nic();
   if (dead()) return;
   if (!shared.load(std::memory_order_relaxed)) tell(fd, wire::Op::kGoodbye, {});
@@ -83,6 +84,16 @@ Result<Bound*> Descriptor::bind(const wire::BindInfo& info, std::vector<UniqueFd
   bound_owner_ = std::move(*made);
   bound_.store(bound_owner_.get(), std::memory_order_release);
   return bound_owner_.get();
+}
+
+void Descriptor::unbind() {
+  std::lock_guard hold(control_mutex);
+  if (Bound* known = bound_now()) {
+    known->close_nic();
+    bound_.store(nullptr, std::memory_order_release);
+    unbound_.push_back(std::move(bound_owner_));
+  }
+  (void)ask(fd(), wire::Op::kUnbind, {}).has_value();
 }
 
 Result<std::unique_ptr<Bound>> Bound::make(Descriptor& owner, const wire::BindInfo& info, std::vector<UniqueFd>& fds) {

@@ -3,7 +3,8 @@
 //
 // A netmap descriptor is the client's end of a SOCK_SEQPACKET connection to the daemon; the kernel counts its copies
 // over dup, fork, exec and SCM_RIGHTS. A Descriptor is this process's view of one such connection: duplicates share it.
-// One met for the first time (inherited, received) is recognised by the address of its peer and described by the daemon.
+// One met for the first time (inherited, received) is recognised by the address of its peer and described by the
+// daemon.
 #pragma once
 
 #include <sys/types.h>
@@ -15,7 +16,8 @@
 namespace unetmap::client {
 
 class Descriptor;
-// Keeps a Descriptor alive while another thread closes its last number. Cheap to copy within reason; not on the data path.
+// Keeps a Descriptor alive while another thread closes its last number. Cheap to copy within reason; not on the data
+// path.
 using DescriptorRef = std::shared_ptr<Descriptor>;
 
 // --- the table: file descriptor number -> Descriptor. Safe from any thread; usable in a forked child. ---
@@ -32,13 +34,18 @@ bool maybe_netmap(int fd) noexcept;
 // and remembers the answer. Keeps errno.
 DescriptorRef find(int fd) noexcept;
 
+// The same answer without a lock, and so in signal handlers too: looks at an unknown number (system calls). Where it
+// says no, note_other() remembers that; not in the child of a vfork.
+bool is_netmap(int fd) noexcept;
+void note_other(int fd) noexcept;
+
 // As find(), without taking a reference: for one call of the thread that does not close `fd` meanwhile. Fastest.
 Descriptor* peek(int fd) noexcept;
 
 // Bookkeeping by the shim, after the system call succeeded (forget: before it).
-void forget(int fd) noexcept;                  // close, or the target of dup2
-void duplicated(int from, int to) noexcept;    // dup, dup2, dup3, F_DUPFD: `to` is now the same as `from`
-void received(int fd) noexcept;                // arrived by SCM_RIGHTS or is otherwise unknown
+void forget(int fd) noexcept;                // close, or the target of dup2
+void duplicated(int from, int to) noexcept;  // dup, dup2, dup3, F_DUPFD: `to` is now the same as `from`
+void received(int fd) noexcept;              // arrived by SCM_RIGHTS or is otherwise unknown
 // Descriptors of the library itself (doorbells, epoll instances): close() by the program is to fail with EBADF.
 bool is_internal(int fd) noexcept;
 
@@ -56,8 +63,8 @@ void* map(Descriptor& d, void* addr, size_t length, int prot, int flags, off_t o
 // POLLERR (always reported) when the daemon is gone, the descriptor is not registered or a ring was broken.
 short sync_events(Descriptor& d, short wanted) noexcept;
 
-// After arm(d, wanted), anything that makes one of `wanted` true also rings doorbell(d), at least once: call sync_events,
-// arm, and sync_events once more where likely() says so; sleep only if that is still 0. Idempotent, cheap.
+// After arm(d, wanted), anything that makes one of `wanted` true also rings doorbell(d), at least once: call
+// sync_events, arm, and sync_events once more where likely() says so; sleep only if that is still 0. Idempotent, cheap.
 void arm(Descriptor& d, short wanted) noexcept;
 
 // False if sync_events(d, wanted), which said 0, would say so again: some loads.
@@ -73,11 +80,21 @@ uint64_t activity(Descriptor& d, short event) noexcept;
 // Spins for a while if that is likely to pay: true if something may have happened (call sync_events again).
 bool spin(Descriptor& d, short wanted) noexcept;
 
+// Packets for the descriptor's receive rings that were lost there so far; -1 with errno if it is not registered.
+int64_t missed(Descriptor& d) noexcept;
+
 // --- errors ---
 
 // Every failure of open_device, control and map is reported here as one sentence naming object, cause and remedy;
 // printed on stderr when UNETMAP_LOG=1 (as `unetmap run` sets it), always available to unetmap_last_error().
 void report_error(const char* text) noexcept;
+// Likewise, of a call that ends with -1 and `code` in errno.
+int fail(int code, const std::string& text);
+// For what may fail without anything being wrong, such as a question whether there is something: unetmap_last_error()
+// knows it, nobody prints it.
+void note_error(const char* text) noexcept;
+// The same for what is worth a line and is no failure of a call: unetmap_last_error() stays as it is.
+void report_notice(const char* text) noexcept;
 
 // fork(2) handlers are installed by the library itself.
 

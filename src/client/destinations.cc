@@ -3,11 +3,12 @@
 #include <sched.h>
 #include <sys/epoll.h>
 #include <sys/syscall.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include "client/rpc.hh"
 #include "client/state.hh"
+#include "client/user_memory.hh"
+#include "ring/sync_mark.hh"
 
 namespace unetmap::client {
 
@@ -101,11 +102,11 @@ void Destinations::wake(WaitList& list, vale::Dest& dest) {
 
 void Destinations::enter(std::atomic<uint32_t>& seq) {
   seq_ = &seq;
-  seq.store(seq.load(std::memory_order_relaxed) | 1, std::memory_order_seq_cst);
+  enter_sync(seq);
 }
 
 void Destinations::leave() {
-  if (seq_) seq_->store((seq_->load(std::memory_order_relaxed) | 1) + 1, std::memory_order_release);
+  if (seq_) leave_sync(*seq_);
 }
 
 // A receiver that runs on this very processor can make room only while we do not: sleep until it has, or for a moment.
@@ -144,9 +145,6 @@ uint64_t Destinations::now_ns() {
   return uint64_t(t.tv_sec) * 1'000'000'000 + uint64_t(t.tv_nsec);
 }
 
-bool Destinations::read_user(uint64_t address, uint8_t* to, uint32_t len) {
-  iovec local{to, len}, remote{reinterpret_cast<void*>(address), len};
-  return process_vm_readv(getpid(), &local, 1, &remote, 1, 0) == ssize_t(len);
-}
+bool Destinations::read_user(uint64_t address, uint8_t* to, uint32_t len) { return load_user(address, to, len) == 0; }
 
 }  // namespace unetmap::client

@@ -18,16 +18,32 @@ std::atomic<unetmap_error_callback> callback{nullptr};
 
 }  // namespace
 
-void report_error(const char* text) noexcept {
-  int saved = errno;
+void note_error(const char* text) noexcept {
   strncpy(last_error, text, sizeof last_error - 1);
+  for (char* c = last_error; *c; c++)  // one line, whatever names are in it
+    if (static_cast<unsigned char>(*c) < ' ') *c = '?';
+}
+
+void report_notice(const char* text) noexcept {
+  int saved = errno;
   if (auto* f = callback.load()) {
-    f(last_error);
+    f(text);
   } else if (const char* log = getenv("UNETMAP_LOG"); log && *log && *log != '0') {
-    std::string line = std::string("unetmap: ") + last_error + "\n";
+    std::string line = std::string("unetmap: ") + text + "\n";
     syscall(SYS_write, 2, line.data(), line.size());
   }
   errno = saved;
+}
+
+void report_error(const char* text) noexcept {
+  note_error(text);
+  report_notice(last_error);
+}
+
+int fail(int code, const std::string& text) {
+  report_error(text.c_str());
+  errno = code;
+  return -1;
 }
 
 void set_failed_reply(std::vector<uint8_t>&& body) { failed_reply = std::move(body); }

@@ -19,12 +19,6 @@ namespace {
 
 constexpr uint32_t kMaxSleep_us = 1'000'000;
 
-int fail(int code, const std::string& text) {
-  report_error(text.c_str());
-  errno = code;
-  return -1;
-}
-
 uint64_t runner_of(uint64_t word) { return word & ~kLoopFlags; }
 
 // The half of the word that changes when a loop ends.
@@ -86,49 +80,27 @@ void stop(Bound& bound) {
   }
 }
 
-struct Options {
-  wire::ControlRequest& request;
-  const std::vector<nmreq_option*>& places;
-
-  // The option of that type, or nullptr.
-  wire::ControlOption* find(uint32_t type) const { return request.option(type); }
-  void set_status(const wire::ControlOption* option, int code) const {
-    if (option) places[size_t(option - request.options.data())]->nro_status = uint32_t(code);
-  }
-  // Refuses what is not one of `allowed`, or given twice. An errno value.
-  int check(std::initializer_list<uint32_t> allowed) const {
-    int error = 0;
-    for (size_t i = 0; i < request.options.size(); i++) {
-      uint32_t type = request.options[i].type;
-      if (std::find(allowed.begin(), allowed.end(), type) == allowed.end()) return EOPNOTSUPP;
-      for (size_t j = 0; j < i; j++)
-        if (request.options[j].type == type) places[i]->nro_status = places[j]->nro_status = error = EINVAL;
-    }
-    return error;
-  }
-};
-
-const char* option_refusal(int error) {
-  return error == EINVAL ? "an option is given twice; give each once" : "an option is unknown or not for this request; leave it out";
+void set_status(wire::ControlOption* option, int code) {
+  if (option) option->status = uint32_t(code);
 }
 
-int request_csb(Descriptor& d, Bound* bound, const Options& options) {
+// A descriptor without rings, as one is before it is registered, has nothing to enter that mode with.
+int request_csb(Bound* bound, wire::ControlRequest& request) {
   const std::string what = "CSB_ENABLE: ";
-  if (int error = options.check({NETMAP_REQ_OPT_CSB})) return fail(error, what + option_refusal(error));
-  wire::ControlOption* csb = options.find(NETMAP_REQ_OPT_CSB);
+  wire::ControlOption* csb = request.option(NETMAP_REQ_OPT_CSB);
   if (!csb) return fail(EINVAL, what + "without NETMAP_REQ_OPT_CSB; say there where the blocks are");
-  int error = bound ? enable_csb(*bound, csb->payload) : ENXIO;
-  options.set_status(csb, error);
+  int error = bound ? enable_csb(*bound, csb->payload) : 0;
+  set_status(csb, error);
   return error ? fail(error, what + csb_refusal(error)) : 0;
 }
 
 // What a START asks for, taken out of its options. An errno value; `why` says more.
-int read_start(const wire::ControlRequest& request, const Options& options, size_t rings, KloopPlan& plan, std::string& why) {
+int read_start(wire::ControlRequest& request, size_t rings, KloopPlan& plan, std::string& why) {
   plan.sleep_us = request.body_as<nmreq_sync_kloop_start>().sleep_us;
-  wire::ControlOption* mode = options.find(NETMAP_REQ_OPT_SYNC_KLOOP_MODE);
-  wire::ControlOption* eventfds = options.find(NETMAP_REQ_OPT_SYNC_KLOOP_EVENTFDS);
+  wire::ControlOption* mode = request.option(NETMAP_REQ_OPT_SYNC_KLOOP_MODE);
+  wire::ControlOption* eventfds = request.option(NETMAP_REQ_OPT_SYNC_KLOOP_EVENTFDS);
   auto refuse = [&](wire::ControlOption* option, int code, std::string text) {
-    options.set_status(option, code);
+    set_status(option, code);
     why = std::move(text);
     return code;
   };
@@ -139,13 +111,16 @@ int read_start(const wire::ControlRequest& request, const Options& options, size
   plan.direct_tx = bits & NM_OPT_SYNC_KLOOP_DIRECT_TX;
   plan.direct_rx = bits & NM_OPT_SYNC_KLOOP_DIRECT_RX;
   bool direct = plan.direct_tx || plan.direct_rx;
-  if (direct && !eventfds) return refuse(mode, EINVAL, "direct mode needs eventfds; add NETMAP_REQ_OPT_SYNC_KLOOP_EVENTFDS");
-  options.set_status(mode, 0);
+  if (direct && !eventfds)
+    return refuse(mode, EINVAL, "direct mode needs eventfds; add NETMAP_REQ_OPT_SYNC_KLOOP_EVENTFDS");
+  set_status(mode, 0);
   if (!eventfds) return 0;
   using Pair = nmreq_opt_sync_kloop_eventfds::nmreq_opt_sync_kloop_eventfd;
   if (eventfds->payload.size() != rings * sizeof(Pair))
-    return refuse(eventfds, EINVAL, "eventfds for another number of rings than the " + std::to_string(rings) + " bound ones; "
-                                    "give one pair a ring, -1 for none");
+    return refuse(eventfds, EINVAL,
+                  "eventfds for another number of rings than the " + std::to_string(rings) +
+                      " bound ones; "
+                      "give one pair a ring, -1 for none");
   plan.polling = false;
   for (size_t i = 0; i < rings; i++) {
     Pair pair;
@@ -154,33 +129,35 @@ int read_start(const wire::ControlRequest& request, const Options& options, size
     plan.pairs.push_back({OwnFd::of_eventfd(pair.ioeventfd), OwnFd::of_eventfd(pair.irqfd)});
     for (const OwnFd* fd : {&plan.pairs.back().kick, &plan.pairs.back().irq})
       if (fd->error())
-        return refuse(eventfds, fd->error(), "pair " + std::to_string(i) + " is not of eventfds; make them with eventfd()");
+        return refuse(eventfds, fd->error(),
+                      "pair " + std::to_string(i) + " is not of eventfds; make them with eventfd()");
   }
   if (plan.polling && direct)
     return refuse(eventfds, EINVAL, "direct mode needs an ioeventfd for each ring; give them all");
-  options.set_status(eventfds, 0);
+  set_status(eventfds, 0);
   return 0;
 }
 
-int request_start(Descriptor& d, Bound* bound, wire::ControlRequest& request, const Options& options) {
+int request_start(Descriptor& d, Bound* bound, wire::ControlRequest& request) {
   const std::string what = "SYNC_KLOOP_START: ";
   // Alive until the loop has ended, whoever closes it meanwhile.
   auto keep = d.shared_from_this();
-  if (int error = options.check({NETMAP_REQ_OPT_SYNC_KLOOP_EVENTFDS, NETMAP_REQ_OPT_SYNC_KLOOP_MODE}))
-    return fail(error, what + option_refusal(error));
   if (request.body_as<nmreq_sync_kloop_start>().sleep_us > kMaxSleep_us)
     return fail(EINVAL, what + "sleep_us above a second; ask for 1000000 at most");
   if (!bound) return fail(ENXIO, what + "the descriptor is not registered; NETMAP_REQ_REGISTER comes first");
   KloopPlan plan;
   LoopRight right(*bound);
   if (int error = right.take())
-    return fail(error, what + (error == EBUSY ? "a kloop of this descriptor runs already; stop it first"
-                                              : "the descriptor is not in CSB mode in this process; NETMAP_REQ_CSB_ENABLE comes first"));
+    return fail(error,
+                what + (error == EBUSY
+                            ? "a kloop of this descriptor runs already; stop it first"
+                            : "the descriptor is not in CSB mode in this process; NETMAP_REQ_CSB_ENABLE comes first"));
   std::string why;
-  if (int error = read_start(request, options, bound->tx.size() + bound->rx.size(), plan, why)) return fail(error, what + why);
+  if (int error = read_start(request, bound->tx.size() + bound->rx.size(), plan, why)) return fail(error, what + why);
   if (int error = run_kloop(d, *bound, plan))
-    return fail(error, what + (error == ENXIO ? "ended, because the daemon is gone; close the descriptor and open it again"
-                                              : "no epoll instance to sleep on; raise the limit of open files"));
+    return fail(error,
+                what + (error == ENXIO ? "ended, because the daemon is gone; close the descriptor and open it again"
+                                       : "no epoll instance to sleep on; raise the limit of open files"));
   return 0;
 }
 
@@ -188,10 +165,14 @@ int request_start(Descriptor& d, Bound* bound, wire::ControlRequest& request, co
 
 std::string csb_refusal(int error) {
   switch (error) {
-    case EBUSY: return "its kloop is running; stop it first";
-    case EFAULT: return "a block is in memory that cannot be written; say where the blocks are";
-    case ENXIO: return "the descriptor is not registered; NETMAP_REQ_REGISTER comes first";
-    default: return "the rings are not bound with NR_EXCLUSIVE, or blocks are not aligned to 64 bytes; see to both";
+    case EBUSY:
+      return "its kloop is running; stop it first";
+    case EFAULT:
+      return "a block is in memory that cannot be written; say where the blocks are";
+    case ENXIO:
+      return "the descriptor is not registered; NETMAP_REQ_REGISTER comes first";
+    default:
+      return "the rings are not bound with NR_EXCLUSIVE, or blocks are not aligned to 64 bytes; see to both";
   }
 }
 
@@ -203,14 +184,11 @@ void end_kloop(Bound& bound) {
   bound.kloop_pid.wait(here, std::memory_order_acquire);
 }
 
-int kloop_request(Descriptor& d, wire::ControlRequest& request, const std::vector<nmreq_option*>& places) {
+int kloop_request(Descriptor& d, wire::ControlRequest& request) {
   Bound* bound = d.bound(true);
-  Options options{request, places};
-  if (request.type == NETMAP_REQ_CSB_ENABLE) return request_csb(d, bound, options);
-  if (request.type == NETMAP_REQ_SYNC_KLOOP_START) return request_start(d, bound, request, options);
-  const std::string what = "SYNC_KLOOP_STOP: ";
-  if (int error = options.check({})) return fail(error, what + option_refusal(error));
-  if (!bound) return fail(ENXIO, what + "the descriptor is not registered; NETMAP_REQ_REGISTER comes first");
+  if (request.type == NETMAP_REQ_CSB_ENABLE) return request_csb(bound, request);
+  if (request.type == NETMAP_REQ_SYNC_KLOOP_START) return request_start(d, bound, request);
+  if (!bound) return fail(ENXIO, "SYNC_KLOOP_STOP: the descriptor is not registered; NETMAP_REQ_REGISTER comes first");
   stop(*bound);
   return 0;
 }

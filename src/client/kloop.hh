@@ -23,8 +23,9 @@
 
 namespace unetmap::client {
 
-// NETMAP_REQ_CSB_ENABLE, SYNC_KLOOP_START, SYNC_KLOOP_STOP: 0, or -1 with errno.
-int kloop_request(Descriptor& d, wire::ControlRequest& request, const std::vector<nmreq_option*>& places);
+// NETMAP_REQ_CSB_ENABLE, SYNC_KLOOP_START, SYNC_KLOOP_STOP: 0, or -1 with errno. Options tell in `request` what became
+// of them.
+int kloop_request(Descriptor& d, wire::ControlRequest& request);
 
 // Before this process lets go of the descriptor: a kloop of its own ends first.
 void end_kloop(Bound& bound);

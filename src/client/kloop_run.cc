@@ -30,7 +30,7 @@ struct LoopRing {
   int irq = -1;
   uint32_t told = 0;     // hwtail as of the last notification, or decision that none was wanted
   uint32_t hwcur = 0;
-  bool pending = false;  // tx: there are slots that could not go
+  bool pending = false;  // tx: there are slots that could not go, or have not come back
   int failed = 0;        // errno value of the last sync
 };
 
@@ -112,7 +112,7 @@ void Loop::sync_tx(LoopRing& ring) {
   uint32_t head = ring.tx->head();
   if (at.hwcur != ring.hwcur) moved_ = true;
   ring.hwcur = at.hwcur;
-  ring.pending = !ring.failed && head != at.hwcur;
+  ring.pending = !ring.failed && (head != at.hwcur || ring.tx->awaits_release());
   notify(ring, at.hwtail, ring.direct && was_pending);
   if (!plan_.polling && ask_for_kick(ring, head)) moved_ = true;
 }

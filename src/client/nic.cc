@@ -5,10 +5,12 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "client/nic_driver.hh"
 #include "client/nic_frames.hh"
 #include "client/nic_xsk.hh"
 #include "client/rpc.hh"
 #include "client/state.hh"
+#include "wire/keeper.hh"
 
 namespace unetmap::client {
 
@@ -18,12 +20,19 @@ Result<std::unique_ptr<NicSockets>> NicSockets::make(const wire::BindInfo& info,
   out->info_ = info.nic;
   out->nic_tx_ = uint16_t(info.port.tx_rings - info.port.host_tx_rings);
   out->nic_rx_ = uint16_t(info.port.rx_rings - info.port.host_rx_rings);
-  bool packet = info.nic.kind == wire::NicKind::kPacket;
-  if (fds.size() != size_t{info.nic.sockets} + 1 + (info.nic.straight ? 2 : 0) || (packet && info.nic.sockets > 1))
+  bool packet = info.nic.kind == wire::NicKind::kPacket, driven = info.nic.kind == wire::NicKind::kDriver;
+  size_t others = driven ? wire::kDriverFds : info.nic.straight ? 2 : 0;
+  if (fds.size() != size_t{info.nic.sockets} + 1 + others || ((packet || driven) && info.nic.sockets > 1))
     return Error{EPROTO, "unetmapd: bound to an interface, but without the sockets for it"};
   for (uint16_t i = 0; i < info.nic.sockets; i++) {
     if (packet) {
       out->packet_ = move_high(std::move(fds[i]));
+      continue;
+    }
+    if (driven) {
+      auto device = DrivenDevice::map(std::move(fds[i]), fds.subspan(info.nic.sockets + 1u));
+      if (!device) return device.error();
+      out->driven_ = *device;
       continue;
     }
     auto socket = XskSocket::map(std::move(fds[i]), info.nic);
@@ -53,6 +62,7 @@ Result<std::unique_ptr<NicSockets>> NicSockets::make(const wire::BindInfo& info,
   auto socket_of = [&](uint32_t ring, bool rx) {
     if (out->is_host(ring, rx)) return out->tap_.get();
     if (packet) return ring == 0 ? out->packet_.get() : -1;
+    if (out->driven_) return out->driven_->timer();
     uint32_t at = ring - info.nic.first_queue;
     return at < out->xsk_.size() ? out->xsk_[at]->fd() : -1;
   };
@@ -69,16 +79,18 @@ NicSockets::~NicSockets() {
 bool NicSockets::is_host(uint32_t ring, bool rx) const { return ring >= (rx ? nic_rx_ : nic_tx_); }
 
 std::unique_ptr<NicTx> NicSockets::tx(uint32_t ring, const vale::TxView& view, NicState* state) const {
-  if (is_host(ring, false)) return std::make_unique<FrameTx>(tap_channel(tap_.get()), view);
-  if (packet_) return ring == 0 ? std::make_unique<FrameTx>(packet_channel(packet_.get()), view) : nullptr;
+  if (is_host(ring, false)) return std::make_unique<FrameTx>(tap_channel(tap_.get()), view, state);
+  if (driven_) return ring == 0 ? std::make_unique<DriverTx>(driven_, view) : nullptr;
+  if (packet_) return ring == 0 ? std::make_unique<FrameTx>(packet_channel(packet_.get()), view, state) : nullptr;
   uint32_t at = ring - info_.first_queue;
   if (at >= xsk_.size()) return nullptr;
-  return std::make_unique<XskTx>(xsk_[at], live_, view, state, info_.multi_buffer);
+  return std::make_unique<XskTx>(xsk_[at], live_, view, state, info_.packet_slots);
 }
 
 std::unique_ptr<NicRx> NicSockets::rx(uint32_t ring, const NicRxView& view, NicState* state) const {
-  if (is_host(ring, true)) return std::make_unique<FrameRx>(tap_channel(tap_.get()), view);
-  if (packet_) return ring == 0 ? std::make_unique<FrameRx>(packet_channel(packet_.get()), view) : nullptr;
+  if (is_host(ring, true)) return std::make_unique<FrameRx>(tap_channel(tap_.get()), view, state);
+  if (driven_) return ring == 0 ? std::make_unique<DriverRx>(driven_, view) : nullptr;
+  if (packet_) return ring == 0 ? std::make_unique<FrameRx>(packet_channel(packet_.get()), view, state) : nullptr;
   uint32_t at = ring - info_.first_queue;
   if (at >= xsk_.size()) return nullptr;
   return std::make_unique<XskRx>(xsk_[at], view, state);
@@ -88,8 +100,11 @@ std::unique_ptr<NicRx> NicSockets::rx(uint32_t ring, const NicRxView& view, NicS
 // go through the epoll instance.
 void NicSockets::arm(bool in, bool out) {
   std::lock_guard hold(mutex_);
+  if (driven_ && (in || out)) driven_->wake_soon();
   for (Watched& w : watched_) {
     uint32_t events = (in && w.in ? uint32_t{EPOLLIN} : 0) | (out && w.out ? uint32_t{EPOLLOUT} : 0);
+    // A timer is read, whichever way frames go.
+    if (events && driven_ && w.fd == driven_->timer()) events = EPOLLIN;
     if (events == 0 || (w.armed & events) == events) continue;
     // A wait for one direction by one thread does not end what another thread waits for: interest in arrivals stays.
     events |= w.armed & EPOLLIN;
@@ -105,6 +120,7 @@ void NicSockets::close() {
   std::lock_guard hold(mutex_);
   watched_.clear();
   xsk_.clear();
+  driven_.reset();
   live_.reset();
   for (UniqueFd* fd : {&packet_, &tap_})
     if (*fd) {

@@ -24,6 +24,7 @@
 namespace unetmap::client {
 
 struct RegionMap;
+class DrivenDevice;
 
 // A receive ring as its user sees it; slots are foreign.
 struct NicRxView {
@@ -66,6 +67,8 @@ class NicSockets {
   int bell() const { return bell_.get(); }
   // The next news of receive rings, or of transmit rings too, are to ring the bell.
   void arm(bool in, bool out);
+  // Frames that the kernel had no buffer or no room for.
+  uint64_t missed() const;
   // Lets go of the sockets. No ring uses them any more.
   void close();
   // Towards the host stack; for NS_FORWARD. False if it would not take it.
@@ -83,6 +86,7 @@ class NicSockets {
   wire::NicInfo info_{};
   uint16_t nic_tx_ = 0, nic_rx_ = 0;
   std::vector<std::shared_ptr<XskSocket>> xsk_;  // of queues from first_queue on
+  std::shared_ptr<DrivenDevice> driven_;         // in mode driver
   UniqueFd packet_, tap_, bell_;
   std::shared_ptr<LiveFrames> live_;
   std::vector<Watched> watched_;

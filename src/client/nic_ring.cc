@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Syncs of rings whose other side is the kernel, and NS_FORWARD between an interface's rings and the host stack.
+#include <algorithm>
 #include <cstring>
 
 #include "client/nic.hh"
@@ -57,44 +58,68 @@ int TxRing::sync_nic(uint32_t hwcur, uint32_t hwtail, uint32_t head, bool recove
   return error ? ENXIO : 0;
 }
 
-// A frame of the host stack's goes out: through a slot that the application has nothing in. False if there is none.
-bool TxRing::pass_on(const uint8_t* frame, uint32_t len) {
+// A frame of the host stack's goes out: through slots that the application has nothing in. False if there are too few.
+bool TxRing::pass_on(std::span<const uint8_t> frame) {
   KringLock lock(kring_->lock);
-  if (!lock.held() || lock.stolen() || csb_.ktoa || !nic_ || len > view_.buf_size) return false;
+  if (!lock.held() || lock.stolen() || csb_.ktoa || !nic_) return false;
   uint32_t hwcur = kring_->hwcur.load(std::memory_order_relaxed), n = view_.num_slots;
   uint32_t hwtail = kring_->hwtail.load(std::memory_order_relaxed);
-  if (hwcur >= n || hwtail >= n || hwcur == hwtail || ring_->head != hwcur || ring_->cur != hwcur) return false;
-  netmap_slot& slot = ring_->slot[hwcur];
-  if (slot.buf_idx < 2 || slot.buf_idx + 1 >= view_.nbufs) return false;
-  memcpy(view_.bufs + uint64_t{slot.buf_idx} * view_.buf_size, frame, len);
-  slot.len = uint16_t(len);
-  slot.flags = 0;
-  slot.ptr = 0;
-  uint32_t head = hwcur + 1 == n ? 0 : hwcur + 1;
+  if (hwcur >= n || hwtail >= n || ring_->head != hwcur || ring_->cur != hwcur) return false;
+  uint32_t room = (hwtail + n - hwcur) % n, slots = uint32_t((frame.size() + view_.buf_size - 1) / view_.buf_size);
+  if (slots > room) return false;
+  for (uint32_t i = 0; i < slots; i++) {
+    netmap_slot& slot = ring_->slot[(hwcur + i) % n];
+    if (slot.buf_idx < 2 || slot.buf_idx + 1 >= view_.nbufs) return false;
+    size_t part = std::min<size_t>(frame.size() - size_t{i} * view_.buf_size, view_.buf_size);
+    memcpy(view_.bufs + uint64_t{slot.buf_idx} * view_.buf_size, frame.data() + size_t{i} * view_.buf_size, part);
+    slot.len = uint16_t(part);
+    slot.flags = i + 1 < slots ? NS_MOREFRAG : 0;
+    slot.ptr = 0;
+  }
+  uint32_t head = (hwcur + slots) % n;
   ring_->head = ring_->cur = head_ = head;
   return sync_nic(hwcur, hwtail, head, false) == 0;
 }
 
-// Slots that the application released with NS_FORWARD set: received ones go up to the host stack, the host's go out.
+// The frame that begins at slot `at`, in one piece: where it is, or in `gathered`. Nothing if it is none, or not whole
+// before `head`. `slots`: those it takes.
+std::span<const uint8_t> RxRing::released_frame(uint32_t at, uint32_t head, std::vector<uint8_t>& gathered,
+                                                uint32_t& slots) const {
+  const wire::RegionInfo& region = bound_.info.region;
+  std::span<const uint8_t> whole;
+  bool good = true, more = true;
+  gathered.clear();
+  for (slots = 0; more && at != head; at = at + 1 == num_slots_ ? 0 : at + 1, slots++) {
+    netmap_slot slot = ring_->slot[at];
+    more = slot.flags & NS_MOREFRAG;
+    good = good && slot.buf_idx >= 2 && slot.buf_idx + 1 < region.nbufs && slot.len <= region.buf_size &&
+           gathered.size() <= UINT16_MAX;
+    if (!good) continue;
+    std::span<const uint8_t> part(bound_.region->bufs() + uint64_t{slot.buf_idx} * region.buf_size, slot.len);
+    if (slots == 0 && !more) {
+      whole = part;
+    } else {
+      gathered.insert(gathered.end(), part.begin(), part.end());
+      whole = gathered;
+    }
+  }
+  return good && !more && whole.size() >= 14 ? whole : std::span<const uint8_t>();
+}
+
+// Frames that the application released with NS_FORWARD set: received ones go up to the host stack, the host's go out.
 void RxRing::forward_released(uint32_t hwcur, uint32_t head) {
   bool from_host = index_ >= uint32_t{bound_.info.port.rx_rings} - bound_.info.port.host_rx_rings;
-  for (uint32_t at = hwcur; at != head; at = at + 1 == num_slots_ ? 0 : at + 1) {
-    netmap_slot& slot = ring_->slot[at];
-    netmap_slot copy = slot;
-    if (!(copy.flags & NS_FORWARD)) continue;
-    if (copy.buf_idx < 2 || copy.buf_idx + 1 >= bound_.info.region.nbufs || copy.len < 14 ||
-        copy.len > bound_.info.region.buf_size)
-      continue;
-    slot.flags = uint16_t(copy.flags & ~NS_FORWARD);
-    const uint8_t* frame = bound_.region->bufs() + uint64_t{copy.buf_idx} * bound_.info.region.buf_size;
-    if (!from_host) {
-      bound_.nic->to_host(frame, copy.len);
-      continue;
-    }
+  std::vector<uint8_t> gathered;
+  for (uint32_t at = hwcur, slots; at != head; at = (at + slots) % num_slots_) {
+    bool wanted = ring_->slot[at].flags & NS_FORWARD;
+    std::span<const uint8_t> frame = released_frame(at, head, gathered, slots);
+    if (!wanted || frame.empty()) continue;
+    ring_->slot[at].flags &= uint16_t(~NS_FORWARD);
+    bool taken = !from_host && bound_.nic->to_host(frame.data(), uint32_t(frame.size()));
     for (auto& tx : bound_.tx)
-      if (tx->index() < uint32_t{bound_.info.port.tx_rings} - bound_.info.port.host_tx_rings &&
-          tx->pass_on(frame, copy.len))
-        break;
+      if (!taken && from_host && tx->index() < uint32_t{bound_.info.port.tx_rings} - bound_.info.port.host_tx_rings)
+        taken = tx->pass_on(frame);
+    if (!taken) nic_state_->rx_lost_forward.fetch_add(1, std::memory_order_relaxed);
   }
 }
 

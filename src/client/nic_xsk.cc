@@ -15,7 +15,7 @@ namespace unetmap::client {
 namespace {
 
 constexpr uint32_t kHeadroom = wire::kUmemHeadroom;
-constexpr uint32_t kShortestFrame = 14, kMaxFrags = 64;
+constexpr uint32_t kShortestFrame = 14;
 
 void count(std::atomic<uint64_t>& counter, uint64_t n = 1) {
   if (n) counter.store(counter.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
@@ -26,13 +26,13 @@ uint32_t distance(uint32_t from, uint32_t to, uint32_t n) { return to >= from ? 
 }  // namespace
 
 XskTx::XskTx(std::shared_ptr<XskSocket> socket, std::shared_ptr<LiveFrames> live, const vale::TxView& view,
-             NicState* state, bool multi_buffer)
+             NicState* state, uint32_t packet_slots)
     : socket_(std::move(socket)),
       live_(std::move(live)),
       view_(view),
       state_(state),
       in_flight_(reinterpret_cast<std::atomic<uint32_t>*>(state + 1)),
-      multi_buffer_(multi_buffer) {}
+      most_slots_(packet_slots) {}
 
 // Each completion names a buffer: mostly that of the oldest slot in flight.
 void XskTx::reclaim(uint32_t& hwtail, uint32_t hwcur) {
@@ -80,7 +80,7 @@ uint32_t XskTx::place(uint32_t hwcur, uint32_t head) {
   while (hwcur != head && producer - first < room) {
     uint32_t slots = packet_slots(hwcur, head);
     if (slots == 0 || slots > room - (producer - first)) break;
-    bool good = slots <= (multi_buffer_ ? kMaxFrags : 1);
+    bool good = slots <= most_slots_;
     uint64_t *why = good ? nullptr : &malformed, packet_bytes = 0;
     uint32_t begin = producer;
     for (uint32_t i = 0; i < slots; i++, hwcur = next(hwcur)) {
@@ -119,8 +119,8 @@ uint32_t XskTx::place(uint32_t hwcur, uint32_t head) {
       in_flight(at).store(0, std::memory_order_relaxed);
     }
   }
-  // Should we die behind the third of these lines, the next in line finds out that these are sent: the socket's index is
-  // then the journal's. In between it is not, and nothing counts as sent.
+  // Should we die behind the third of these lines, the next in line finds out that these are sent: the socket's index
+  // is then the journal's. In between it is not, and nothing counts as sent.
   state_->tx_producer.store(producer, std::memory_order_release);
   state_->tx_hwcur.store(hwcur, std::memory_order_release);
   ring.producer->store(producer, std::memory_order_release);

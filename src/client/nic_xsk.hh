@@ -9,7 +9,7 @@ namespace unetmap::client {
 class XskTx final : public NicTx {
  public:
   XskTx(std::shared_ptr<XskSocket> socket, std::shared_ptr<LiveFrames> live, const vale::TxView& view, NicState* state,
-        bool multi_buffer);
+        uint32_t packet_slots);
   int sync(uint32_t& hwcur, uint32_t& hwtail, uint32_t head, bool recover, bool straight) override;
 
  private:
@@ -29,7 +29,7 @@ class XskTx final : public NicTx {
   vale::TxView view_;
   NicState* state_;
   std::atomic<uint32_t>* in_flight_;
-  const bool multi_buffer_;
+  const uint32_t most_slots_;  // of a packet
 };
 
 class XskRx final : public NicRx {

@@ -6,6 +6,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
+
+#include "client/missed_lock.hh"
 #include "client/rpc.hh"
 #include "client/state.hh"
 
@@ -31,6 +34,11 @@ void pause_cpu() {
 #endif
 }
 
+thread_local const Descriptor* missed_by = nullptr;
+
+// Whether poll sends what stands in the tx rings although nobody waits for room there.
+bool sends_in_poll(const Bound& bound) { return !(bound.info.reg_flags & NR_NO_TX_POLL); }
+
 }  // namespace
 
 short sync_events(Descriptor& d, short wanted) noexcept {
@@ -38,26 +46,42 @@ short sync_events(Descriptor& d, short wanted) noexcept {
   if (!bound) bound = d.bound(true);
   if (!bound || !d.daemon_alive() || in_csb_mode(*bound) || bound->failed()) return POLLERR;
   short out = 0;
+  bool taken = false;
+  auto note = [&](int error) {
+    if (error == EINVAL || error == ENXIO || error == EIO) out |= POLLERR;
+    taken |= error == EBUSY;
+  };
   uint64_t flags = bound->info.reg_flags;
   bool want_out = wanted & kOut, want_in = wanted & kIn;
-  if (want_out || !(flags & NR_NO_TX_POLL))
+  if (want_out || sends_in_poll(*bound))
     for (auto& ring : bound->tx) {
       if (!want_out && ring->idle()) continue;
-      if (int error = ring->sync(); error == EINVAL || error == ENXIO) out |= POLLERR;
+      note(ring->sync());
       if (want_out && ring->ready()) out |= wanted & kOut;
     }
   if (want_in || (flags & NR_DO_RX_POLL))
     for (auto& ring : bound->rx) {
-      if (int error = ring->sync(); error == EINVAL || error == ENXIO) out |= POLLERR;
+      note(ring->sync());
       if (want_in && ring->ready()) out |= wanted & kIn;
     }
+  if (taken)
+    missed_by = &d;
+  else if (missed_by == &d)
+    missed_by = nullptr;
   return out;
 }
+
+bool missed_lock(const Descriptor& d) noexcept { return missed_by == &d; }
 
 void arm(Descriptor& d, short wanted) noexcept {
   Bound* bound = d.bound_now();
   if (!bound) return;
-  if (bound->nic) return bound->nic->arm(wanted & kIn, wanted & kOut);
+  // What waits for room goes on when there is some, whatever the caller waits for: the look that follows sends it.
+  auto waits = [&](const TxRing& ring) { return (wanted & kOut) || (sends_in_poll(*bound) && ring.pending()); };
+  if (bound->nic) {
+    bool out = std::any_of(bound->tx.begin(), bound->tx.end(), [&](auto& ring) { return waits(*ring); });
+    return bound->nic->arm(wanted & kIn, out);
+  }
   uint32_t file = bound->info.file_id;
   if (wanted & kIn)
     for (auto& ring : bound->rx) {
@@ -68,11 +92,11 @@ void arm(Descriptor& d, short wanted) noexcept {
         ring->sync();
       }
       add_waiter(ring->readers(), file);
+      ring->count_sleep();
       ring->wake_writers();
     }
-  if (wanted & kOut)
-    for (auto& ring : bound->tx)
-      if (WaitList* list = ring->writers()) add_waiter(*list, file);
+  for (auto& ring : bound->tx)
+    if (WaitList* list = waits(*ring) ? ring->writers() : nullptr) add_waiter(*list, file);
 }
 
 bool likely(Descriptor& d, short wanted) noexcept {
@@ -81,9 +105,10 @@ bool likely(Descriptor& d, short wanted) noexcept {
   if (wanted & kIn)
     for (auto& ring : bound->rx)
       if (ring->something_likely() || ring->ready() || ring->resetting()) return true;
-  if (wanted & kOut)
-    for (auto& ring : bound->tx)
-      if (ring->room_likely() || ring->ready()) return true;
+  for (auto& ring : bound->tx) {
+    if ((wanted & kOut) && (ring->room_likely() || ring->ready())) return true;
+    if (sends_in_poll(*bound) && ring->pending() && ring->room_likely()) return true;
+  }
   return false;
 }
 

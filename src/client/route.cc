@@ -36,8 +36,10 @@ extern "C" uint64_t unetmap_route(int fd, const unsigned char* addresses) {
   if (!bound) return 0;
   SwitchShared* shared = bound->sw->shared();
   PortEntry* self = bound->port_entry();
-  // What a fence has to see goes by the switch.
-  if (self->flags.load(std::memory_order_relaxed) & kPortFenced || self->group.load(std::memory_order_relaxed) != 0) return 0;
+  // What a fence, rules or a tap have to see goes by the switch.
+  if ((shared->tap.load(std::memory_order_relaxed) | shared->rules.load(std::memory_order_relaxed)) != 0 ||
+      self->flags.load(std::memory_order_relaxed) & kPortFenced || self->group.load(std::memory_order_relaxed) != 0)
+    return 0;
   const uint32_t now_s = uint32_t(coarse_ms() / 1000), index = bound->info.port.index;
   const uint64_t to = vale::load_mac(addresses), from = vale::load_mac(addresses + 6);
   vale::Fdb fdb(shared);

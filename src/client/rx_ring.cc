@@ -4,6 +4,7 @@
 
 #include "client/rpc.hh"
 #include "client/state.hh"
+#include "ring/pipe.hh"
 
 namespace unetmap::client {
 namespace {
@@ -20,11 +21,18 @@ RxRing::RxRing(Bound& bound, uint32_t index) : bound_(bound), index_(index) {
   num_slots_ = port.rx_slots;
   kring_ = reinterpret_cast<RxKring*>(privates + port.rx_kring_ofs) + index;
   if (bound.nic) {
-    NicRxView view{ring_->slot, num_slots_, bound.info.region.buf_size, bound.info.region.nbufs, bound.region->bufs(), kring_};
-    nic_ = bound.nic->rx(index, view, reinterpret_cast<NicState*>(privates + port.rx_state_ofs + index * port.rx_state_stride));
+    NicRxView view{ring_->slot,          num_slots_, bound.info.region.buf_size, bound.info.region.nbufs,
+                   bound.region->bufs(), kring_};
+    nic_state_ = reinterpret_cast<NicState*>(privates + port.rx_state_ofs + index * port.rx_state_stride);
+    nic_ = bound.nic->rx(index, view, nic_state_);
     return;
   }
-  if (bound.info.peer.rx_rings > 0) return;  // a pipe: the other end writes our slots itself
+  if (const wire::PortInfo& peer = bound.info.peer; peer.tx_rings > 0) {
+    // A pipe: the other end writes our slots itself.
+    peer_slots_ = bound.ring_at(peer.tx_ring_ofs + index % peer.tx_rings * peer.tx_ring_stride)->slot;
+    return;
+  }
+  if (wire::PortKind(port.kind) == wire::PortKind::kNull) return;  // nothing ever comes
   vale::RxView view;
   view.slots = ring_->slot;
   view.num_slots = num_slots_;
@@ -37,6 +45,7 @@ RxRing::RxRing(Bound& bound, uint32_t index) : bound_(bound), index_(index) {
   view.exchange =
       vale::Exchange(bound.region->exchange.data() + port.exchange_ofs + index * port.exchange_stride, shape);
   view.offset_mask = port.offset_mask;
+  view.port = bound.port_entry();
   view.takes_buffers = port.flags & kPortZeroCopy;
   view.region = privates;
   view.region_bytes = bound.info.region.private_bytes;
@@ -44,7 +53,8 @@ RxRing::RxRing(Bound& bound, uint32_t index) : bound_(bound), index_(index) {
 }
 
 int RxRing::reinit() {
-  uint32_t hwcur = kring_->hwcur.load(std::memory_order_relaxed), hwtail = kring_->hwtail.load(std::memory_order_relaxed);
+  uint32_t hwcur = kring_->hwcur.load(std::memory_order_relaxed),
+           hwtail = kring_->hwtail.load(std::memory_order_relaxed);
   if (hwcur >= num_slots_) hwcur = 0;
   if (hwtail >= num_slots_) hwtail = hwcur;
   kring_->hwcur.store(hwcur, std::memory_order_relaxed);
@@ -68,16 +78,20 @@ int RxRing::sync() {
   auto [head, cur] = load_indexes(ring_, csb_);
   uint32_t hwcur = kring_->hwcur.load(std::memory_order_relaxed);
   uint32_t hwtail = kring_->hwtail.load(std::memory_order_acquire), n = num_slots_;
-  if (head >= n || cur >= n || hwcur >= n || hwtail >= n || !in_range(head, hwcur, hwtail) || !in_range(cur, head, hwtail))
+  if (head >= n || cur >= n || hwcur >= n || hwtail >= n || !in_range(head, hwcur, hwtail) ||
+      !in_range(cur, head, hwtail))
     return reinit();
   head_ = head;
   if (bound_.nic) return nic_ ? sync_nic(hwcur, hwtail, head, lock.stolen()) : ENXIO;
-  uint32_t before = hwtail;
-  bool watched = monitored(bound_.port_entry());
   // What the thread that died here was about to give back it has shown already, in part.
-  if (watched && head != hwcur && !lock.stolen()) observe(hwcur, head, Moment::kReleased);
+  if (head != hwcur && monitored(bound_.port_entry()) && !lock.stolen()) observe(hwcur, head, Moment::kReleased);
+  if (lock.stolen()) [[unlikely]] {
+    if (receiver_) receiver_->recover(hwcur, hwtail);
+    tell(bound_.owner.fd(), wire::Op::kAudit, {});
+  }
   if (receiver_) {
     const vale::Exchange& ex = receiver_->view().exchange;
+    const uint32_t before = hwtail;
     if (head != hwcur) {
       receiver_->give_back(hwcur, head);
       kring_->hwcur.store(head, std::memory_order_relaxed);
@@ -88,20 +102,23 @@ int RxRing::sync() {
     hwtail = receiver_->take(hwtail, head);
     kring_->hwtail.store(hwtail, std::memory_order_relaxed);
     // Whoever waits for room is woken when that pays: we have nothing more to do, or half of the ring is free and he
-    // can run beside us, not instead of us.
-    if (ex.shared().writers.any.load(std::memory_order_seq_cst) &&
-        (hwtail == head || (ex.free_cells() >= ex.shape().cells / 2 && peer_elsewhere())))
+    // can run beside us, not instead of us. A look that neither gave back nor brought anything is by somebody who keeps
+    // slots, and will not be done with all of them.
+    bool in_vain = head == hwcur && hwtail == before && ex.free_cells() > 0;
+    if (somebody_waits(ex.shared().writers) &&
+        (hwtail == head || in_vain || (ex.free_cells() >= ex.shape().cells / 2 && peer_elsewhere())))
       wake_writers();
-    if (watched && hwtail != before) observe(before, hwtail, Moment::kArrived);
   } else {
-    if (head != hwcur) kring_->hwcur.store(head, std::memory_order_seq_cst);
-    hwtail = kring_->hwtail.load(std::memory_order_acquire);
+    if (head != hwcur) {
+      release_to_peer(hwcur, head);
+      pipe::release(*kring_, head);
+    }
+    hwtail = pipe::shown(*kring_);
     if (hwtail >= n) return reinit();
-    // What was shown before is known from the ring alone; a tail that cannot be is the application's doing.
-    before = shown();
-    if (watched && before != hwtail && before < n && in_range(before, head, hwtail)) observe(before, hwtail, Moment::kArrived);
     uint32_t used = (hwtail + n - head) % n;
-    if (kring_->writers.any.load(std::memory_order_seq_cst) && (used == 0 || (used <= n / 2 && peer_elsewhere())))
+    bool in_vain = head == hwcur && hwtail == shown_ && used < n - 1;
+    if (somebody_waits(kring_->writers) &&
+        (used == 0 || in_vain || (used <= n / 2 && peer_elsewhere())))
       wake_writers();
   }
   // As upstream with no_timestamp 0: the time of the sync that showed something new, which capture programs read.
@@ -114,6 +131,17 @@ int RxRing::sync() {
   return 0;
 }
 
+// Pipes: the other end has these slots again, with the buffers that are in them now.
+void RxRing::release_to_peer(uint32_t hwcur, uint32_t head) {
+  const uint32_t nbufs = bound_.info.region.nbufs;
+  for (uint32_t at = hwcur; at != head; at = at + 1 == num_slots_ ? 0 : at + 1) {
+    if (!(ring_->slot[at].flags & NS_BUF_CHANGED)) continue;
+    netmap_slot slot = ring_->slot[at];
+    if (slot.buf_idx >= 2 && slot.buf_idx < nbufs) peer_slots_[at] = slot;
+    ring_->slot[at].flags = uint16_t(slot.flags & ~NS_BUF_CHANGED);
+  }
+}
+
 void RxRing::observe(uint32_t from, uint32_t to, Moment moment) {
   if (!observer_) observer_ = std::make_unique<Observer>(bound_, index_, true);
   observer_->show(ring_->slot, num_slots_, from, to, moment);
@@ -121,6 +149,10 @@ void RxRing::observe(uint32_t from, uint32_t to, Moment moment) {
 
 bool RxRing::ready() const {
   return __atomic_load_n(&ring_->cur, __ATOMIC_RELAXED) != __atomic_load_n(&ring_->tail, __ATOMIC_RELAXED);
+}
+
+void RxRing::count_sleep() {
+  if (receiver_) receiver_->view().exchange.shared().sleeps.fetch_add(1, std::memory_order_relaxed);
 }
 
 WaitList& RxRing::readers() { return receiver_ ? receiver_->view().exchange.shared().readers : kring_->readers; }
@@ -134,8 +166,10 @@ void RxRing::note_cpu(uint32_t cpu) {
   auto note = [&](auto& here) {
     if (here.load(std::memory_order_relaxed) != cpu) here.store(uint16_t(cpu), std::memory_order_relaxed);
   };
-  if (receiver_) note(receiver_->view().exchange.shared().receiver_cpu);
-  else note(kring_->receiver_cpu);
+  if (receiver_)
+    note(receiver_->view().exchange.shared().receiver_cpu);
+  else
+    note(kring_->receiver_cpu);
 }
 
 bool RxRing::peer_elsewhere() const {

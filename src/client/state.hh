@@ -5,6 +5,7 @@
 #include <atomic>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -44,8 +45,7 @@ struct SwitchMap {
 Result<std::shared_ptr<RegionMap>> map_region(const wire::RegionInfo& info, int private_fd, int exchange_fd);
 Result<std::shared_ptr<SwitchMap>> map_switch(int fd);
 
-// --- wake-ups ---
-void add_waiter(WaitList& list, uint32_t file_id);
+// --- wake-ups: ring/wait_list.hh ---
 // Rings for everyone on the list; `connection` and `port` serve to ask the daemon where a doorbell is unknown.
 void wake_waiters(WaitList& list, int connection, const wire::ResolveRequest& port);
 void forget_doorbells();
@@ -104,17 +104,20 @@ bool monitored(const PortEntry* entry);
 
 // Shows the packets in [from, to) of a ring to the monitors of its port. Copies are made when packets pass; a zero-copy
 // monitor gets the buffers once the application is done with them, if no other did.
-void show_to_monitors(Bound& bound, vale::Forwarder& forwarder, const vale::TxView& view, uint32_t from, uint32_t to,
-                      Moment moment);
+void show_to_monitors(Bound& bound, const PortEntry& watched, vale::Forwarder& forwarder, const vale::TxView& view,
+                      uint32_t from, uint32_t to, Moment moment);
 
 // Shows packets of a ring that forwards nothing itself: receive rings, pipes. Made when first needed.
 class Observer {
  public:
   Observer(Bound& bound, uint32_t ring, bool rx);
+  // Of the other end of a pipe, by whoever syncs transmit ring `ring` of this one.
+  Observer(Bound& bound, uint32_t ring, bool rx, const wire::PortInfo& watched);
   void show(netmap_slot* slots, uint32_t num_slots, uint32_t from, uint32_t to, Moment moment);
 
  private:
   Bound& bound_;
+  const PortEntry& watched_;
   std::atomic<uint32_t>& seq_;
   TxKring unused_counters_{};
   Destinations destinations_;
@@ -144,15 +147,21 @@ class TxRing {
   // True if a sync would find nothing to send and nothing to tell.
   bool idle() const;
   bool ready() const;
+  // True if slots were handed over that could not go yet.
+  bool pending() const;
   // The list to sleep on until the ring may have room again, nullptr if it never lacks any.
   WaitList* writers();
   bool room_likely() const;
   uint32_t peer_cpu() const;
-  uint64_t completed() const { return (nic_here_ ? kring_->hwtail : kring_->hwcur).load(std::memory_order_relaxed); }
+  uint64_t completed() const {
+    return (nic_here_ || peer_kring_ ? kring_->hwtail : kring_->hwcur).load(std::memory_order_relaxed);
+  }
+  // Of a pipe: slots that were sent are still with the reader, who will tell when they are not.
+  bool awaits_release() const;
   // From now on there is no interface to send to.
   void close_nic();
   // Sends a frame that is not the application's.
-  bool pass_on(const uint8_t* frame, uint32_t len);
+  bool pass_on(std::span<const uint8_t> frame);
   const CsbEntry& csb() const { return csb_; }
   void use_csb(const CsbEntry& entry) { csb_ = entry; }
   ServiceIndexes indexes_now() const { return indexes(); }
@@ -161,12 +170,16 @@ class TxRing {
   }
   // The head that the last sync went by.
   uint32_t head() const { return head_; }
+  // Packets in it that nobody has taken.
+  uint32_t unsent() const;
 
  private:
   uint32_t forward(uint32_t hwcur, uint32_t head);
   bool waits_for_room() const;
   int sync_nic(uint32_t hwcur, uint32_t hwtail, uint32_t head, bool recover);
-  uint32_t exchange_with_peer(uint32_t hwcur, uint32_t head);
+  uint32_t show_to_peer(uint32_t hwcur, uint32_t head);
+  void show_to_watchers(uint32_t from, uint32_t to);
+  uint32_t released_tail(uint32_t hwcur, uint32_t hwtail) const;
   int reinit();
 
   Bound& bound_;
@@ -178,15 +191,16 @@ class TxRing {
   std::unique_ptr<vale::Forwarder> forwarder_;
   vale::Dest* blocked_ = nullptr;
   uint32_t blocked_ring_ = 0;
-  // Pipes: the other end's receive ring, same region.
+  // Pipes: the other end's receive ring, same region and of as many slots.
   netmap_slot* peer_slots_ = nullptr;
   RxKring* peer_kring_ = nullptr;
-  uint32_t peer_num_slots_ = 0;
   CsbEntry csb_;
   uint32_t head_ = 0;
-  std::unique_ptr<Observer> observer_;  // of a pipe or interface
-  std::unique_ptr<NicTx> nic_;          // of an interface, until that is closed
-  bool nic_here_ = false;               // even then
+  std::unique_ptr<Observer> observer_;       // of a pipe or interface
+  std::unique_ptr<Observer> peer_observer_;  // of a pipe: for those who watch its other end
+  std::unique_ptr<NicTx> nic_;               // of an interface, until that is closed
+  bool nic_here_ = false;                    // even then
+  const bool inert_;                         // of a monitor: nothing goes out by it
 };
 
 class RxRing {
@@ -198,6 +212,7 @@ class RxRing {
   int sync();
   bool ready() const;
   WaitList& readers();
+  void count_sleep();
   bool something_likely() const;
   bool resetting() const { return receiver_ && (receiver_->resetting() || receiver_->reset_wanted()); }
   uint32_t peer_cpu() const;
@@ -219,13 +234,18 @@ class RxRing {
   uint32_t head() const { return head_; }
   uint32_t num_slots() const { return num_slots_; }
   void close_nic();
+  // Packets for it that were lost, as there was no room or they were no packets.
+  uint64_t missed() const;
   // The other end of a pipe keeps what does not fit here, and waits.
   bool of_pipe() const { return !receiver_; }
 
  private:
   void step_reset(uint32_t& hwtail, uint32_t hwcur);
   int sync_nic(uint32_t hwcur, uint32_t hwtail, uint32_t head, bool recover);
+  std::span<const uint8_t> released_frame(uint32_t at, uint32_t head, std::vector<uint8_t>& gathered,
+                                          uint32_t& slots) const;
   void forward_released(uint32_t hwcur, uint32_t head);
+  void release_to_peer(uint32_t hwcur, uint32_t head);
   void observe(uint32_t from, uint32_t to, Moment moment);
   // The hwtail that the application was shown last.
   uint32_t shown() const { return csb_.ktoa ? shown_ : __atomic_load_n(&ring_->tail, __ATOMIC_RELAXED); }
@@ -236,6 +256,7 @@ class RxRing {
   netmap_ring* ring_;
   uint32_t num_slots_;
   RxKring* kring_;
+  netmap_slot* peer_slots_ = nullptr;  // of a pipe: the other end's transmit ring
   std::unique_ptr<vale::Receiver> receiver_;
   uint64_t tail_count_ = 0;
   uint32_t shown_ = 0;
@@ -244,6 +265,7 @@ class RxRing {
   uint32_t head_ = 0;
   std::unique_ptr<Observer> observer_;
   std::unique_ptr<NicRx> nic_;  // of an interface, until that is closed
+  NicState* nic_state_ = nullptr;
 };
 
 // What a registered descriptor is bound to. Made once, never changed.
@@ -272,13 +294,18 @@ class Bound {
   bool failed();
   // The program has closed the descriptor: the kernel may let go of the interface although this object lives on.
   void close_nic();
+  // The program closes it: what its tx rings still hold is counted, and told where errors are.
+  void note_abandoned();
 
   netmap_ring* ring_at(uint64_t ofs) const { return reinterpret_cast<netmap_ring*>(region->privates.data() + ofs); }
-  PortEntry* port_entry() const {
-    return info.port.index < kMaxPorts ? &sw->shared()->port[info.port.index] : nullptr;
-  }
+  PortEntry* port_entry() const { return entry_of(info.port); }
+  // Of a pipe's other end.
+  PortEntry* peer_entry() const { return info.peer.rx_rings > 0 ? entry_of(info.peer) : nullptr; }
 
  private:
+  PortEntry* entry_of(const wire::PortInfo& port) const {
+    return port.index < kMaxPorts ? &sw->shared()->port[port.index] : nullptr;
+  }
   Bound(Descriptor& owner, const wire::BindInfo& info) : owner(owner), info(info) {}
   std::atomic<bool> failure_told_{false};
 };
@@ -297,6 +324,8 @@ class Descriptor : public std::enable_shared_from_this<Descriptor> {
   Bound* bound(bool ask_daemon);
   Bound* bound_now() const { return bound_.load(std::memory_order_acquire); }
   Result<Bound*> bind(const wire::BindInfo& info, std::vector<UniqueFd>& fds);
+  // A registration that failed half way: the daemon forgets it too.
+  void unbind();
 
   // The daemon is looked for every now and then, and its death remembered.
   bool daemon_alive();
@@ -311,6 +340,7 @@ class Descriptor : public std::enable_shared_from_this<Descriptor> {
   std::vector<int> numbers_;
   std::atomic<Bound*> bound_{nullptr};
   std::unique_ptr<Bound> bound_owner_;
+  std::vector<std::unique_ptr<Bound>> unbound_;  // that another thread may be looking at
   std::atomic<uint64_t> alive_checked_ms_{0};
   std::atomic<bool> dead_{false};
   friend DescriptorRef adopt(int fd);

@@ -53,15 +53,17 @@ uintptr_t get_number(int fd) {
   return fd >= 0 && fd < kMaxNumbers ? numbers[fd].load(std::memory_order_acquire) : kUnknown;
 }
 
-// Connected to a daemon of ours? By the address of the peer: the path we would use, or one named after unetmapd.
+// Connected to a daemon of ours? By the address of the peer: the path we would use, or one named after unetmapd. The
+// raw system calls: the library stands in front of the others. Nearly every descriptor is told from ours by the first
+// one.
 bool looks_like_ours(int fd) {
-  sockaddr_un peer;
-  socklen_t bytes = sizeof peer;
-  if (getpeername(fd, reinterpret_cast<sockaddr*>(&peer), &bytes) < 0 || peer.sun_family != AF_UNIX) return false;
-  if (bytes <= offsetof(sockaddr_un, sun_path) || peer.sun_path[0] == 0) return false;
   int type = 0;
   socklen_t type_bytes = sizeof type;
-  if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &type_bytes) < 0 || type != SOCK_SEQPACKET) return false;
+  if (syscall(SYS_getsockopt, fd, SOL_SOCKET, SO_TYPE, &type, &type_bytes) < 0 || type != SOCK_SEQPACKET) return false;
+  sockaddr_un peer;
+  socklen_t bytes = sizeof peer;
+  if (syscall(SYS_getpeername, fd, &peer, &bytes) < 0 || peer.sun_family != AF_UNIX) return false;
+  if (bytes <= offsetof(sockaddr_un, sun_path) || peer.sun_path[0] == 0) return false;
   std::string path(peer.sun_path, strnlen(peer.sun_path, sizeof peer.sun_path));
   size_t slash = path.rfind('/');
   std::string file = slash == std::string::npos ? path : path.substr(slash + 1);
@@ -99,6 +101,23 @@ int open_device(int flags) noexcept {
   }
   adopt(fd->get());
   return fd->release();
+}
+
+bool is_netmap(int fd) noexcept {
+  uintptr_t value = get_number(fd);
+  if (value != kUnknown) return value != kOther && value != kInternal;
+  int saved = errno;
+  bool ours = fd >= 0 && looks_like_ours(fd);
+  errno = saved;
+  return ours;
+}
+
+void note_other(int fd) noexcept {
+  int saved = errno;
+  uintptr_t unknown = kUnknown;
+  if (fd >= 0 && fd < kMaxNumbers && syscall(SYS_fcntl, fd, F_GETFD) >= 0)
+    numbers[fd].compare_exchange_strong(unknown, kOther, std::memory_order_acq_rel);
+  errno = saved;
 }
 
 DescriptorRef find(int fd) noexcept {

@@ -8,6 +8,7 @@
 
 #include "client/rpc.hh"
 #include "client/state.hh"
+#include "ring/probes.hh"
 
 namespace unetmap::client {
 namespace {
@@ -58,36 +59,12 @@ bool ring_file(uint32_t file, int connection) {
 
 }  // namespace
 
-void add_waiter(WaitList& list, uint32_t file_id) {
-  bool added = false;
-  for (auto& entry : list.file) {
-    uint32_t seen = entry.load(std::memory_order_relaxed);
-    if (seen == file_id) {
-      added = true;
-      break;
-    }
-  }
-  for (auto& entry : list.file) {
-    if (added) break;
-    uint32_t none = 0;
-    added = entry.compare_exchange_strong(none, file_id, std::memory_order_relaxed);
-  }
-  if (!added) list.overflow.store(1, std::memory_order_relaxed);
-  list.any.store(1, std::memory_order_release);
-  // Before the looks that follow at what is waited for, whatever order those have: a waker publishes, then looks here.
-  std::atomic_thread_fence(std::memory_order_seq_cst);
-}
-
 void wake_waiters(WaitList& list, int connection, const wire::ResolveRequest& port) {
-  if (list.any.load(std::memory_order_seq_cst) == 0 || list.any.exchange(0, std::memory_order_seq_cst) == 0) return;
-  bool all_rung = true;
-  for (auto& entry : list.file) {
-    if (entry.load(std::memory_order_relaxed) == 0) continue;
-    if (uint32_t file = entry.exchange(0, std::memory_order_acq_rel)) all_rung = ring_file(file, connection) && all_rung;
-  }
-  if (list.overflow.load(std::memory_order_relaxed) && list.overflow.exchange(0, std::memory_order_acq_rel))
-    all_rung = false;
-  if (!all_rung) tell(connection, wire::Op::kRing, bytes_of(port));
+  auto ring_one = [&](uint32_t file) {
+    probe::wake(file, port.port);
+    return ring_file(file, connection);
+  };
+  if (!take_waiters(list, ring_one)) tell(connection, wire::Op::kRing, bytes_of(port));
 }
 
 void forget_doorbells() {

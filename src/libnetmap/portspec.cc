@@ -1,7 +1,14 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // The front of a port specification: name, rings, flags, memory region. The grammar is in libnetmap.h.
+//
+// Names may have in them what else begins a suffix: br-lan, te1-0, vale0:vm-1, vale0:eth0^. What can only be a name is
+// one; where both can be, the port that is there is meant, and if both are, neither.
+#include <net/if.h>
+#include <unetmap/unetmap.h>
+
 #include <cstdlib>
 #include <cstring>
+#include <string>
 
 #include "libnetmap/internal.hh"
 
@@ -9,7 +16,7 @@ namespace {
 
 using libnetmap::fail;
 
-constexpr char kSuffixes[] = "-*^{}/@";
+constexpr char kSuffixes[] = "-*^{}/@", kSuffixesButRing[] = "*^{}/@";
 constexpr unsigned long kMaxRing = NETMAP_RING_MASK - 1;
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
@@ -20,6 +27,49 @@ bool is_word(const char* begin, const char* end) {
     if (!is_digit(*begin) && *begin != '_' && (lower < 'a' || lower > 'z')) return false;
   }
   return true;
+}
+
+bool is_port_name(const char* begin, const char* end) {
+  for (; begin != end; ++begin)
+    if (*begin != '-' && *begin != '.' && !is_word(begin, begin + 1)) return false;
+  return true;
+}
+
+// `name` as in a request: a port of a switch, an interface of this network namespace, or a persistent port.
+bool exists(const std::string& name) {
+  const int saved = errno;
+  const bool found =
+      (name.size() < IF_NAMESIZE && if_nametoindex(name.c_str()) != 0) || unetmap_port_exists(name.c_str()) == 1;
+  errno = saved;
+  return found;
+}
+
+// Where the port's name ends that begins at `scan`; the request's name begins at `name`. nullptr with a message where
+// that cannot be told.
+const char* end_of_name(const char* spec, const char* name, const char* scan, bool is_vale, nmctx* ctx) {
+  const char* end = scan + std::strcspn(scan, kSuffixesButRing);
+  // The host stack's side of an attached interface.
+  if (is_vale && end != scan && *end == '^' && (end[1] == '\0' || std::strchr("-/@", end[1]) != nullptr) &&
+      exists(std::string(name, end + 1)))
+    ++end;
+  // "-*": all rings, so what is before is the name.
+  if (end != scan && *end == '*' && end[-1] == '-') return end - 1;
+  const char* dash = end;
+  while (dash != scan && is_digit(dash[-1])) --dash;
+  if (dash == end || dash == scan || dash[-1] != '-') {  // no number: a name, unless its end is missing
+    return end != scan && end[-1] == '-' && !exists(std::string(name, end)) ? scan + std::strcspn(scan, kSuffixes)
+                                                                            : end;
+  }
+  --dash;
+  const std::string whole(name, end), before(name, dash);
+  if (!exists(whole)) return dash == scan || dash[-1] == '-' ? scan + std::strcspn(scan, kSuffixes) : dash;
+  if (!exists(before)) return end;
+  fail(ctx, EINVAL,
+       "%s: means the port %s, or ring pair %.*s of %s, and both are there: write %s-* for the port, or rename one of "
+       "them%s",
+       spec, whole.c_str(), int(end - dash - 1), dash + 1, before.c_str(), whole.c_str(),
+       is_vale ? "" : " (ip link property add altname gives another name)");
+  return nullptr;
 }
 
 // Moves *scan past decimal digits. False when there are none or the number is over max.
@@ -70,6 +120,10 @@ int take_rings(const char** scan, Registration* out, nmctx* ctx) {
       out->mode = NR_REG_ONE_SW;
       break;
     default:
+      if (**scan == '*') {
+        ++*scan;
+        return 0;
+      }
       out->mode = NR_REG_ONE_NIC;
       break;
   }
@@ -126,10 +180,11 @@ int nmreq_header_decode(const char** spec, nmreq_header* hdr, nmctx* ctx) noexce
                 name, name);
   }
 
-  const char* end = scan + std::strcspn(scan, kSuffixes);
+  const char* end = end_of_name(*spec, name, scan, is_vale, ctx);
+  if (end == nullptr) return -1;
   if (end == scan) return fail(ctx, EINVAL, "%s: the port has no name: write it after the ':'", *spec);
-  if (is_vale && !is_word(scan, end)) {
-    return fail(ctx, EINVAL, "%s: the port has a character other than letters, digits and '_'", *spec);
+  if (is_vale && !is_port_name(scan, end[-1] == '^' ? end - 1 : end)) {
+    return fail(ctx, EINVAL, "%s: the port has a character other than letters, digits, '_', '-' and '.'", *spec);
   }
   if (take_pipe(*spec, &end, ctx) < 0) return -1;
   const size_t length = static_cast<size_t>(end - name);

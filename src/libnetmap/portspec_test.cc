@@ -50,6 +50,11 @@ INSTANTIATE_TEST_SUITE_P(Grammar, NmGoodPortspec,
                                          Good{"netmap:eth0-17", "eth0", NR_REG_ONE_NIC, 17, 0, 0},
                                          Good{"netmap:eth0-4094", "eth0", NR_REG_ONE_NIC, 4094, 0, 0},
                                          Good{"netmap:eth0.100", "eth0.100", NR_REG_ALL_NIC, 0, 0, 0},
+                                         Good{"netmap:br-lan", "br-lan", NR_REG_ALL_NIC, 0, 0, 0},
+                                         Good{"netmap:eth0-x", "eth0-x", NR_REG_ALL_NIC, 0, 0, 0},
+                                         Good{"netmap:br-lan-2/R", "br-lan", NR_REG_ONE_NIC, 2, NR_RX_RINGS_ONLY, 0},
+                                         Good{"netmap:eth0-1-2", "eth0-1", NR_REG_ONE_NIC, 2, 0, 0},
+                                         Good{"netmap:v-a{1", "v-a{1", NR_REG_ALL_NIC, 0, 0, 0},
                                          Good{"netmap:eth0@1", "eth0", NR_REG_ALL_NIC, 0, 0, 1},
                                          Good{"netmap:eth0-2@65535", "eth0", NR_REG_ONE_NIC, 2, 0, 65535},
                                          Good{"netmap:eth0@7/x", "eth0", NR_REG_ALL_NIC, 0, NR_EXCLUSIVE, 7},
@@ -76,6 +81,11 @@ INSTANTIATE_TEST_SUITE_P(Vale, NmGoodPortspec,
                          testing::Values(Good{"vale0:1", "vale0:1", NR_REG_ALL_NIC, 0, 0, 0},
                                          Good{"vale:x", "vale:x", NR_REG_ALL_NIC, 0, 0, 0},
                                          Good{"vale_A9:eth_0-1", "vale_A9:eth_0", NR_REG_ONE_NIC, 1, 0, 0},
+                                         Good{"vale0:vm.1", "vale0:vm.1", NR_REG_ALL_NIC, 0, 0, 0},
+                                         Good{"vale0:br-lan/x", "vale0:br-lan", NR_REG_ALL_NIC, 0, NR_EXCLUSIVE, 0},
+                                         Good{"vale0:br-lan-3", "vale0:br-lan", NR_REG_ONE_NIC, 3, 0, 0},
+                                         Good{"vale0:vm-1-*", "vale0:vm-1", NR_REG_ALL_NIC, 0, 0, 0},
+                                         Good{"vale0:vm-1-*/x", "vale0:vm-1", NR_REG_ALL_NIC, 0, NR_EXCLUSIVE, 0},
                                          Good{"vale0:1/z", "vale0:1", NR_REG_ALL_NIC, 0, NR_ZCOPY_MON | kBothMonitors,
                                               0},
                                          Good{"vale0:1@3", "vale0:1", NR_REG_ALL_NIC, 0, 0, 3}));
@@ -87,14 +97,14 @@ INSTANTIATE_TEST_SUITE_P(Pipes, NmGoodPortspec,
                                          Good{"vale0:a{name_9/x", "vale0:a{name_9", NR_REG_ALL_NIC, 0, NR_EXCLUSIVE, 0},
                                          Good{"vale0:a}0@5", "vale0:a}0", NR_REG_ALL_NIC, 0, 0, 5}));
 
-struct Bad {
+struct BadSpec {
   const char* spec;
   const char* said;  // part of the message
   int error = EINVAL;
 };
-std::ostream& operator<<(std::ostream& out, const Bad& c) { return out << c.spec; }
+std::ostream& operator<<(std::ostream& out, const BadSpec& c) { return out << c.spec; }
 
-class NmBadPortspec : public testing::TestWithParam<Bad> {};
+class NmBadPortspec : public testing::TestWithParam<BadSpec> {};
 
 TEST_P(NmBadPortspec, IsRefusedWithAReason) {
   TestContext ctx;
@@ -108,24 +118,26 @@ TEST_P(NmBadPortspec, IsRefusedWithAReason) {
 
 INSTANTIATE_TEST_SUITE_P(
     Names, NmBadPortspec,
-    testing::Values(Bad{"", "netmap:"}, Bad{"eth0", "write netmap:eth0"}, Bad{"netmap", "netmap:netmap"},
-                    Bad{"netmap:", "no name"}, Bad{"netmap:-1", "no name"}, Bad{"netmap:@1", "no name"},
-                    Bad{"vale0", "switch and a name"}, Bad{"vale0:", "no name"}, Bad{"vale0:^", "no name"},
-                    Bad{"vale-0:1", "switch and a name"}, Bad{"vale.0:1", "switch"}, Bad{"vale0:a.b", "character"},
-                    Bad{"vale0:a:b", "character"}, Bad{"vale0:a{", "pipe"}, Bad{"netmap:x}", "pipe"},
-                    Bad{"netmap:x{a.b", "pipe"}, Bad{"netmap:x{1}2", "not understood"},
-                    Bad{"vale0:12345678901234567890123456789012345678901234567890123456789", "at most 63"}));
+    testing::Values(BadSpec{"", "netmap:"}, BadSpec{"eth0", "write netmap:eth0"}, BadSpec{"netmap", "netmap:netmap"},
+                    BadSpec{"netmap:", "no name"}, BadSpec{"netmap:-1", "no name"}, BadSpec{"netmap:@1", "no name"},
+                    BadSpec{"vale0", "switch and a name"}, BadSpec{"vale0:", "no name"}, BadSpec{"vale0:^", "no name"},
+                    BadSpec{"vale-0:1", "switch and a name"}, BadSpec{"vale.0:1", "switch"},
+                    BadSpec{"vale0:a+b", "character"}, BadSpec{"vale0:a:b", "character"}, BadSpec{"vale0:a{", "pipe"},
+                    BadSpec{"netmap:x}", "pipe"}, BadSpec{"netmap:x{a.b", "pipe"},
+                    BadSpec{"netmap:x{1}2", "not understood"},
+                    BadSpec{"vale0:12345678901234567890123456789012345678901234567890123456789", "at most 63"}));
 
 INSTANTIATE_TEST_SUITE_P(
     Suffixes, NmBadPortspec,
-    testing::Values(Bad{"netmap:eth0-", "'-'"}, Bad{"netmap:eth0-x", "'-'"}, Bad{"netmap:eth0-1-2", "not understood"},
-                    Bad{"netmap:eth0-4095", "4094"}, Bad{"netmap:eth0-99999999999999999999", "4094"},
-                    Bad{"netmap:eth0--1", "'-'"}, Bad{"netmap:eth0^4095", "4094"},
-                    Bad{"netmap:eth0^x", "not understood"}, Bad{"netmap:eth0*1", "not understood"},
-                    Bad{"netmap:eth0^*", "not understood"}, Bad{"netmap:eth0/", "no flag"}, Bad{"netmap:eth0/q", "'q'"},
-                    Bad{"netmap:eth0/x/z", "'/'"}, Bad{"netmap:eth0/-1", "'-'"}, Bad{"netmap:eth0@", "'@'"},
-                    Bad{"netmap:eth0@0", "'@'"}, Bad{"netmap:eth0@65536", "65535"}, Bad{"netmap:eth0@1@2", "twice"},
-                    Bad{"netmap:eth0@1x", "not understood"}, Bad{"netmap:eth0@1-0", "not understood"}));
+    testing::Values(BadSpec{"netmap:eth0-", "'-'"}, BadSpec{"netmap:eth0-4095", "4094"},
+                    BadSpec{"netmap:eth0-99999999999999999999", "4094"}, BadSpec{"netmap:eth0--1", "'-'"},
+                    BadSpec{"netmap:eth0^4095", "4094"}, BadSpec{"netmap:eth0^x", "not understood"},
+                    BadSpec{"netmap:eth0*1", "not understood"}, BadSpec{"netmap:eth0^*", "not understood"},
+                    BadSpec{"netmap:eth0/", "no flag"}, BadSpec{"netmap:eth0/q", "'q'"},
+                    BadSpec{"netmap:eth0/x/z", "'/'"}, BadSpec{"netmap:eth0/-1", "'-'"}, BadSpec{"netmap:eth0@", "'@'"},
+                    BadSpec{"netmap:eth0@0", "'@'"}, BadSpec{"netmap:eth0@65536", "65535"},
+                    BadSpec{"netmap:eth0@1@2", "twice"}, BadSpec{"netmap:eth0@1x", "not understood"},
+                    BadSpec{"netmap:eth0@1-0", "not understood"}));
 
 TEST(NmHeaderDecode, MovesPastTheNameAndTouchesNothingElse) {
   TestContext ctx;

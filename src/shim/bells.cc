@@ -10,6 +10,7 @@
 #include <atomic>
 #include <new>
 
+#include "ring/probes.hh"
 #include "shim/deadline.hh"
 #include "shim/next.hh"
 #include "shim/own_process.hh"
@@ -138,6 +139,7 @@ bool Bells::limit_by_timer(int64_t timeout_ns) {
 int Bells::sleep(int64_t timeout_ns, const sigset_t* sigmask) {
   epoll_event events[kEvents];
   int n;
+  const probe::Sleep shown(timeout_ns);
   if (timeout_ns >= kLongNs && limit_by_timer(timeout_ns)) timeout_ns = kForever;
   if (timeout_ns < 0 || !next::epoll_pwait2.get()) {
     n = next::epoll_pwait(epfd_, events, kEvents, ms_not_below(timeout_ns), sigmask);

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "shim/client_state.hh"
 
+#include <algorithm>
+
+#include "client/missed_lock.hh"
 #include "client/state.hh"
 
 namespace unetmap::shim {
 
-constexpr int64_t kResetStepNs = 2'000'000;
+constexpr int64_t kResetStepNs = 2'000'000, kBusyStepNs = 10'000'000;
 
 // A number that was closed is no longer the Descriptor's, and all of its numbers are in the table.
 bool open_here(client::Descriptor& d) noexcept { return client::peek(d.fd()) == &d; }
@@ -16,6 +19,7 @@ int64_t limit_sleep(client::Descriptor& d, int64_t ns) noexcept {
   if (!bound) return ns;
   for (auto& ring : bound->rx)
     if (ring->resetting()) return kResetStepNs;
+  if (client::missed_lock(d)) return ns < 0 ? kBusyStepNs : std::min(ns, kBusyStepNs);
   return ns;
 }
 

@@ -2,6 +2,7 @@
 // Which of a program's path names are netmap's: the device, and the module's parameters.
 #pragma once
 
+#include <cstdint>
 #include <string_view>
 
 namespace unetmap::shim {
@@ -30,8 +31,11 @@ inline bool take(std::string_view& path, std::string_view component) {
 
 // Absolute names only, as programs write them; links and ".." are not followed.
 inline DevicePath classify_path(const char* name) {
+  // Addresses that no program has memory at are the kernel's to refuse.
+  constexpr uintptr_t kLowest = 4096, kEnd = uintptr_t{1} << (sizeof(uintptr_t) * 8 - 1);
+  if (reinterpret_cast<uintptr_t>(name) < kLowest || reinterpret_cast<uintptr_t>(name) >= kEnd) return {};
   // Nearly every path that a program opens ends here.
-  if (!name || name[0] != '/') return {};
+  if (name[0] != '/') return {};
   std::string_view path(name);
   if (detail::take(path, "dev")) {
     if (detail::take(path, "netmap") && path.empty()) return {PathKind::kDevice, {}};

@@ -11,6 +11,7 @@
 #include "shim/client_state.hh"
 #include "shim/next.hh"
 #include "shim/own_process.hh"
+#include "shim/refuse.hh"
 
 namespace unetmap::shim {
 namespace {
@@ -19,11 +20,6 @@ namespace {
 constexpr uint64_t kDoorbell = ~uint64_t{0}, kOwnBell = kDoorbell - 1;
 
 constexpr uint32_t kExclusiveBits = EPOLLIN | EPOLLOUT | EPOLLERR | EPOLLHUP | EPOLLWAKEUP | EPOLLET | EPOLLEXCLUSIVE;
-
-int fail(int error) {
-  errno = error;
-  return -1;
-}
 
 int raw_ctl(int epfd, int op, int fd, uint32_t events, uint64_t data) {
   epoll_event event{};

@@ -3,6 +3,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "ring/probes.hh"
 #include "shim/deadline.hh"
 #include "shim/epoll_sets.hh"
 #include "shim/epoll_table.hh"
@@ -105,6 +106,7 @@ int SetWait::sleep(int64_t left_ns, const sigset_t* sigmask) {
     if (int n = set_.collect(events_, max_)) return n;
   }
   int n;
+  const probe::Sleep shown(left_ns);
   if (left_ns < 0 || !next::epoll_pwait2.get()) {
     n = next::epoll_pwait(epfd_, events_, max_, ms_not_below(left_ns), sigmask);
   } else {

@@ -3,6 +3,7 @@
 #include <linux/ethtool.h>
 #include <linux/sockios.h>
 #include <net/if.h>
+#include <net/if_arp.h>
 #include <net/netmap.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -10,7 +11,9 @@
 #include <unistd.h>
 
 #include <cstdarg>
+#include <cstring>
 
+#include "base/port_address.hh"
 #include "client/descriptor.hh"
 #include "shim/epoll_sets.hh"
 #include "shim/interface_name.hh"
@@ -48,7 +51,8 @@ int device_request(int fd, client::Descriptor& seen, unsigned long request, void
 }
 
 // Programs that open a VALE port by name ask the stack whether the interface runs, and to make it promiscuous
-// (libpcap, tcpreplay). The stack does not know it: it is always up, and sees what the switch sends it.
+// (libpcap, tcpreplay), and generators for its address. The stack does not know it: it is always up, and sees what the
+// switch sends it.
 int interface_request(int socket, unsigned long request, void* argument) {
   int saved_errno = errno;
   int result = next_ioctl(socket, request, argument);
@@ -56,6 +60,11 @@ int interface_request(int socket, unsigned long request, void* argument) {
   if (result >= 0 || errno != ENODEV || !interface || !names_vale_port(interface->ifr_name, IFNAMSIZ)) return result;
   if (request == SIOCGIFFLAGS) {
     interface->ifr_flags = IFF_UP | IFF_RUNNING | IFF_BROADCAST | IFF_MULTICAST | IFF_PROMISC;
+  } else if (request == SIOCGIFHWADDR) {
+    const auto address = port_address({interface->ifr_name, strnlen(interface->ifr_name, IFNAMSIZ)});
+    interface->ifr_hwaddr = {};
+    interface->ifr_hwaddr.sa_family = ARPHRD_ETHER;
+    memcpy(interface->ifr_hwaddr.sa_data, address.data(), address.size());
   } else if (request == SIOCETHTOOL) {
     // Offloads: there are none to switch.
     auto* value = reinterpret_cast<ethtool_value*>(interface->ifr_data);
@@ -97,7 +106,7 @@ int shim_ioctl(int fd, unsigned long request, ...) {
   // Only 32 bits of a request count; some programs pass them sign-extended.
   request = uint32_t(request);
   if (client::Descriptor* d = client::peek(fd)) return device_request(fd, *d, request, argument);
-  if (request == SIOCGIFFLAGS || request == SIOCSIFFLAGS || request == SIOCETHTOOL)
+  if (request == SIOCGIFFLAGS || request == SIOCSIFFLAGS || request == SIOCGIFHWADDR || request == SIOCETHTOOL)
     return interface_request(fd, request, argument);
   return next_ioctl(fd, request, argument);
 }

@@ -14,6 +14,7 @@
 #include "shim/numbers.hh"
 #include "shim/own_process.hh"
 #include "shim/parameters.hh"
+#include "shim/refuse.hh"
 
 namespace unetmap::shim {
 namespace {
@@ -31,11 +32,6 @@ using OpenStream = FILE*(const char*, const char*);
 constinit NextPointer<OpenStream> next_fopen{"fopen"};
 constinit NextPointer<OpenStream> next_fopen64{"fopen64"};
 constinit Next<int(FILE*)> next_fclose{"fclose"};
-
-int fail(int error) {
-  errno = error;
-  return -1;
-}
 
 int open_device(int flags) {
   if (flags & O_DIRECTORY) return fail(ENOTDIR);

@@ -6,6 +6,7 @@
 
 #include "shim/next.hh"
 #include "shim/numbers.hh"
+#include "shim/refuse.hh"
 
 namespace unetmap::shim {
 namespace {
@@ -32,6 +33,7 @@ extern "C" {
 
 ssize_t shim_recvmsg(int socket, msghdr* message, int flags) UNETMAP_INTERPOSE(recvmsg);
 ssize_t shim_recvmsg(int socket, msghdr* message, int flags) {
+  if (refused(socket)) return -1;
   ssize_t n = next_recvmsg(socket, message, flags);
   if (n >= 0 && message) look_for_descriptors(*message);
   return n;
@@ -40,6 +42,7 @@ ssize_t shim_recvmsg(int socket, msghdr* message, int flags) {
 int shim_recvmmsg(int socket, mmsghdr* messages, unsigned count, int flags, timespec* timeout)
     UNETMAP_INTERPOSE(recvmmsg);
 int shim_recvmmsg(int socket, mmsghdr* messages, unsigned count, int flags, timespec* timeout) {
+  if (refused(socket)) return -1;
   int n = next_recvmmsg(socket, messages, count, flags, timeout);
   for (int i = 0; i < n; i++) look_for_descriptors(messages[i].msg_hdr);
   return n;

@@ -2,8 +2,10 @@
 #include "shim/wait.hh"
 
 #include <cstdlib>
+#include <optional>
 
 #include "client/descriptor.hh"
+#include "ring/probes.hh"
 #include "shim/bells.hh"
 #include "shim/client_state.hh"
 #include "shim/deadline.hh"
@@ -150,6 +152,8 @@ int Wait::ask_kernel(int64_t sleep_ns) {
   nfds_t n = n_;
   if (sleep_ns != 0 && netmap_count_ > 0) kernel_[n++] = {bells_->instance(), POLLIN, 0};
   timespec timeout = timespec_of(sleep_ns < 0 ? 0 : sleep_ns);
+  std::optional<probe::Sleep> shown;
+  if (sleep_ns != 0) shown.emplace(sleep_ns);
   int r = next::ppoll(kernel_.data(), n, sleep_ns < 0 ? nullptr : &timeout, sigmask_);
   if (r > 0 && n > n_ && kernel_[n_].revents) bells_->clear();
   return r;

@@ -49,25 +49,29 @@ bool Forwarder::Supply::need(uint32_t n) {
 void Forwarder::Supply::flush() {
   if (count == 0) return;
   ex.link(last, UINT32_MAX, last_offset);
+  if (watched) [[unlikely]]
+    forwarder.show_arrivals(*this);
   ex.push(first, count);
   first = last = UINT32_MAX;
   count = 0;
   std::atomic<uint32_t>& cpu = ex.shared().sender_cpu;
   if (cpu.load(std::memory_order_relaxed) != forwarder.cpu_) cpu.store(forwarder.cpu_, std::memory_order_relaxed);
-  if (ex.shared().readers.any.load(std::memory_order_seq_cst)) forwarder.to_wake_.push_back({&ex.shared().readers, &dest});
+  if (somebody_waits(ex.shared().readers)) forwarder.to_wake_.push_back({&ex.shared().readers, &dest});
 }
 
 // Nothing more arrives where doubled cells overfill the free ring, so its receiver has to be told.
 void Forwarder::report_spoiled(Dest& dest, const Exchange& ex) {
   if (!ex.overfull()) return;
   ex.shared().spoiled.store(1, std::memory_order_seq_cst);
-  if (ex.shared().readers.any.load(std::memory_order_seq_cst)) to_wake_.push_back({&ex.shared().readers, &dest});
+  if (somebody_waits(ex.shared().readers)) to_wake_.push_back({&ex.shared().readers, &dest});
 }
 
 // Once all is delivered: a reader woken earlier would run, on this processor, for the first part alone.
 void Forwarder::wake_readers() {
   for (auto& [list, dest] : to_wake_) outside_.wake(*list, *dest);
   to_wake_.clear();
+  if (copier_) [[unlikely]]
+    copier_->wake_readers();
 }
 
 void Forwarder::Supply::return_cell() {
@@ -81,33 +85,40 @@ void Forwarder::Supply::finish() {
   flush();
 }
 
-void Forwarder::Supply::lose(uint64_t packets) {
-  if (!copies) forwarder.drop(kring.lost_full, packets);
+void Forwarder::Supply::lose(uint64_t packets, TapCause cause) {
+  if (copies)
+    probe::drop_copy(forwarder.name_, forwarder.self_, dest.port, cause, packets);
+  else
+    forwarder.drop(kring.lost_full, dest.port, cause, packets);
+  forwarder.cause_ = cause;
   ex.shared().lost_full.fetch_add(packets, std::memory_order_relaxed);
 }
 
-void Forwarder::Supply::refuse(std::atomic<uint64_t>& counter) {
-  if (!copies) forwarder.drop(counter);
+void Forwarder::Supply::refuse(std::atomic<uint64_t>& counter, TapCause cause) {
+  if (!copies) forwarder.drop(counter, dest.port, cause);
+  forwarder.cause_ = cause;
 }
 
 OutputForm output_form(uint16_t header_len) {
-  return {.hdr_len = header_len, .takes_offloads = true, .max_frame = header_len ? kNoFrameLimit : 1514};
+  return {.hdr_len = header_len, .takes_offloads = true, .max_frame = kNoFrameLimit};
 }
 
-// The packet in frag_[first, first + count) in one piece, in scratch_. Returns its bytes, 0 if it cannot be read.
-uint32_t Forwarder::gather(const TxView& tx, uint32_t first, uint32_t count) {
+// The packet in frag_[first, first + count) in one piece, in scratch_ from `at` on. Returns its bytes, 0 if it cannot be
+// read.
+uint32_t Forwarder::gather(const TxView& tx, uint32_t first, uint32_t count, uint32_t at) {
   if (!scratch_) {
     scratch_.reset(new uint8_t[kScratchBytes]);
     piece_.reset(new uint8_t[kScratchBytes]);
   }
+  uint8_t* const to = scratch_.get() + at;
   uint32_t bytes = 0;
   for (uint32_t i = first; i < first + count; i++) {
     const Frag& frag = frag_[i];
-    if (frag.len > kScratchBytes - bytes) return 0;
+    if (frag.len > kScratchBytes - at - bytes) return 0;
     if (frag.flags & NS_INDIRECT) {
-      if (!outside_.read_user(address_[i], scratch_.get() + bytes, frag.len)) return 0;
+      if (!outside_.read_user(address_[i], to + bytes, frag.len)) return 0;
     } else {
-      memcpy(scratch_.get() + bytes, tx.bufs + frag.src, frag.len);
+      memcpy(to + bytes, tx.bufs + frag.src, frag.len);
     }
     bytes += frag.len;
   }
@@ -168,13 +179,13 @@ void Forwarder::deliver_singles(const TxView& tx, Supply& supply, uint32_t from,
 void Forwarder::deliver_chain(const TxView& tx, Supply& supply, const Run& run) {
   const Exchange& ex = supply.ex;
   const Dest& dest = supply.dest;
-  bool direct = true;
+  bool direct = run.count <= ex.shape().cells;
   for (uint32_t i = run.first; i < run.first + run.count; i++)
     direct = direct && !(frag_[i].flags & NS_INDIRECT) && frag_[i].len > 0 && frag_[i].len <= dest.buf_size &&
              !ex.shape().offsets;
   if (!direct) {
     uint32_t bytes = gather(tx, run.first, run.count);
-    if (bytes == 0) return supply.refuse(supply.kring.lost_indirect);
+    if (bytes == 0) return supply.refuse(supply.kring.lost_indirect, TapCause::kUnreadable);
     return deliver_split(scratch_.get(), bytes, supply);
   }
   if (!supply.need(run.count)) return supply.lose(1);
@@ -196,12 +207,11 @@ void Forwarder::deliver_chain(const TxView& tx, Supply& supply, const Run& run) 
 void Forwarder::deliver_split(const uint8_t* bytes, uint32_t len, Supply& supply) {
   const Exchange& ex = supply.ex;
   const Dest& dest = supply.dest;
-  // Offsets differ from cell to cell; half a buffer is what the port may at most ask for.
-  uint32_t room = ex.shape().offsets ? dest.buf_size / 2 : dest.buf_size;
-  uint32_t cells = (len + room - 1) / room;
+  const uint32_t room = room_in_cell(dest), cells = (len + room - 1) / room;
   if (cells > kMaxFrags || cells > ex.shape().cells) {
     ex.shared().lost_oversize.fetch_add(1, std::memory_order_relaxed);
-    return supply.lose(1);
+    supply.lose(1, TapCause::kOversize);
+    return;
   }
   if (!supply.need(cells)) return supply.lose(1);
   for (uint32_t i = 0; i < cells; i++) {
@@ -215,21 +225,65 @@ void Forwarder::deliver_split(const uint8_t* bytes, uint32_t len, Supply& supply
 }
 
 // A packet for a port with another virtio-net header length: checksummed and cut into segments where that is needed.
-void Forwarder::deliver_converted(const TxView& tx, Supply& supply, uint32_t first, uint32_t count) {
-  uint32_t bytes = gather(tx, first, count);
-  if (bytes == 0) return drop(supply.kring.lost_indirect);
+void Forwarder::deliver_converted(const TxView& tx, Supply& supply, uint32_t first, uint32_t count, TagChange change) {
+  const std::span<uint8_t> packet = gather_changed(tx, first, count, change);
+  if (packet.empty()) return supply.refuse(supply.kring.lost_indirect, TapCause::kUnreadable);
   Segmenter segmenter;
   OutputForm form = output_form(header_len_of(supply.dest.port));
   form.fragment_seed = ++fragment_seed_;
-  if (segmenter.start({scratch_.get(), bytes}, header_len_, form) != Refusal::kNone)
-    return drop(supply.kring.lost_convert);
+  if (segmenter.start(packet, header_len_, form) != Refusal::kNone)
+    return supply.refuse(supply.kring.lost_convert, TapCause::kConvert);
   while (size_t n = segmenter.next({piece_.get(), kScratchBytes})) deliver_split(piece_.get(), uint32_t(n), supply);
+}
+
+// The packet at the beginning of the window, of more segments than a lossless destination has room for at its emptiest:
+// as many as there is room for now. True when it has had all.
+bool Forwarder::deliver_in_parts(const TxView& tx, Dest& dest, uint32_t count, Forwarded& out) {
+  auto found = std::find_if(parts_.begin(), parts_.end(), [&](const Parts& each) {
+    return each.port == dest.port && each.generation == dest.generation;
+  });
+  if (found == parts_.end()) found = parts_.insert(found, {dest.port, dest.generation, ++fragment_seed_, 0});
+  const uint32_t ring = tx.ring_id % uint32_t(dest.rings.size()), room = room_in_cell(dest);
+  const Exchange& ex = dest.rings[ring];
+  Segmenter segmenter;
+  OutputForm form = output_form(header_len_of(dest.port));
+  form.fragment_seed = found->seed;
+  const std::span<uint8_t> packet = gather_changed(tx, 0, count, change_for(run_[0], dest.port));
+  if (segmenter.start(packet, header_len_, form) != Refusal::kNone) return true;
+  Supply supply{*this, dest, ex, *tx.kring, cells_.get()};
+  supply.exhausted = true;
+  for (size_t i = 0; i < segmenter.packets(); i++) {
+    size_t length = segmenter.next({piece_.get(), kScratchBytes});
+    if (i < found->done) continue;
+    uint32_t cells = uint32_t((length + room - 1) / room);
+    if (cells <= ex.shape().cells) {
+      supply.have = ex.pop(cells, supply.cells);
+      supply.used = 0;
+      if (supply.have < cells) break;
+    }
+    deliver_split(piece_.get(), uint32_t(length), supply);
+    found->done++;
+  }
+  supply.finish();
+  if (found->done >= segmenter.packets()) return true;
+  out.blocked = &dest;
+  out.blocked_ring = ring;
+  return false;
+}
+
+bool Forwarder::has_all_parts(const Dest& dest) const {
+  return std::any_of(parts_.begin(), parts_.end(), [&](const Parts& each) {
+    return each.port == dest.port && each.generation == dest.generation;
+  });
 }
 
 void Forwarder::deliver(const TxView& tx, Dest& dest, MergedRuns runs, uint32_t limit) {
   const Exchange& ex = dest.rings[tx.ring_id % dest.rings.size()];
   bool converted = header_len_of(dest.port) != header_len_;
+  if (converted && has_all_parts(dest)) return;
   Supply supply{*this, dest, ex, *tx.kring, cells_.get()};
+  const bool watched = this->watched(dest.port), side = watched && (flags_of(dest.port) & kPortSide);
+  supply.watched = watched;
   for (const Reservation& reservation : reservations_) {
     if (reservation.port != dest.port) continue;
     supply.cells = reserved_.data() + reservation.at;
@@ -243,9 +297,16 @@ void Forwarder::deliver(const TxView& tx, Dest& dest, MergedRuns runs, uint32_t 
   while (const Run* run = runs.next()) {
     if (run->first >= limit) break;
     uint32_t end = run->chain ? run->first + run->count : std::min<uint32_t>(run->first + run->count, limit);
+    if (side) [[unlikely]] {
+      supply.flush();
+      supply.watched = run->dest != kFlood;
+    }
+    const TagChange change = change_for(*run, dest.port);
     if (converted) {
       for (uint32_t p = run->first; p < end; p = run->chain ? end : p + 1)
-        deliver_converted(tx, supply, p, run->chain ? run->count : 1);
+        deliver_converted(tx, supply, p, run->chain ? run->count : 1, change);
+    } else if (change) [[unlikely]] {
+      deliver_changed(tx, supply, *run, end, change);
     } else if (run->chain) {
       deliver_chain(tx, supply, *run);
     } else {

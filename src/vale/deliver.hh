@@ -13,20 +13,47 @@ OutputForm output_form(uint16_t header_len);
 // The runs for one destination in the order of the slots: its own merged with those for everybody.
 class Forwarder::MergedRuns {
  public:
-  MergedRuns(const Run* runs, uint16_t own, uint16_t flood) : runs_(runs), own_(own), flood_(flood) {}
+  // `rules`: who knows which of those for everybody the port does not get; nullptr where it gets all.
+  MergedRuns(const Run* runs, uint16_t own, uint16_t flood, Forwarder* rules, uint16_t port)
+      : runs_(runs), rules_(rules), own_(own), flood_(flood), port_(port) {}
   bool only_flood() const { return own_ == kNoRun; }
   const Run* next() {
-    uint16_t& from = flood_ == kNoRun || (own_ != kNoRun && own_ < flood_) ? own_ : flood_;
-    if (from == kNoRun) return nullptr;
-    const Run* run = &runs_[from];
-    from = run->next;
-    return run;
+    for (;;) {
+      uint16_t& from = flood_ == kNoRun || (own_ != kNoRun && own_ < flood_) ? own_ : flood_;
+      if (from == kNoRun) return nullptr;
+      const Run* run = &runs_[from];
+      from = run->next;
+      if (!rules_ || run->dest != kFlood || rules_->floods_to(port_, *run)) [[likely]]
+        return run;
+    }
   }
 
  private:
   const Run* runs_;
-  uint16_t own_, flood_;
+  Forwarder* rules_;
+  uint16_t own_, flood_, port_;
 };
+
+// f(port, runs) for each port that gets something from this window.
+template <class F>
+void Forwarder::each_destination(F&& f) {
+  Forwarder* const rules = ruled_ ? this : nullptr;
+  // A port of monitors or outside of flooding gets what is addressed to it, and nothing else.
+  for (const Group& group : groups_) {
+    bool floods = flood_first_ != kNoRun && (flags_of(group.port) & kPortFlood);
+    f(group.port, MergedRuns(run_.get(), group.first, floods ? flood_first_ : kNoRun, rules, group.port));
+  }
+  if (flood_first_ == kNoRun) return;
+  uint32_t count = shared_->flood_count.load(std::memory_order_acquire);
+  for (uint32_t i = 0; i < count && i < kMaxPorts; i++) {
+    uint16_t port = shared_->flood[i].load(std::memory_order_relaxed);
+    if (port >= kMaxPorts || port == self_ || find_group(port) || (group_ != 0 && group_of(port) == group_)) continue;
+    const MergedRuns runs(run_.get(), kNoRun, flood_first_, rules, port);
+    if (rules && !MergedRuns(runs).next()) [[unlikely]]
+      continue;  // nothing of it is for that port's VLANs
+    f(port, runs);
+  }
+}
 
 // Cells for the packets of one group, and the chain under construction. Cells come from a reservation first, then
 // from the free ring. Whatever is left at the end goes back as void cells (length 0), which the receiver recycles.
@@ -40,6 +67,7 @@ struct Forwarder::Supply {
   uint32_t still_needed = 0; // estimate of what is yet to come, for sizing a pop
   bool exhausted = false;
   bool copies = false;      // for a monitor: nothing waits for this, and losses are the monitor's alone
+  bool watched = false;     // monitors of the destination are to see what arrives there
   uint16_t mark = 0;        // slot flags that all get
   uint32_t first = UINT32_MAX, last = UINT32_MAX, last_offset = 0, count = 0;
 
@@ -60,9 +88,9 @@ struct Forwarder::Supply {
   void return_cell();
   // Gives back what is left, then flushes.
   void finish();
-  void lose(uint64_t packets);
+  void lose(uint64_t packets, TapCause cause = TapCause::kFull);
   // A loss that is the packet's own fault.
-  void refuse(std::atomic<uint64_t>& counter);
+  void refuse(std::atomic<uint64_t>& counter, TapCause cause);
 };
 
 }  // namespace unetmap::vale

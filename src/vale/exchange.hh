@@ -23,9 +23,18 @@ struct ExchangeShape {
 
 constexpr uint32_t round_up_pow2(uint32_t n) { return n <= 1 ? 1 : 1u << (32 - __builtin_clz(n - 1)); }
 
+// Places of the free ring. Two at least: the cells behind it are words of eight bytes.
+constexpr uint32_t free_ring_size(uint32_t cells) { return round_up_pow2(cells < 2 ? 2 : cells); }
+
 constexpr size_t exchange_bytes(uint32_t cells) {
-  size_t bytes = sizeof(RxExchange) + size_t{4} * round_up_pow2(cells) + sizeof(Cell) * size_t{cells};
+  size_t bytes = sizeof(RxExchange) + sizeof(uint32_t) * free_ring_size(cells) + sizeof(Cell) * size_t{cells};
   return (bytes + 127) & ~size_t{127};
+}
+
+// Of the virtio-net header in front of each frame of a port.
+inline uint16_t header_len_of(const PortEntry& port) {
+  uint16_t len = port.header_len.load(std::memory_order_relaxed);
+  return len == 10 || len == 12 ? len : 0;
 }
 
 class Exchange {
@@ -33,10 +42,10 @@ class Exchange {
   Exchange() = default;
   Exchange(void* at, const ExchangeShape& shape) : x_(static_cast<RxExchange*>(at)), shape_(shape) {
     auto* bytes = static_cast<uint8_t*>(at) + sizeof(RxExchange);
-    uint32_t size = round_up_pow2(shape.cells);
+    uint32_t size = free_ring_size(shape.cells);
     mask_ = size - 1;
-    free_ = reinterpret_cast<std::atomic<uint32_t>*>(bytes);
-    cell_ = reinterpret_cast<Cell*>(bytes + size_t{4} * size);
+    free_ = reinterpret_cast<Atomic<uint32_t>*>(bytes);
+    cell_ = reinterpret_cast<Cell*>(bytes + sizeof(uint32_t) * size);
   }
 
   RxExchange& shared() const { return *x_; }
@@ -58,10 +67,18 @@ class Exchange {
 
   // Takes up to `want` free cells, returns how many ids it wrote to `out`. Ids that cannot be are left out.
   uint32_t pop(uint32_t want, uint32_t* out) const {
-    uint64_t head = x_->free_head.load(std::memory_order_relaxed);
+    // Acquire, here and where the swap fails: whoever sees that all was taken off the free ring sees its end as of then, too.
+    uint64_t head = x_->free_head.load(std::memory_order_acquire);
     for (int attempt = 0; attempt < 64; attempt++) {
       uint64_t have = x_->free_tail.load(std::memory_order_acquire) + shape_.cells - head;
-      if (have == 0 || have > shape_.cells) return 0;
+      if (have == 0) return 0;
+      if (have > shape_.cells) [[unlikely]] {
+        // Others may have moved the head, and the receiver the tail, between our loads of the two.
+        uint64_t now = x_->free_head.load(std::memory_order_acquire);
+        if (now == head) return 0;
+        head = now;
+        continue;
+      }
       uint32_t n = want < have ? want : uint32_t(have);
       uint32_t kept = 0;
       for (uint32_t i = 0; i < n; i++) {
@@ -69,7 +86,7 @@ class Exchange {
         out[kept] = free_[at].load(std::memory_order_relaxed) ^ at;
         kept += out[kept] < shape_.cells;
       }
-      if (x_->free_head.compare_exchange_weak(head, head + n, std::memory_order_acq_rel, std::memory_order_relaxed))
+      if (x_->free_head.compare_exchange_weak(head, head + n, std::memory_order_acq_rel, std::memory_order_acquire))
         return kept;
     }
     return 0;
@@ -148,7 +165,7 @@ class Exchange {
 
  private:
   RxExchange* x_ = nullptr;
-  std::atomic<uint32_t>* free_ = nullptr;
+  Atomic<uint32_t>* free_ = nullptr;
   Cell* cell_ = nullptr;
   uint32_t mask_ = 0;
   ExchangeShape shape_;

@@ -9,12 +9,13 @@
 
 namespace unetmap::vale {
 
-Forwarder::Forwarder(SwitchShared* shared, uint16_t self, uint32_t generation, Outside& outside)
+Forwarder::Forwarder(SwitchShared* shared, uint16_t self, uint32_t generation, Outside& outside, const char* name)
     : shared_(shared),
       fdb_(shared),
       self_(self),
       generation_(generation),
       outside_(outside),
+      name_(name),
       frag_(new Frag[kWindow]),
       address_(new uint64_t[kWindow]),
       run_(new Run[kWindow]),
@@ -23,10 +24,7 @@ Forwarder::Forwarder(SwitchShared* shared, uint16_t self, uint32_t generation, O
   groups_.reserve(kWindow);
 }
 
-uint16_t Forwarder::header_len_of(uint16_t port) const {
-  uint16_t len = shared_->port[port].header_len.load(std::memory_order_relaxed);
-  return len == 10 || len == 12 ? len : 0;
-}
+uint16_t Forwarder::header_len_of(uint16_t port) const { return vale::header_len_of(shared_->port[port]); }
 
 bool Forwarder::check(const TxView& tx, const netmap_slot& slot, Frag& frag) const {
   uint64_t offset = slot.ptr & tx.offset_mask;
@@ -39,15 +37,16 @@ bool Forwarder::check(const TxView& tx, const netmap_slot& slot, Frag& frag) con
   return true;
 }
 
-void Forwarder::add_run(uint32_t first, uint32_t count, uint16_t dest, bool chain) {
+void Forwarder::add_run(uint32_t first, uint32_t count, uint16_t dest, bool chain, uint16_t form) {
   if (!chain && runs_ > 0) {
     Run& last = run_[runs_ - 1];
-    if (!last.chain && last.dest == dest && uint32_t(last.first + last.count) == first) {
+    if (!last.chain && last.dest == dest && uint32_t(last.first + last.count) == first && last.form == form &&
+        (dest != kFlood || !lists_)) {
       last.count = uint16_t(last.count + count);
       return;
     }
   }
-  run_[runs_++] = {uint16_t(first), uint16_t(count), dest, kNoRun, chain};
+  run_[runs_++] = {uint16_t(first), uint16_t(count), dest, kNoRun, chain, form};
 }
 
 // What the fence says of the packet in frag_[first, first + count): 0, or why it is refused.
@@ -56,15 +55,20 @@ uint16_t Forwarder::judge(const TxView& tx, uint32_t first, uint32_t count) {
   uint32_t have = 0, total = 0;
   for (uint32_t i = first; i < first + count; i++) {
     uint32_t part = std::min<uint32_t>(frag_[i].len, uint32_t(sizeof start) - have);
-    if (!(frag_[i].flags & NS_INDIRECT)) memcpy(start + have, tx.bufs + frag_[i].src, part);
-    else if (part > 0 && !outside_.read_user(address_[i], start + have, part)) return kUnreadable;
+    if (!(frag_[i].flags & NS_INDIRECT))
+      memcpy(start + have, tx.bufs + frag_[i].src, part);
+    else if (part > 0 && !outside_.read_user(address_[i], start + have, part))
+      return kUnreadable;
     have += part;
     total += frag_[i].len;
   }
   switch (fence_.judge({start + header_len_, have - header_len_}, total - header_len_)) {
-    case Fence::Verdict::kPass: return 0;
-    case Fence::Verdict::kSpoofed: return kSpoofed;
-    case Fence::Verdict::kTooFast: return kTooFast;
+    case Fence::Verdict::kPass:
+      return 0;
+    case Fence::Verdict::kSpoofed:
+      return kSpoofed;
+    case Fence::Verdict::kTooFast:
+      return kTooFast;
   }
   return 0;
 }
@@ -81,8 +85,10 @@ uint16_t Forwarder::decide(const TxView& tx, uint32_t first, uint32_t count, uin
     // The addresses are elsewhere, or spread: a hypervisor sends the virtio-net header in a slot of its own.
     for (uint32_t i = first, have = 0; i < first + count && have < wanted; i++) {
       uint32_t part = std::min<uint32_t>(frag_[i].len, wanted - have);
-      if (!(frag_[i].flags & NS_INDIRECT)) memcpy(copied + have, tx.bufs + frag_[i].src, part);
-      else if (!outside_.read_user(address_[i], copied + have, part)) return kUnreadable;
+      if (!(frag_[i].flags & NS_INDIRECT))
+        memcpy(copied + have, tx.bufs + frag_[i].src, part);
+      else if (!outside_.read_user(address_[i], copied + have, part))
+        return kUnreadable;
       have += part;
     }
     start = copied;
@@ -93,7 +99,8 @@ uint16_t Forwarder::decide(const TxView& tx, uint32_t first, uint32_t count, uin
   uint16_t override_port = frag.flags >> NS_PORT_SHIFT;
   uint16_t port = override_port ? override_port : is_multicast(to) ? kFlood : fdb_.lookup(to, now_s);
   if (port == kNoPort) return kFlood;
-  if (group_ != 0 && port < kMaxPorts && port != self_ && group_of(port) == group_) [[unlikely]] return kIsolated;
+  if (group_ != 0 && port < kMaxPorts && port != self_ && group_of(port) == group_) [[unlikely]]
+    return kIsolated;
   return port == self_ ? kDiscard : port;
 }
 
@@ -118,37 +125,54 @@ uint32_t Forwarder::classify_chain(const TxView& tx, uint32_t at, uint32_t avail
   bool sane = ended && count <= kMaxFrags && total >= header_len_ + 14u && total <= kScratchBytes;
   if (!good || !sane) {
     if (first > 0) return 0;
-    drop(good ? tx.kring->lost_malformed : tx.kring->lost_buffer);
-    skipped_ += count;
+    refuse_slots(tx, good, count, total);
     return count;
   }
   frags_ += count;
   chain_frags_ += count;
   bytes_ += total;
   packets_++;
-  add_run(first, count, decide(tx, first, count, now_s), true);
+  const uint16_t dest = ruled_ ? decide_by_rules(tx, first, count, now_s) : decide(tx, first, count, now_s);
+  add_run(first, count, dest, true, form_);
   return count;
 }
 
-// Fills frag_ and run_ from the slots in [hwcur, head), up to a window. Returns the slots looked at. Refused packets
-// only ever stand at its beginning, so that fragment i is in slot hwcur + skipped_ + i.
+// What begins at the window's next slot is no packet.
+void Forwarder::refuse_slots(const TxView& tx, bool good, uint32_t slots, uint64_t bytes) {
+  drop(good ? tx.kring->lost_malformed : tx.kring->lost_buffer, kNoPort, good ? TapCause::kMalformed : TapCause::kBuffer);
+  skipped_ += slots;
+  if (!tapped_) [[likely]]
+    return;
+  told_->head.cause = good ? TapCause::kMalformed : TapCause::kBuffer;
+  told_->head.frame_bytes = uint32_t(std::min<uint64_t>(bytes, UINT32_MAX));
+  told_->frags = good ? std::min(slots, kMaxFrags) : 0;
+}
+
+// Fills frag_ and run_ from the slots in [hwcur, head), up to a window; one packet where there is a tap. Returns the
+// slots looked at. Refused packets only ever stand at its beginning, so that fragment i is in slot hwcur + skipped_ +
+// i.
+template <bool kTapped, bool kRuled>
 uint32_t Forwarder::classify(const TxView& tx, uint32_t hwcur, uint32_t head, uint32_t now_s) {
+  uint32_t window = kTapped ? 1 : kWindow;  // a constant without a tap
   frags_ = runs_ = skipped_ = 0;
   bytes_ = packets_ = chain_frags_ = 0;
+  if constexpr (kRuled) denied_.clear();
   uint32_t avail = head >= hwcur ? head - hwcur : head + tx.num_slots - hwcur, at = hwcur, done = 0;
   uint64_t last_low = 0;
-  uint32_t last_high = 0;
+  // Two packets alike in these go the same way; with rules the VLAN tag is among them.
+  using High = std::conditional_t<kRuled, uint64_t, uint32_t>;
+  High last_high = 0;
   uint16_t last_dest = kDiscard;
   const uint32_t shortest = header_len_ + 14u;
   uint64_t bytes = 0;
-  // Single-slot packets for one destination gather in [run_first, frags); the rest of the state is written back, and the
-  // run added, before anything else is done with them.
+  // Single-slot packets for one destination gather in [run_first, frags); the rest of the state is written back, and
+  // the run added, before anything else is done with them.
   uint32_t frags = 0, run_first = 0;
   auto end_run = [&] {
-    if (frags > run_first) add_run(run_first, frags - run_first, last_dest, false);
+    if (frags > run_first) add_run(run_first, frags - run_first, last_dest, false, kRuled ? form_ : 0);
     run_first = frags_ = frags;
   };
-  while (done < avail && frags < kWindow) {
+  while (done < avail && frags < window) {
     netmap_slot slot = tx.slots[at];  // the one load of the slot; all later use is of this copy
     uint32_t ahead = at + 8 < tx.num_slots ? at + 8 : 0, ahead_buf = tx.slots[ahead].buf_idx;
     __builtin_prefetch(tx.bufs + (ahead_buf < tx.nbufs ? uint64_t{ahead_buf} * tx.buf_size : 0));
@@ -160,23 +184,40 @@ uint32_t Forwarder::classify(const TxView& tx, uint32_t hwcur, uint32_t head, ui
       if (used == 0) break;
       run_first = frags = frags_;
       last_dest = kDiscard;
+      if constexpr (kTapped) window = 0;
     } else {
       Frag& frag = frag_[frags];
       bool good = check(tx, slot, frag);
       if (!good || frag.len < shortest) [[unlikely]] {
         if (frags > 0) break;
-        drop(good ? tx.kring->lost_malformed : tx.kring->lost_buffer);
-        skipped_++;
+        refuse_slots(tx, good, 1, frag.len);
+        if constexpr (kTapped) window = 0;
       } else {
         uint64_t low;
-        uint32_t high;
+        High high = 0;
         const uint8_t* ethernet = tx.bufs + frag.src + header_len_;
-        memcpy(&low, ethernet, 8);
-        memcpy(&high, ethernet + 8, 4);
         bool plain = !(slot.flags & (0xff00 | NS_NO_LEARN)) && !fenced_;
+        if constexpr (kRuled) plain = plain && frag.len >= header_len_ + kLeastTagged && !(lists_ && last_dest == kFlood);
+        memcpy(&low, ethernet, 8);
+        memcpy(&high, ethernet + 8, plain ? sizeof high : 4);
         if (!plain || low != last_low || high != last_high || last_dest == kDiscard) [[unlikely]] {
           end_run();
-          last_dest = decide(tx, frags, 1, now_s);
+          last_dest = kRuled && ruled_ ? decide_by_rules(tx, frags, 1, now_s) : decide(tx, frags, 1, now_s);
+          if constexpr (kRuled) {
+            // By its contents: the next one that has the same addresses may pass.
+            if (last_dest == kDenied) {
+              add_run(frags, 1, kDenied, false);
+              run_first = frags_ = frags + 1;
+              last_dest = kDiscard;
+            }
+          }
+        } else if constexpr (kRuled) {
+          if (listed_ && !(covered_ && known_.covers(ethernet, uint32_t(frag.len) - header_len_))) [[unlikely]]
+            if (const uint16_t why = judge_single(tx, frags, last_dest)) {
+              end_run();
+              add_run(frags, 1, why, false);
+              run_first = frags_ = frags + 1;
+            }
         }
         frags++;
         bytes += slot.len;
@@ -229,35 +270,30 @@ Dest* Forwarder::current(uint16_t port) {
   return generation & 1 ? outside_.resolve(port, generation) : nullptr;
 }
 
-// f(port, runs) for each port that gets something from this window.
-template <class F>
-void Forwarder::each_destination(F&& f) {
-  // A port of monitors or outside of flooding gets what is addressed to it, and nothing else.
-  for (const Group& group : groups_) {
-    bool floods = flood_first_ != kNoRun && (flags_of(group.port) & kPortFlood);
-    f(group.port, MergedRuns(run_.get(), group.first, floods ? flood_first_ : kNoRun));
-  }
-  if (flood_first_ == kNoRun) return;
-  uint32_t count = shared_->flood_count.load(std::memory_order_acquire);
-  for (uint32_t i = 0; i < count && i < kMaxPorts; i++) {
-    uint16_t port = shared_->flood[i].load(std::memory_order_relaxed);
-    if (port < kMaxPorts && port != self_ && !find_group(port) && (group_ == 0 || group_of(port) != group_)) f(port, MergedRuns(run_.get(), kNoRun, flood_first_));
-  }
+// Bytes that go into one buffer of `dest`: offsets differ from cell to cell, and half a buffer is what they may take.
+uint32_t Forwarder::room_in_cell(const Dest& dest) {
+  return dest.rings[0].shape().offsets ? dest.buf_size / 2 : dest.buf_size;
 }
 
 // Cells that the packet in frag_[first, first + count) takes at `dest`; 0 if it cannot be delivered there at all.
-uint32_t Forwarder::cells_of_packet(const TxView& tx, const Dest& dest, uint32_t first, uint32_t count) {
-  uint32_t cells = 0, offset = dest.rings[0].shape().offsets ? dest.buf_size / 2 : 0;
-  auto add = [&](size_t bytes) { cells += uint32_t((bytes + dest.buf_size - offset - 1) / (dest.buf_size - offset)); };
+uint32_t Forwarder::cells_of_packet(const TxView& tx, const Dest& dest, uint32_t first, uint32_t count,
+                                    TagChange change) {
+  const uint32_t room = room_in_cell(dest);
+  auto cells_of = [&](size_t bytes) { return uint32_t((bytes + room - 1) / room); };
   uint16_t to_header = header_len_of(dest.port);
+  uint32_t cells = 0, total = 0;
   if (to_header == header_len_) {
-    for (uint32_t i = first; i < first + count; i++) add(std::max<uint32_t>(frag_[i].len, 1));
-    return cells;
+    for (uint32_t i = first; i < first + count; i++) {
+      cells += cells_of(std::max<uint32_t>(frag_[i].len, 1));
+      total += frag_[i].len;
+    }
+    if (change) return cells_of(uint32_t(int(total) + change.bytes()));
+    return cells > dest.rings[0].shape().cells ? cells_of(total) : cells;
   }
   Segmenter segmenter;
-  uint32_t bytes = gather(tx, first, count);
-  if (segmenter.start({scratch_.get(), bytes}, header_len_, output_form(to_header)) != Refusal::kNone) return 0;
-  for (size_t i = 0; i < segmenter.packets(); i++) add(segmenter.packet_bytes(i));
+  const std::span<uint8_t> packet = gather_changed(tx, first, count, change);
+  if (segmenter.start(packet, header_len_, output_form(to_header)) != Refusal::kNone) return 0;
+  for (size_t i = 0; i < segmenter.packets(); i++) cells += cells_of(segmenter.packet_bytes(i));
   return cells;
 }
 
@@ -277,38 +313,42 @@ uint32_t Forwarder::reserve_lossless(const TxView& tx, uint32_t limit, Forwarded
   return limit;
 }
 
-// Where each fragment takes one cell.
+// Where each fragment is a packet and takes one cell.
 uint32_t Forwarder::reserve_plain(const TxView& tx, Dest& dest, MergedRuns runs, uint32_t limit, Forwarded& out) {
   const uint32_t ring = tx.ring_id % uint32_t(dest.rings.size()), at = uint32_t(reserved_.size());
-  const Exchange& ex = dest.rings[ring];
+  auto before_limit = [&](const Run& run) {
+    return run.first >= limit ? 0 : std::min<uint32_t>(run.count, limit - run.first);
+  };
   uint32_t need = 0;
   MergedRuns walk = runs;
-  while (const Run* run = walk.next()) {
-    if (run->first >= limit) break;
-    need += run->chain ? run->count : std::min<uint32_t>(run->count, limit - run->first);
-  }
+  while (const Run* run = walk.next()) need += before_limit(*run);
   reserved_.resize(at + need);
-  uint32_t got = need ? ex.pop(need, &reserved_[at]) : 0;
+  uint32_t got = need ? dest.rings[ring].pop(need, &reserved_[at]) : 0;
   reserved_.resize(at + got);
   reservations_.push_back({dest.port, at, got});
   if (got == need) return limit;
   uint32_t left = got;
-  while (const Run* run = runs.next()) {
-    uint32_t count = run->first >= limit ? 0 : run->chain ? run->count : std::min<uint32_t>(run->count, limit - run->first);
-    if (count > left && count <= ex.shape().cells) {
-      limit = run->chain ? run->first : run->first + left;
-      out.blocked = &dest;
-      out.blocked_ring = ring;
-      break;
-    }
-    left -= std::min(count, left);
-  }
-  return limit;
+  const Run* run = runs.next();
+  for (; before_limit(*run) <= left; run = runs.next()) left -= before_limit(*run);
+  out.blocked = &dest;
+  out.blocked_ring = ring;
+  return run->first + left;
 }
 
 uint32_t Forwarder::reserve_at(const TxView& tx, Dest& dest, MergedRuns runs, uint32_t limit, Forwarded& out) {
   const Exchange& ex = dest.rings[tx.ring_id % dest.rings.size()];
-  if (header_len_of(dest.port) == header_len_ && dest.buf_size >= tx.buf_size && !ex.shape().offsets && !chain_frags_)
+  // Each packet takes one cell, also those that get a tag.
+  auto tags_fit = [&] {
+    MergedRuns walk = runs;
+    while (const Run* run = walk.next()) {
+      if (change_for(*run, dest.port).bytes() <= 0) continue;
+      for (uint32_t p = run->first; p < uint32_t(run->first + run->count); p++)
+        if (frag_[p].len > dest.buf_size - kTagBytes) return false;
+    }
+    return true;
+  };
+  if (header_len_of(dest.port) == header_len_ && dest.buf_size >= tx.buf_size && !ex.shape().offsets && !chain_frags_ &&
+      (!ruled_ || tags_fit()))
     return reserve_plain(tx, dest, runs, limit, out);
   // f(first fragment, cells) for each packet before the limit, until it answers false.
   auto each_packet = [&](auto&& f) {
@@ -316,23 +356,32 @@ uint32_t Forwarder::reserve_at(const TxView& tx, Dest& dest, MergedRuns runs, ui
     while (const Run* run = walk.next()) {
       uint32_t end = run->first + run->count;
       for (uint32_t p = run->first; p < end; p = run->chain ? end : p + 1) {
-        if (p >= limit || !f(p, cells_of_packet(tx, dest, p, run->chain ? run->count : 1))) return;
+        const uint32_t count = run->chain ? run->count : 1;
+        if (p >= limit || !f(p, cells_of_packet(tx, dest, p, count, change_for(*run, dest.port)))) return;
       }
     }
   };
+  const bool converted = header_len_of(dest.port) != header_len_;
   uint32_t need = 0, at = uint32_t(reserved_.size()), used = 0;
-  each_packet([&](uint32_t, uint32_t cells) { return need += cells <= ex.shape().cells ? cells : 0, true; });
+  bool in_parts = false;
+  each_packet([&](uint32_t, uint32_t cells) {
+    in_parts |= converted && cells > ex.shape().cells;
+    return need += cells <= ex.shape().cells ? cells : 0, true;
+  });
+  // Of converted packets the window has one.
+  if (in_parts) return deliver_in_parts(tx, dest, limit, out) ? limit : 0;
   reserved_.resize(at + need);
   uint32_t got = need ? ex.pop(need, &reserved_[at]) : 0;
   reserved_.resize(at + got);
-  if (got < need) each_packet([&](uint32_t p, uint32_t cells) {
-    if (cells > ex.shape().cells) return true;  // can never fit: deliver() counts it
-    if (used + cells <= got) return used += cells, true;
-    limit = p;
-    out.blocked = &dest;
-    out.blocked_ring = tx.ring_id % uint32_t(dest.rings.size());
-    return false;
-  });
+  if (got < need)
+    each_packet([&](uint32_t p, uint32_t cells) {
+      if (cells > ex.shape().cells) return true;  // can never fit: deliver() counts it
+      if (used + cells <= got) return used += cells, true;
+      limit = p;
+      out.blocked = &dest;
+      out.blocked_ring = tx.ring_id % uint32_t(dest.rings.size());
+      return false;
+    });
   reservations_.push_back({dest.port, at, got});
   return limit;
 }
@@ -347,9 +396,15 @@ void Forwarder::count_discarded(const TxView& tx, uint32_t limit) const {
          : run.dest == kUnreadable ? k.lost_indirect
          : run.dest == kSpoofed    ? k.lost_spoofed
          : run.dest == kTooFast    ? k.lost_rate
+         : run.dest == kWrongVlan  ? k.lost_vlan
+         : run.dest == kDenied     ? k.lost_acl
+         : run.dest == kStopped    ? k.lost_link_local
                                    : k.lost_isolated,
-         packets);
+         kNoPort, cause_of(run.dest), packets);
   }
+  for (const Denied& each : denied_)
+    if (run_[each.run].first < limit)
+      drop(each.why == kDenied ? tx.kring->lost_acl : tx.kring->lost_link_local, each.port, cause_of(each.why));
 }
 
 Forwarded Forwarder::forward(const TxView& tx, uint32_t hwcur, uint32_t head, uint32_t now_s, uint32_t cpu) {
@@ -359,32 +414,51 @@ Forwarded Forwarder::forward(const TxView& tx, uint32_t hwcur, uint32_t head, ui
   header_len_ = header_len_of(self_);
   group_ = group_of(self_);
   fenced_ = flags_of(self_) & kPortFenced;
+  ruled_ = shared_->rules.load(std::memory_order_relaxed) != 0;
+  if (ruled_) [[unlikely]]
+    begin_rules();
   if (fenced_) [[unlikely]] {
     fence_.load(shared_->fence[self_]);
     if (fence_.limits_rate()) fence_.earn(outside_.now_ns());
   }
+  if (parts_at_ != hwcur) parts_.clear();
+  const bool observed = watched(self_);
+  tapped_ = shared_->tap.load(std::memory_order_relaxed) != 0 && begin_tap();
   while (out.hwcur != head && !out.blocked) {
-    uint32_t slots = classify(tx, out.hwcur, head, now_s), limit = frags_;
+    uint32_t slots = tapped_  ? classify<true, true>(tx, out.hwcur, head, now_s)
+                     : ruled_ ? classify<false, true>(tx, out.hwcur, head, now_s)
+                              : classify<false, false>(tx, out.hwcur, head, now_s);
+    uint32_t limit = frags_;
     group_runs();
     reservations_.clear();
     reserved_.clear();
     if (shared_->lossless_ports.load(std::memory_order_relaxed)) limit = reserve_lossless(tx, limit, out);
-    each_destination([&](uint16_t port, MergedRuns runs) {
-      if (Dest* dest = current(port)) deliver(tx, *dest, runs, limit);
-      else if (!runs.only_flood()) drop(tx.kring->lost_noport);
-    });
-    count_discarded(tx, limit);
     if (limit < frags_) slots = skipped_ + limit;
+    const uint32_t end = out.hwcur + slots, next = end < tx.num_slots ? end : end - tx.num_slots;
+    if (observed) [[unlikely]]
+      show_leaving(tx, out.hwcur, next);
+    if (tapped_) [[unlikely]]
+      deliver_tapped(tx, limit, out);
+    else
+      each_destination([&](uint16_t port, MergedRuns runs) {
+        if (Dest* dest = current(port))
+          deliver(tx, *dest, runs, limit);
+        else if (!runs.only_flood())
+          drop(tx.kring->lost_noport, port, TapCause::kGone);
+      });
+    count_discarded(tx, limit);
+    if (limit > 0) parts_.clear();
     for (uint32_t i = limit; i < frags_; i++) {
       if (fenced_) fence_.refund(frag_[i].len);
       bytes_ -= frag_[i].len;
       packets_ -= !(frag_[i].flags & NS_MOREFRAG);
     }
-    drop(tx.kring->bytes, bytes_);
-    drop(tx.kring->packets, packets_);
-    out.hwcur += slots;
-    if (out.hwcur >= tx.num_slots) out.hwcur -= tx.num_slots;
+    // Frames are what is counted: the headers before them differ from port to port.
+    count(tx.kring->bytes, bytes_ - packets_ * header_len_);
+    count(tx.kring->packets, packets_);
+    out.hwcur = next;
   }
+  parts_at_ = out.hwcur;
   if (out.blocked) report_spoiled(*out.blocked, out.blocked->rings[out.blocked_ring]);
   wake_readers();
   return out;

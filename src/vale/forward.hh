@@ -11,9 +11,12 @@
 #include <vector>
 
 #include "net/netmap.h"
+#include "ring/probes.hh"
+#include "ring/tap_record.hh"
 #include "vale/exchange.hh"
 #include "vale/fdb.hh"
 #include "vale/fence.hh"
+#include "vale/rules/port_rules.hh"
 
 namespace unetmap::vale {
 
@@ -67,7 +70,8 @@ struct Forwarded {
 
 class Forwarder {
  public:
-  Forwarder(SwitchShared* shared, uint16_t self, uint32_t generation, Outside& outside);
+  // `name`: of the port, for who looks on; it outlives this.
+  Forwarder(SwitchShared* shared, uint16_t self, uint32_t generation, Outside& outside, const char* name = "");
 
   // Forwards the packets in [hwcur, head), both below num_slots.
   // `cpu`: where this runs, + 1; left at the destinations as a hint for their spinning.
@@ -86,8 +90,9 @@ class Forwarder {
   static constexpr uint32_t kScratchBytes = 256 * 1024;
   static constexpr uint16_t kFlood = 0xfffe, kDiscard = 0xfffd, kUnreadable = 0xfffc, kNoRun = 0xffff;
   static constexpr uint16_t kSpoofed = 0xfffb, kTooFast = 0xfffa, kIsolated = 0xfff9;
+  static constexpr uint16_t kWrongVlan = 0xfff8, kDenied = 0xfff7, kStopped = 0xfff6;
   // A destination that is none: the packet is lost.
-  static bool refused(uint16_t dest) { return dest >= kIsolated && dest <= kDiscard; }
+  static bool refused(uint16_t dest) { return dest >= kStopped && dest <= kDiscard; }
 
   // A fragment, loaded from its slot once and checked: `src` is a byte offset in the region.
   struct Frag {
@@ -101,6 +106,7 @@ class Forwarder {
     uint16_t dest;          // port index, kFlood, kDiscard
     uint16_t next;          // next run of the same destination, kNoRun at the end
     bool chain;             // one packet of `count` slots
+    uint16_t form;          // VlanForm; 0 where the switch has no rules
   };
   struct Group {
     uint16_t port;
@@ -111,18 +117,33 @@ class Forwarder {
     uint16_t port;
     uint32_t at, count;  // in reserved_
   };
+  // Of the packet that a window begins with: what a lossless destination has had of its segments, where there are more
+  // than it can hold.
+  struct Parts {
+    uint16_t port;
+    uint32_t generation;
+    uint32_t seed;  // of its fragments
+    size_t done;    // segments
+  };
   struct Supply;  // cells for one group, and the chain under construction
   class MergedRuns;
 
+  template <bool kTapped, bool kRuled>
   uint32_t classify(const TxView& tx, uint32_t hwcur, uint32_t head, uint32_t now_s);
+  void refuse_slots(const TxView& tx, bool good, uint32_t slots, uint64_t bytes);
   uint32_t classify_chain(const TxView& tx, uint32_t at, uint32_t avail, uint32_t now_s);
   uint16_t judge(const TxView& tx, uint32_t first, uint32_t count);
   uint16_t decide(const TxView& tx, uint32_t first, uint32_t count, uint32_t now_s);
   bool check(const TxView& tx, const netmap_slot& slot, Frag& frag) const;
-  void add_run(uint32_t first, uint32_t count, uint16_t dest, bool chain);
-  void drop(std::atomic<uint64_t>& counter, uint64_t packets = 1) const {
-    counter.store(counter.load(std::memory_order_relaxed) + packets, std::memory_order_relaxed);
+  void add_run(uint32_t first, uint32_t count, uint16_t dest, bool chain, uint16_t form = 0);
+  static void count(std::atomic<uint64_t>& counter, uint64_t more) {
+    counter.store(counter.load(std::memory_order_relaxed) + more, std::memory_order_relaxed);
   }
+  void drop(std::atomic<uint64_t>& counter, uint16_t dest, TapCause cause, uint64_t packets = 1) const {
+    count(counter, packets);
+    probe::drop(name_, self_, dest, cause, packets);
+  }
+  static TapCause cause_of(uint16_t refused);
   Group* find_group(uint16_t port);
   void group_runs();
   Dest* current(uint16_t port);
@@ -134,7 +155,8 @@ class Forwarder {
   uint32_t reserve_lossless(const TxView& tx, uint32_t limit, Forwarded& out);
   uint32_t reserve_plain(const TxView& tx, Dest& dest, MergedRuns runs, uint32_t limit, Forwarded& out);
   uint32_t reserve_at(const TxView& tx, Dest& dest, MergedRuns runs, uint32_t limit, Forwarded& out);
-  uint32_t cells_of_packet(const TxView& tx, const Dest& dest, uint32_t first, uint32_t count);
+  static uint32_t room_in_cell(const Dest& dest);
+  uint32_t cells_of_packet(const TxView& tx, const Dest& dest, uint32_t first, uint32_t count, TagChange change = {});
   void wake_readers();
   void report_spoiled(Dest& dest, const Exchange& ex);
   void count_discarded(const TxView& tx, uint32_t limit) const;
@@ -142,22 +164,70 @@ class Forwarder {
   uint32_t copy_singles(const TxView& tx, Supply& supply, uint32_t from, const uint32_t* cells, uint32_t n);
   void deliver_singles(const TxView& tx, Supply& supply, uint32_t from, uint32_t to);
   void deliver_chain(const TxView& tx, Supply& supply, const Run& run);
-  void deliver_converted(const TxView& tx, Supply& supply, uint32_t first, uint32_t count);
+  void deliver_converted(const TxView& tx, Supply& supply, uint32_t first, uint32_t count, TagChange change = {});
+  bool deliver_in_parts(const TxView& tx, Dest& dest, uint32_t count, Forwarded& out);
+  bool has_all_parts(const Dest& dest) const;
   void deliver_split(const uint8_t* bytes, uint32_t len, Supply& supply);
   uint32_t load_packet(const TxView& view, uint32_t at, uint32_t to, bool& good);
   void deliver_loaded(const TxView& view, Supply& supply);
   void swap_packet(const TxView& view, Supply& supply, uint32_t at, uint32_t count);
-  uint32_t gather(const TxView& tx, uint32_t first, uint32_t count);
+  bool watched(uint16_t port) const;
+  bool watches(uint16_t monitor, uint16_t port) const;
+  void show_arrivals(const Supply& arrived);
+  void show_leaving(const TxView& tx, uint32_t from, uint32_t to);
+  void need_copier();
+  void copy_arrivals(const Supply& arrived, uint16_t monitor);
+  uint32_t gather(const TxView& tx, uint32_t first, uint32_t count, uint32_t at = 0);
+  // --- rules: forward_rules.cc ---
+  struct Beginning;  // of a frame
+  void begin_rules();
+  uint16_t decide_by_rules(const TxView& tx, uint32_t first, uint32_t count, uint32_t now_s);
+  uint16_t look_up_by_rules(const Beginning& frame, uint64_t to, uint16_t override_port, uint32_t now_s);
+  Beginning beginning_of(const TxView& tx, uint32_t first, uint32_t count, uint8_t* copied);
+  static bool list_allows(Acl& list, const Beginning& frame, TagChange change);
+  uint16_t judge_single(const TxView& tx, uint32_t at, uint16_t dest);
+  void note_verdict(const TxView& tx, const Acl* theirs, TagChange change);
+  void note_denied(const Beginning& frame, uint64_t to);
+  bool floods_to(uint16_t port, const Run& run);
+  TagChange change_for(const Run& run, uint16_t port) {
+    return ruled_ ? rules_->of(port).vlan.change(run.form) : TagChange{};
+  }
+  std::span<uint8_t> gather_changed(const TxView& tx, uint32_t first, uint32_t count, TagChange change);
+  void deliver_changed(const TxView& tx, Supply& supply, const Run& run, uint32_t end, TagChange change);
+  template <uint32_t kBefore>
+  uint32_t copy_changed(const TxView& tx, Supply& supply, uint32_t from, uint32_t n, TagChange change);
+  bool begin_tap();
+  uint16_t tap_port() const;
+  void deliver_tapped(const TxView& tx, uint32_t limit, const Forwarded& out);
+  void note_dest(uint16_t port, TapCause cause);
+  void note_way();
+  void tell_tap(const TxView& tx);
 
   SwitchShared* shared_;
   Fdb fdb_;
   const uint16_t self_;
   const uint32_t generation_;
   Outside& outside_;
+  const char* const name_;
   uint16_t header_len_ = 0;  // the sender's, read once a call
   uint32_t group_ = 0;       // the sender's, likewise
   bool fenced_ = false;
   Fence fence_;
+  // While the switch has rules.
+  bool ruled_ = false;         // read once a call
+  bool lists_ = false;         // some destination may have an access list for what leaves, or stop link-local frames
+  bool listed_ = false;        // the last packet was subject to an access list: each one like it is looked at again
+  bool covered_ = false;       // its verdict holds for those that known_ covers
+  Acl::Known known_;
+  std::unique_ptr<RulesOfPorts> rules_;
+  PortRules* own_rules_ = nullptr;
+  uint16_t form_ = 0;          // VlanForm that decide_by_rules() found
+  // Packets for everybody that some port shall not get, as a run of their own each: its number, and the port.
+  struct Denied {
+    uint16_t run, port;
+    uint16_t why;
+  };
+  std::vector<Denied> denied_;
   uint32_t cpu_ = 0;
 
   std::unique_ptr<Frag[]> frag_;
@@ -174,8 +244,22 @@ class Forwarder {
   std::vector<std::pair<WaitList*, Dest*>> to_wake_;
   std::vector<Reservation> reservations_;
   std::vector<uint32_t> reserved_;
+  std::vector<Parts> parts_;
+  uint32_t parts_at_ = 0;  // the slot that parts_ is about
   std::unique_ptr<uint8_t[]> scratch_, piece_;
   uint32_t fragment_seed_ = 0;
+  // While the switch has a tap: the record in the making.
+  struct Told {
+    TapHead head;
+    TapDest dest[kTapListed];
+    uint32_t frags = 0;     // of the packet, those that can be read
+    uint32_t waits_at = 0;  // slot + 1 of a packet that is known to wait
+  };
+  std::unique_ptr<Told> told_;
+  bool tapped_ = false;                     // read once a call
+  TapCause cause_ = TapCause::kDelivered;  // of the last loss
+  // Shows what leaves this port and what arrives at a watched one, in the middle of a delivery. Made when first needed.
+  std::unique_ptr<Forwarder> copier_;
 };
 
 }  // namespace unetmap::vale

@@ -207,6 +207,11 @@ TEST_F(ForwardTest, HeaderLengthsAreTranslated) {
   auto got = sw.receive(a);
   ASSERT_EQ(got.size(), 1u);
   EXPECT_EQ(got[0].substr(12), frame(0xff, 2, 70));
+  // Both sides count the frame alone.
+  EXPECT_EQ(a.tx.bytes, 100u);
+  EXPECT_EQ(b.tx.bytes, 70u);
+  EXPECT_EQ(a.rx.bytes, 70u);
+  EXPECT_EQ(b.rx.bytes, 100u);
 }
 
 TEST_F(ForwardTest, HeaderInASlotOfItsOwn) {
@@ -229,7 +234,8 @@ TEST_F(ForwardTest, ManyAddressesAreRemembered) {
   auto numbered = [](uint32_t n, bool source) {
     std::string f = frame(0xff, 1);
     int at = source ? 6 : 0;
-    f[at] = 0x02, f[at + 1] = 0, f[at + 2] = char(n >> 24), f[at + 3] = char(n >> 16), f[at + 4] = char(n >> 8), f[at + 5] = char(n);
+    f[at] = 0x02, f[at + 1] = 0, f[at + 2] = char(n >> 24), f[at + 3] = char(n >> 16), f[at + 4] = char(n >> 8),
+    f[at + 5] = char(n);
     return f;
   };
   for (uint32_t n = 0; n < 65536; n++) {

@@ -97,7 +97,7 @@ TEST_F(MonitorTest, CopiesWholePacketsAndMarksThoseSent) {
 TEST_F(MonitorTest, HeadersAndDataElsewhereComeAsTheyAre) {
   TestPort &a = sw.add(), &m = sw.add(1024, kPortMonitorTx);
   sw.add();
-  sw.shared->port[a.index].header_len = 12;
+  sw.shared->port[a.index].header_len = sw.shared->port[m.index].header_len = 12;
   std::string with_header = std::string(12, '\x07') + frame(2, 1, 100);
   sw.queue(a, with_header);
   std::string elsewhere = std::string(12, '\x08') + frame(2, 1, 5000, "far");
@@ -284,6 +284,109 @@ TEST_F(MonitorTest, OnlyZeroCopyMonitorsTakeForeignBuffers) {
       EXPECT_EQ(p->rx.lost_corrupt, corrupt + 2);
     }
   }
+}
+
+// Monitors of a destination, by whoever sends there.
+struct ArrivalsTest : MonitorTest {
+  TestPort &a = sw.add(), &b = sw.add(64), &c = sw.add(), &m = sw.add(1024, kPortMonitorRx);
+  ArrivalsTest() { watch(b, m); }
+  void watch(TestPort& port, TestPort& monitor) {
+    for (auto& place : sw.shared->port[port.index].monitors)
+      if (place == 0) {
+        place = uint16_t(monitor.index + 1);
+        return;
+      }
+  }
+  // The switch knows where host 2 is, namely at b.
+  void introduce() {
+    sw.queue(b, frame(0xff, 2));
+    sw.send(b);
+    sw.receive(a);
+    sw.receive(c);
+  }
+};
+
+TEST_F(ArrivalsTest, AreSeenBeforeTheReceiverLooksAndNotMarked) {
+  introduce();
+  std::string big = frame(2, 1, 3000);
+  sw.queue(a, frame(2, 1, 61));
+  sw.queue(a, big.substr(0, 2000), NS_MOREFRAG);
+  sw.queue(a, big.substr(2000));
+  sw.queue(a, frame(0xff, 1, 62));
+  send(a);
+  std::vector<Slot> seen = slots(m);
+  ASSERT_EQ(seen.size(), 4u);
+  EXPECT_EQ(seen[0].bytes, frame(2, 1, 61));
+  EXPECT_EQ(seen[1].bytes + seen[2].bytes, big);
+  EXPECT_EQ(seen[3].bytes, frame(0xff, 1, 62));
+  for (Slot& slot : seen) EXPECT_FALSE(slot.flags & NS_TXMON);
+  EXPECT_THAT(sw.receive(b), ElementsAre(frame(2, 1, 61), big, frame(0xff, 1, 62)));
+  EXPECT_THAT(sw.receive(c), ElementsAre(frame(0xff, 1, 62)));
+  sw.queue(b, frame(1, 2, 63));
+  send(b);
+  EXPECT_THAT(slots(m), IsEmpty()) << "what leaves is for monitors of the other kind";
+}
+
+TEST_F(ArrivalsTest, AreThoseThereWasRoomFor) {
+  introduce();
+  for (int i = 0; i < 100; i++) sw.queue(a, frame(2, 1, 60 + size_t(i)));
+  send(a);
+  std::vector<std::string> came = sw.receive(b);
+  EXPECT_EQ(came.size(), 63u);
+  EXPECT_EQ(sw.receive(m), came);
+  EXPECT_EQ(lost(m), 0u);
+}
+
+TEST_F(ArrivalsTest, AFullMonitorLosesAndNobodyElseDoes) {
+  TestPort& small = sw.add(8, kPortMonitorRx);
+  watch(b, small);
+  introduce();
+  for (int i = 0; i < 60; i++) sw.queue(a, frame(2, 1, 60 + size_t(i)));
+  send(a);
+  EXPECT_EQ(sw.receive(b).size(), 60u);
+  EXPECT_EQ(sw.receive(m).size(), 60u);
+  EXPECT_EQ(sw.receive(small).size(), 7u);
+  EXPECT_EQ(lost(small), 53u);
+  EXPECT_EQ(a.tx.lost_full, 0u);
+  EXPECT_EQ(sw.reliefs, 0);
+}
+
+TEST_F(ArrivalsTest, ShowPlainFramesOfAPortWithHeaders) {
+  TestPort& as_it_is = sw.add(1024, kPortMonitorRx);
+  watch(b, as_it_is);
+  sw.shared->port[as_it_is.index].header_len = sw.shared->port[b.index].header_len = 12;
+  sw.queue(a, frame(0xff, 1, 61));
+  send(a);
+  EXPECT_THAT(sw.receive(m), ElementsAre(frame(0xff, 1, 61)));
+  EXPECT_THAT(sw.receive(as_it_is), ElementsAre(std::string("\0\0\0\0\0\0\0\0\0\0\1\0", 12) + frame(0xff, 1, 61)));
+}
+
+// The host stack's side of a port that a program has open: what is for everybody comes to both, and is shown once.
+TEST_F(ArrivalsTest, OfASideAreThoseForItAlone) {
+  introduce();
+  sw.shared->port[b.index].flags |= kPortSide;
+  watch(c, m);
+  for (int i = 0; i < 3; i++) {
+    sw.queue(a, frame(2, 1, 61));
+    sw.queue(a, frame(0xff, 1, 62));
+  }
+  send(a);
+  EXPECT_THAT(sw.receive(m), ::testing::UnorderedElementsAre(frame(2, 1, 61), frame(2, 1, 61), frame(2, 1, 61), frame(0xff, 1, 62),
+                                                             frame(0xff, 1, 62), frame(0xff, 1, 62)));
+  EXPECT_EQ(sw.receive(b).size(), 6u);
+}
+
+// A port table that names anything for a monitor only misdirects copies.
+TEST_F(ArrivalsTest, GarbageInTheListIsHarmless) {
+  auto& monitors = sw.shared->port[b.index].monitors;
+  monitors[1] = 0xffff;
+  monitors[2] = uint16_t(b.index + 1);
+  monitors[3] = 30000;
+  sw.shared->port[29999].flags = kPortMonitorRx;
+  sw.queue(a, frame(0xff, 1, 61));
+  send(a);
+  EXPECT_THAT(sw.receive(b), ElementsAre(frame(0xff, 1, 61)));
+  EXPECT_THAT(sw.receive(m), ElementsAre(frame(0xff, 1, 61)));
 }
 
 }  // namespace

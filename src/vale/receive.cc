@@ -3,6 +3,9 @@
 
 #include <algorithm>
 
+#include "ring/probes.hh"
+#include "ring/sync_mark.hh"
+
 namespace unetmap::vale {
 
 Receiver::Receiver(SwitchShared* shared, const RxView& view) : shared_(shared), view_(view) {
@@ -15,6 +18,7 @@ inline void Receiver::recycle(uint32_t cell, uint64_t& position) {
     accounted_[cell] = 1;
     if (drained_) return;
     free_at_[cell] = position;
+    tail_ = position + 1;
   }
   view_.exchange.put_free(position++, cell);
 }
@@ -65,7 +69,7 @@ inline bool Receiver::place(uint32_t cell, uint32_t& hwtail, uint32_t hwcur, uin
   uint32_t buf = own ^ (shape.base_buf + cell);
   if (len == 0 || len + offset > shape.buf_size || named != own) {
     // Void, or spoiled: with a length or for a buffer that is not the cell's.
-    if (len) view_.kring->lost_corrupt.fetch_add(1, std::memory_order_relaxed);
+    if (len) refuse_cell();
     if (named != own) ex.fill(cell, buf, 0, 0);
     recycle(cell, free_position);
     return true;
@@ -83,6 +87,11 @@ inline bool Receiver::place(uint32_t cell, uint32_t& hwtail, uint32_t hwcur, uin
   packets_ += !(word & NS_MOREFRAG);
   hwtail = next;
   return true;
+}
+
+void Receiver::refuse_cell() {
+  view_.kring->lost_corrupt.fetch_add(1, std::memory_order_relaxed);
+  probe::drop_corrupt();
 }
 
 uint32_t Receiver::take(uint32_t hwtail, uint32_t hwcur) {
@@ -118,14 +127,35 @@ uint32_t Receiver::take(uint32_t hwtail, uint32_t hwcur) {
   }
   RxKring& kring = *view_.kring;
   kring.packets.store(kring.packets.load(std::memory_order_relaxed) + packets_, std::memory_order_relaxed);
+  const uint64_t headers = view_.port ? packets_ * header_len_of(*view_.port) : 0;
+  bytes_ -= std::min(bytes_, headers);
   kring.bytes.store(kring.bytes.load(std::memory_order_relaxed) + bytes_, std::memory_order_relaxed);
   packets_ = bytes_ = 0;
   if (!good || taken != stack >> 32) [[unlikely]] {
-    kring.lost_corrupt.fetch_add(1, std::memory_order_relaxed);
+    refuse_cell();
     ex.shared().spoiled.store(1, std::memory_order_relaxed);
   }
   if (position != before) ex.publish_free(position);
   return hwtail;
+}
+
+void Receiver::recover(uint32_t hwcur, uint32_t hwtail) {
+  constexpr uint32_t kNoCell = UINT32_MAX;
+  const uint32_t cells = view_.exchange.shape().cells;
+  std::vector<uint8_t> shown(cells);
+  for (uint32_t at = hwcur; at != hwtail; at = at + 1 == view_.num_slots ? 0 : at + 1) {
+    uint32_t cell = view_.cell_of[at].load(std::memory_order_relaxed) ^ at;
+    if (cell >= cells) continue;
+    if (shown[cell] || !(view_.own[cell].load(std::memory_order_relaxed) & kInRing))
+      view_.cell_of[at].store(kNoCell ^ at,
+                              std::memory_order_relaxed);  // it went back, perhaps to the free ring already
+    shown[cell] = 1;
+  }
+  for (uint32_t cell = 0; cell < cells; cell++)
+    if (uint32_t own = view_.own[cell].load(std::memory_order_relaxed); (own & kInRing) && !shown[cell])
+      view_.own[cell].store(own & ~kInRing, std::memory_order_relaxed);
+  // He may have been in the middle of taking the free ring's cells, whose end then is not to be trusted: made anew.
+  view_.exchange.shared().spoiled.store(1, std::memory_order_relaxed);
 }
 
 bool Receiver::reset_wanted() const {
@@ -133,7 +163,8 @@ bool Receiver::reset_wanted() const {
   if (shared.reset_wanted.load(std::memory_order_relaxed) != view_.kring->reset_done.load(std::memory_order_relaxed) ||
       shared.spoiled.load(std::memory_order_relaxed))
     return true;
-  return incomplete_ && std::all_of(busy_.begin(), busy_.end(), [&](const Busy& b) { return sender_left(b.port, b.ring, b.seq); });
+  return incomplete_ &&
+         std::all_of(busy_.begin(), busy_.end(), [&](const Busy& b) { return sender_left(b.port, b.ring, b.seq); });
 }
 
 // On the free ring, not taken from it by anybody: so whoever delivers it has it twice.
@@ -180,7 +211,7 @@ void Receiver::note_busy_senders() {
   for (uint32_t p = 0; p < ports; p++) {
     if (!(shared_->port[p].generation.load(std::memory_order_relaxed) & 1)) continue;
     for (uint32_t r = 0; r < kMaxRings + kRxSeqs; r++) {
-      uint32_t seq = shared_->port[p].tx_seq[r].load(std::memory_order_acquire);
+      uint32_t seq = sync_mark(shared_->port[p].tx_seq[r]);
       if (seq & 1) busy_.push_back({uint16_t(p), uint16_t(r), seq});
     }
   }
@@ -188,7 +219,7 @@ void Receiver::note_busy_senders() {
 
 bool Receiver::sender_left(uint16_t port, uint16_t ring, uint32_t seq) const {
   const PortEntry& entry = shared_->port[port];
-  return entry.tx_seq[ring].load(std::memory_order_acquire) != seq ||
+  return sync_mark(entry.tx_seq[ring]) != seq ||
          !(entry.generation.load(std::memory_order_relaxed) & 1);
 }
 
@@ -200,12 +231,17 @@ void Receiver::begin_reset() {
   free_at_.assign(ex.shape().cells, ex.shared().free_head.load(std::memory_order_relaxed) - 1);
   resetting_ = true;
   drained_ = incomplete_ = false;
+  // Until we are done nobody else who has this ring takes it for audited: we may die, or not come again.
+  view_.kring->reset_done.store(goal_ - 1, std::memory_order_relaxed);
   if (spoiled || !free_ring_makes_sense()) drain();
   note_busy_senders();
+  tail_ = ex.tail_position();
 }
 
-// Which buffer goes with a cell that a dead sender had in its hands, in the form of `own`: a zero-copy monitor's cell may
-// have changed buffers with a slot already.
+bool Receiver::others_returned() const { return view_.exchange.tail_position() != tail_; }
+
+// Which buffer goes with a cell that a dead sender had in its hands, in the form of `own`: a zero-copy monitor's cell
+// may have changed buffers with a slot already.
 uint32_t Receiver::buffer_after_death(uint32_t cell, uint32_t own) const {
   if (!view_.takes_buffers) return own;
   const Exchange& ex = view_.exchange;
@@ -218,7 +254,8 @@ uint32_t Receiver::buffer_after_death(uint32_t cell, uint32_t own) const {
     if (__atomic_load_n(&slot->buf_idx, __ATOMIC_RELAXED) == buf) return own;  // it had not come to that
   }
   for (uint32_t other = 0; other < ex.shape().cells; other++)
-    if (((view_.own[other].load(std::memory_order_relaxed) & ~kInRing) ^ (ex.shape().base_buf + other)) == buf) return own;
+    if (((view_.own[other].load(std::memory_order_relaxed) & ~kInRing) ^ (ex.shape().base_buf + other)) == buf)
+      return own;
   return named;
 }
 
@@ -227,6 +264,9 @@ bool Receiver::reset_step(uint32_t& hwtail, uint32_t hwcur, bool give_up) {
   if (!resetting_) {
     // What is on its way is shown first: of a doubled cell one copy is in the ring then.
     hwtail = take(hwtail, hwcur);
+    begin_reset();
+  } else if (others_returned()) [[unlikely]] {
+    if (drained_) ex.shared().spoiled.store(1, std::memory_order_relaxed);
     begin_reset();
   }
   std::erase_if(busy_, [&](const Busy& b) { return sender_left(b.port, b.ring, b.seq); });

@@ -17,12 +17,13 @@ struct RxView {
   uint32_t num_slots = 0;
   RxKring* kring = nullptr;
   // Private arrays; a zero entry is the initial state.
-  std::atomic<uint32_t>* cell_of = nullptr;  // by slot: cell id XOR slot
-  std::atomic<uint32_t>* own = nullptr;      // by cell: buffer XOR its first buffer | kInRing
+  Atomic<uint32_t>* cell_of = nullptr;  // by slot: cell id XOR slot
+  Atomic<uint32_t>* own = nullptr;      // by cell: buffer XOR its first buffer | kInRing
   Exchange exchange;
   uint64_t offset_mask = 0;
-  // A zero-copy monitor: packets may come in buffers of their own, for which their sender took the cell's. Its region is
-  // its target's, so whoever can name a buffer there could write to it anyway.
+  const PortEntry* port = nullptr;  // the receiving one; foreign
+  // A zero-copy monitor: packets may come in buffers of their own, for which their sender took the cell's. Its region
+  // is its target's, so whoever can name a buffer there could write to it anyway.
   bool takes_buffers = false;
   // Then also: the private memory of the region, in which its target's slots are.
   const uint8_t* region = nullptr;
@@ -41,26 +42,35 @@ class Receiver {
   uint32_t take(uint32_t hwtail, uint32_t hwcur);
   bool anything() const { return view_.exchange.anything(); }
 
+  // Whoever had the ring before died in the middle: slots and cells agree again, as far as hwcur and hwtail say what is
+  // shown. What he had taken off the stack or was about to give back is in no place then, which the audit finds.
+  void recover(uint32_t hwcur, uint32_t hwtail);
+
   // A process that could write the exchange is gone: cells may be missing, and if it wrote garbage, doubled or spoiled.
   // The audit finds out without disturbing anybody: cells that are neither free nor in the ring are in a sender's hands
   // or lost; those that still are after every sender that was in a sync has left it are lost, and become free. Where
   // the free ring itself makes no sense, it is emptied first, all is waited for, and it is made anew.
-  // A doubled cell may stay hidden while a sender has it in its hands. It comes to light later, when it is delivered while
-  // it is in the ring, when a chain is not as long as its sender said, or when more cells are free than there are: then
+  // A doubled cell may stay hidden while a sender has it in its hands. It comes to light later, when it is delivered
+  // while it is in the ring, when a chain is not as long as its sender said, or when more cells are free than there
+  // are: then
   // (`spoiled`) all is made anew.
   // A sender that does not come out of its sync (stopped) is waited for until the caller gives up; what it may have in
   // its hands is then left out, and looked for again when it has come out.
+  // Of several receivers of one ring (processes that share it, each with an object of its own) another may return cells
+  // while an audit of ours waits: that shows in free_tail, and the audit begins anew.
   bool reset_wanted() const;
   // One step; true when done. Call again, soon, while it is not.
   bool reset_step(uint32_t& hwtail, uint32_t hwcur, bool give_up);
   bool resetting() const { return resetting_; }
 
  private:
+  [[gnu::cold]] void refuse_cell();
   void recycle(uint32_t cell, uint64_t& position);
   bool place(uint32_t cell, uint32_t& hwtail, uint32_t hwcur, uint64_t& free_position);
   void begin_reset();
   bool free_ring_makes_sense();
   void drain();
+  bool others_returned() const;
   bool still_free(uint32_t cell) const;
   uint32_t buffer_after_death(uint32_t cell, uint32_t own) const;
   void note_busy_senders();
@@ -72,8 +82,9 @@ class Receiver {
   uint64_t packets_ = 0, bytes_ = 0;  // of one take()
   uint32_t goal_ = 0;
   bool resetting_ = false;
-  bool drained_ = false;           // the free ring was emptied; cells that come back wait for the end
-  bool incomplete_ = false;        // the last audit gave up on those that are in busy_
+  bool drained_ = false;            // the free ring was emptied; cells that come back wait for the end
+  bool incomplete_ = false;         // the last audit gave up on those that are in busy_
+  uint64_t tail_ = 0;               // during an audit: position of the free ring's end as we left it
   std::vector<uint8_t> accounted_;  // by cell: known to be in no sender's hands since the audit began
   std::vector<uint64_t> free_at_;   // by cell: where it last was on the free ring since then
   struct Busy {

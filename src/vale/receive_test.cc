@@ -16,7 +16,7 @@ constexpr uint32_t kCells = 63;
 struct AuditTest : ::testing::Test {
   TestSwitch sw;
   TestPort &a = sw.add(), &b = sw.add(kCells + 1);
-  const Exchange& ex = b.receiver->view().exchange;
+  const Exchange ex = b.receiver->view().exchange;
 
   // One rxsync of b whose application gives everything back; what arrived.
   std::vector<std::string> sync(bool give_up = false) {
@@ -170,6 +170,89 @@ TEST_F(AuditTest, AFreeRingMadeAnewBeginsElsewhere) {
   settle();
   EXPECT_NE(ex.shared().free_head, head);
   expect_whole();
+}
+
+// What a receiver that is killed leaves behind: each state between what it does to the exchange and what it tells in
+// its kring.
+struct KilledReceiverTest : AuditTest {
+  void fill_ring(uint32_t packets) {
+    for (uint32_t i = 0; i < packets; i++) sw.queue(a, frame(2, 1));
+    sw.send(a);
+  }
+  // Another process takes the lock over.
+  void take_over() {
+    const RxView view = b.receiver->view();
+    b.receiver = std::make_unique<Receiver>(sw.shared, view);
+    b.receiver->recover(b.rx_head, b.hwtail);
+  }
+};
+
+TEST_F(KilledReceiverTest, WithTheStackInItsHands) {
+  fill_ring(9);
+  (void)ex.take_stack();
+  take_over();
+  audit();
+  expect_whole();
+}
+
+TEST_F(KilledReceiverTest, BeforeItTellsWhatItShowed) {
+  fill_ring(9);
+  b.receiver->take(b.hwtail, b.rx_head);
+  take_over();
+  audit();
+  expect_whole();
+}
+
+TEST_F(KilledReceiverTest, BeforeItTellsWhatItGaveBack) {
+  fill_ring(9);
+  b.hwtail = b.receiver->take(b.hwtail, b.rx_head);
+  b.receiver->give_back(b.rx_head, 5);
+  take_over();
+  // The cells are on the free ring already, while the slots that they were in still wait.
+  fill_ring(kCells - 9);
+  b.hwtail = b.receiver->take(b.hwtail, b.rx_head);
+  EXPECT_EQ(b.receiver->give_back(b.rx_head, 5), 0u);
+  b.rx_head = 5;
+  sync();
+  audit();
+  expect_whole();
+}
+
+TEST_F(KilledReceiverTest, InTheMiddleOfAnAudit) {
+  busy(true);
+  fill_ring(3);
+  ex.shared().spoiled = 1;
+  sync();
+  EXPECT_TRUE(b.receiver->resetting());
+  take_over();
+  busy(false);
+  audit();
+  expect_whole();
+}
+
+// Two processes share the ring: what one returns while the other's audit waits is in its right place.
+TEST_F(AuditTest, AnotherReceiverReturnsCellsMeanwhile) {
+  for (bool spoiled : {false, true}) {
+    for (uint32_t i = 0; i < 9; i++) sw.queue(a, frame(2, 1));
+    sw.send(a);
+    busy(true);
+    Hand hand(ex, 3);
+    if (spoiled)
+      ex.shared().spoiled = 1;
+    else
+      ex.shared().reset_wanted++;
+    sync();
+    EXPECT_TRUE(b.receiver->resetting());
+    hand.deliver(ex);
+    Receiver other(sw.shared, b.receiver->view());
+    b.hwtail = other.take(b.hwtail, b.rx_head);
+    other.give_back(b.rx_head, b.hwtail);
+    b.rx_head = b.hwtail;
+    busy(false);
+    settle();
+    EXPECT_EQ(ex.tail_position() - ex.shared().free_head, kCells);
+    expect_whole();
+  }
 }
 
 TEST_F(AuditTest, AnyGarbageBeforeTheLastAudit) {

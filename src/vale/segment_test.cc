@@ -23,10 +23,10 @@ using testing::get16;
 using testing::get32;
 using testing::plain_sum;
 
-const Bytes kHopByHop = {0, 0, 5, 2, 0, 0, 1, 0};      // router alert
-const Bytes kDestination = {60, 0, 1, 4, 0, 0, 0, 0};  // padding
+const Bytes kHopByHopAlert = {0, 0, 5, 2, 0, 0, 1, 0};  // router alert
+const Bytes kDestination = {60, 0, 1, 4, 0, 0, 0, 0};   // padding
 const Bytes kRoutingDone = {43, 2, 4, 0, 0, 0, 0, 0, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9};
-const Bytes kTimestamps = {1, 1, 8, 10, 0, 0, 0, 1, 0, 0, 0, 2};
+const Bytes kTcpTimestamps = {1, 1, 8, 10, 0, 0, 0, 1, 0, 0, 0, 2};
 const Bytes kRouterAlert = {148, 4, 0, 0};
 
 std::vector<Bytes> segment(const Bytes& packet, unsigned in_hdr_len, const OutputForm& output) {
@@ -103,9 +103,9 @@ TEST(Segment, tcp_and_uso_over_everything) {
                 spec.tcp_flags = 0xd9;
                 spec.gso_type = udp ? kGsoUdpSegment : ipv6 ? kGsoTcp6 : kGsoTcp4;
                 if (!udp && options) spec.gso_type |= kGsoEcn;
-                if (options && ipv6) spec.extensions = {kHopByHop, kDestination, kRoutingDone, kDestination};
+                if (options && ipv6) spec.extensions = {kHopByHopAlert, kDestination, kRoutingDone, kDestination};
                 if (options && !ipv6) spec.ip_options = kRouterAlert;
-                if (options && !udp) spec.tcp_options = kTimestamps;
+                if (options && !udp) spec.tcp_options = kTcpTimestamps;
                 SCOPED_TRACE(::testing::Message()
                              << "ipv6 " << ipv6 << " udp " << udp << " tags " << tags.size() << " options " << options
                              << " payload " << payload << " gso " << gso_size);
@@ -164,12 +164,12 @@ TEST(Segment, ufo_makes_fragments) {
         spec.ip_options = {};
         spec.ipv6 = true;
         expect_good_fragments(spec, segment(build_packet(spec), 10, {}), spec.network() + 40, step);
-        spec.extensions = {kHopByHop};
+        spec.extensions = {kHopByHopAlert};
         auto frames = segment(build_packet(spec), 10, {});
         expect_good_fragments(spec, frames, spec.network() + 48, step);
         EXPECT_EQ(frames[1][spec.network() + 40], 44);  // hop-by-hop, then the fragment header, then UDP
         EXPECT_EQ(frames[1][spec.network() + 48], 17);
-        spec.extensions = {kHopByHop, kRoutingDone, kDestination};  // the last is part of what is cut
+        spec.extensions = {kHopByHopAlert, kRoutingDone, kDestination};  // the last is part of what is cut
         frames = segment(build_packet(spec), 10, {});
         expect_good_fragments(spec, frames, spec.network() + 40 + 8 + 24, step);
         EXPECT_EQ(frames[0][spec.network() + 40 + 8 + 24], 60);
@@ -217,7 +217,7 @@ TEST(Segment, routing_header_with_hops_left_names_the_address_under_the_checksum
 }
 
 TEST(Segment, a_narrower_destination_gets_smaller_tcp_segments) {
-  FrameSpec spec{.tags = {0x8100}, .tcp_options = kTimestamps, .payload = 9000, .gso_size = 8948};
+  FrameSpec spec{.tags = {0x8100}, .tcp_options = kTcpTimestamps, .payload = 9000, .gso_size = 8948};
   const auto frames = segment(build_packet(spec), 10, {.max_frame = 1514});
   expect_good_segments(spec, frames, 1448);
   for (const Bytes& frame : frames) EXPECT_LE(frame.size(), 1518u);
@@ -237,8 +237,9 @@ TEST(Segment, one_segment_that_is_too_long_for_ip_is_cut_at_the_length_field) {
 
 TEST(Segment, every_truncation_is_safe) {
   std::vector<FrameSpec> specs;
-  specs.push_back({.tags = {0x88a8, 0x8100}, .ip_options = kRouterAlert, .tcp_options = kTimestamps, .payload = 300});
-  specs.push_back({.ipv6 = true, .extensions = {kHopByHop, kRoutingDone}, .payload = 300, .gso_type = kGsoTcp6});
+  specs.push_back(
+      {.tags = {0x88a8, 0x8100}, .ip_options = kRouterAlert, .tcp_options = kTcpTimestamps, .payload = 300});
+  specs.push_back({.ipv6 = true, .extensions = {kHopByHopAlert, kRoutingDone}, .payload = 300, .gso_type = kGsoTcp6});
   specs.push_back({.ipv6 = true, .udp = true, .payload = 300, .gso_type = kGsoUdpSegment});
   specs.push_back({.ipv6 = true, .udp = true, .payload = 300, .gso_type = kGsoUdpFragment});
   for (FrameSpec& spec : specs) {

@@ -17,7 +17,8 @@ namespace unetmap::vale::testing {
 
 template <class T>
 T* zeroed(size_t bytes) {
-  return static_cast<T*>(mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
+  return static_cast<T*>(
+      mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
 }
 
 struct TestPort {
@@ -64,7 +65,8 @@ class TestSwitch final : public Outside {
     p.own = std::vector<std::atomic<uint32_t>>(slots);
     p.view = {p.tx_slots, 0, slots, buf_size, p.nbufs, p.bufs, 0, &p.tx, 0};
     ExchangeShape shape{slots - 1, 2 + slots, p.nbufs, buf_size, false};
-    RxView rx{p.rx_slots, slots, &p.rx, p.cell_of.data(), p.own.data(), Exchange(p.exchange_memory, shape), 0};
+    RxView rx{p.rx_slots,          slots, &p.rx, p.cell_of.data(), p.own.data(), Exchange(p.exchange_memory, shape), 0,
+              &shared->port[index]};
     p.receiver = std::make_unique<Receiver>(shared, rx);
     PortEntry& entry = shared->port[index];
     entry.rx_rings = 1;
@@ -106,8 +108,10 @@ class TestSwitch final : public Outside {
     for (; p.rx_head != p.hwtail; p.rx_head = (p.rx_head + 1) % p.slots) {
       netmap_slot& slot = p.rx_slots[p.rx_head];
       std::string bytes(reinterpret_cast<char*>(p.buffer(slot)), slot.len);
-      if (more) out.back() += bytes;
-      else out.push_back(bytes);
+      if (more)
+        out.back() += bytes;
+      else
+        out.push_back(bytes);
       more = slot.flags & NS_MOREFRAG;
     }
     p.receiver->give_back(from, p.rx_head);

@@ -10,6 +10,7 @@
 
 namespace unetmap::wire {
 
+// Raw system calls here: in a client sendmsg(2) and recvmsg(2) are among those that libunetmap.so stands in front of.
 Result<void> send(int socket, std::span<const uint8_t> bytes, std::span<const int> fds, int flags) {
   iovec part{const_cast<uint8_t*>(bytes.data()), bytes.size()};
   alignas(cmsghdr) char space[CMSG_SPACE(sizeof(int) * kMaxFds)] = {};
@@ -27,12 +28,11 @@ Result<void> send(int socket, std::span<const uint8_t> bytes, std::span<const in
     memcpy(CMSG_DATA(head), fds.data(), sizeof(int) * fds.size());
   }
   for (;;) {
-    if (sendmsg(socket, &message, flags | MSG_NOSIGNAL) >= 0) return {};
+    if (syscall(SYS_sendmsg, socket, &message, flags | MSG_NOSIGNAL) >= 0) return {};
     if (errno != EINTR) return Error::from_errno(errno, "send");
   }
 }
 
-// The raw system call: in a client recvmsg(2) is one of those that libunetmap.so stands in front of.
 Result<Datagram> receive(int socket, size_t max_bytes, int flags) {
   Datagram out;
   out.bytes.resize(max_bytes);

@@ -15,9 +15,10 @@ struct FlatOption {
   uint32_t type, status, bytes, reserved;
 };
 
-void put(std::vector<uint8_t>& out, const void* from, size_t bytes) {
-  auto* p = static_cast<const uint8_t*>(from);
-  out.insert(out.end(), p, p + bytes);
+// Returns where the next one goes.
+uint8_t* put(uint8_t* to, const void* from, size_t bytes) {
+  if (bytes) memcpy(to, from, bytes);
+  return to + bytes;
 }
 
 }  // namespace
@@ -56,15 +57,17 @@ int option_size(uint32_t type) {
 }
 
 std::vector<uint8_t> flatten(const ControlRequest& request) {
-  std::vector<uint8_t> out;
+  size_t bytes = sizeof(FlatHead) + request.body.size();
+  for (const ControlOption& option : request.options) bytes += sizeof(FlatOption) + option.payload.size();
+  std::vector<uint8_t> out(bytes);
   FlatHead head{request.version, request.type, uint32_t(request.body.size()), uint32_t(request.options.size()), 0, {}};
   memcpy(head.name, request.name.data(), std::min(request.name.size(), kMaxName - 1));
-  put(out, &head, sizeof head);
-  put(out, request.body.data(), request.body.size());
+  uint8_t* to = put(out.data(), &head, sizeof head);
+  to = put(to, request.body.data(), request.body.size());
   for (const ControlOption& option : request.options) {
     FlatOption flat{option.type, option.status, uint32_t(option.payload.size()), 0};
-    put(out, &flat, sizeof flat);
-    put(out, option.payload.data(), option.payload.size());
+    to = put(to, &flat, sizeof flat);
+    to = put(to, option.payload.data(), option.payload.size());
   }
   return out;
 }

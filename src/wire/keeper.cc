@@ -3,19 +3,17 @@
 
 #include <algorithm>
 #include <cctype>
-#include <nlohmann/json.hpp>
 #include <span>
 
+#include "base/json.hh"
 #include "wire/channel.hh"
 #include "wire/fast_table.h"
 
 namespace unetmap::wire {
 namespace {
 
-using Json = nlohmann::json;
-
 constexpr size_t kMaxSentences = 16, kMaxSentence = 512, kMaxFeatures = 128, kMaxFeature = 64;
-constexpr const char* kModes[] = {"auto", "native-zerocopy", "native", "generic", "packet"};
+constexpr const char* kModes[] = {"auto", "native-zerocopy", "native", "generic", "packet", "driver"};
 constexpr const char* kEvents[] = {"down", "up", "renamed", "gone", "queues"};
 
 // What is wrong with a message; caught in this file.
@@ -107,6 +105,32 @@ UmemPlace umem(const Json& from) {
   return out;
 }
 
+LinkState link_from(const Json& from) {
+  LinkState out;
+  out.interface = interface(from, "interface");
+  out.mac = mac(from, "mac");
+  out.mtu = uint32_t(number(from, "mtu", 0, 1 << 20));
+  out.up = truth(from, "up");
+  out.promiscuous = truth(from, "promiscuous");
+  out.messages = texts(from, "messages", kMaxLinkMessages, kMaxLinkBytes);
+  return out;
+}
+
+// Names of files below /sys, so nothing that leads elsewhere.
+std::string sysfs_name(const Json& from, const char* name) {
+  auto got = text(from, name, 64);
+  if (got.empty() || got[0] == '.' || got.find('/') != std::string::npos) malformed(std::string(name) + " is no name");
+  return got;
+}
+
+std::optional<TakenDevice> taken_from(const Json& from) {
+  if (!from.contains("taken")) return std::nullopt;
+  const Json& taken = member(from, "taken");
+  if (!taken.is_object() || !member(taken, "link").is_object()) malformed("taken is no object");
+  return TakenDevice{sysfs_name(taken, "address"), sysfs_name(taken, "driver"), link_from(taken["link"]),
+                     uint32_t(number(taken, "tap_index", 0, INT32_MAX))};
+}
+
 BindRequest bind_from(const Json& from) {
   BindRequest out;
   out.interface = interface(from, "interface");
@@ -139,7 +163,8 @@ KeeperRequest request_from(const Json& from) {
   }
   if (op == "restore") {
     return RestoreRequest{interface(from, "interface"), uint32_t(number(from, "ifindex", 1, INT32_MAX)),
-                          mac(from, "mac"), texts(from, "features", kMaxFeatures, kMaxFeature)};
+                          mac(from, "mac"), texts(from, "features", kMaxFeatures, kMaxFeature),
+                          taken_from(from)};
   }
   malformed("op " + op + " is not known");
 }
@@ -169,6 +194,7 @@ KeeperReply reply_from(const Json& from) {
     out.program = uint32_t(number(from, "program", 1, UINT32_MAX));
     out.peer_program = uint32_t(number(from, "peer_program", 0, UINT32_MAX));
   }
+  out.taken = taken_from(from);
   bool rings = out.mode != NicMode::kAuto && out.mode != NicMode::kPacket;
   for (auto [name, to] : {std::pair("rx_ring", &out.rx_ring),
                           {"tx_ring", &out.tx_ring},
@@ -193,7 +219,7 @@ KeeperMessage message_from(const Json& from) {
 template <class T>
 Result<T> parse(std::string_view text, T (*from)(const Json&), const char* what) {
   if (text.size() > kMaxKeeperBytes) return Error{EPROTO, std::string(what) + ": too long"};
-  Json json = Json::parse(text.begin(), text.end(), nullptr, false);
+  Json json = parse_json(text);
   if (!json.is_object()) return Error{EPROTO, std::string(what) + ": no JSON object"};
   try {
     return from(json);
@@ -201,9 +227,6 @@ Result<T> parse(std::string_view text, T (*from)(const Json&), const char* what)
     return Error{EPROTO, std::string(what) + ": " + wrong.text};
   }
 }
-
-// Whatever bytes a text has (names of interfaces need not be UTF-8), it goes out as valid JSON.
-std::string dump(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
 
 // Sentences are cut rather than refused: they come from elsewhere (the kernel, libraries).
 Json sentences(const std::vector<std::string>& from) {
@@ -236,12 +259,26 @@ Json to_json(const AttachRequest& from) {
   if (from.member) out["member"] = *from.member;
   return out;
 }
+Json to_json(const TakenDevice& from) {
+  return {{"address", from.address},
+          {"driver", from.driver},
+          {"tap_index", from.tap_index},
+          {"link",
+           {{"interface", from.link.interface},
+            {"mac", mac_text(from.link.mac)},
+            {"mtu", from.link.mtu},
+            {"up", from.link.up},
+            {"promiscuous", from.link.promiscuous},
+            {"messages", from.link.messages}}}};
+}
 Json to_json(const RestoreRequest& from) {
-  return {{"op", "restore"},
-          {"interface", from.interface},
-          {"ifindex", from.ifindex},
-          {"mac", mac_text(from.mac)},
-          {"features", from.features}};
+  Json out{{"op", "restore"},
+           {"interface", from.interface},
+           {"ifindex", from.ifindex},
+           {"mac", mac_text(from.mac)},
+           {"features", from.features}};
+  if (from.taken) out["taken"] = to_json(*from.taken);
+  return out;
 }
 Json to_json(const KeeperReply& from) {
   if (from.error) return {{"ok", false}, {"errno", from.error}, {"text", from.text.substr(0, 4 * kMaxSentence)}};
@@ -263,6 +300,7 @@ Json to_json(const KeeperReply& from) {
            {"fill_ring", from.fill_ring},
            {"completion_ring", from.completion_ring}};
   if (from.mode != NicMode::kAuto) out["queues"] = from.queues;
+  if (from.taken) out["taken"] = to_json(*from.taken);
   if (from.straight) {
     out["straight"] = true;
     out["program"] = from.program;
@@ -323,10 +361,10 @@ const char* mode_name(NicMode mode) { return kModes[size_t(mode)]; }
 const char* event_name(KeeperEvent::Kind kind) { return kEvents[size_t(kind)]; }
 
 std::string encode(const KeeperRequest& request) {
-  return dump(std::visit([](const auto& each) { return to_json(each); }, request));
+  return json_text(std::visit([](const auto& each) { return to_json(each); }, request));
 }
 std::string encode(const KeeperMessage& message) {
-  return dump(std::visit([](const auto& each) { return to_json(each); }, message));
+  return json_text(std::visit([](const auto& each) { return to_json(each); }, message));
 }
 
 Result<KeeperRequest> parse_keeper_request(std::string_view text) {
@@ -349,7 +387,11 @@ Result<ReceivedKeeperRequest> receive_keeper_request(int channel, int flags) {
   auto request = parse_keeper_request(text_of(*got));
   if (!request) return request.error();
   auto* attach = std::get_if<AttachRequest>(&*request);
-  size_t wanted = std::holds_alternative<BindRequest>(*request) || (attach && attach->member) ? 1 : 0;
+  auto* restore = std::get_if<RestoreRequest>(&*request);
+  size_t wanted = std::holds_alternative<BindRequest>(*request) || (attach && attach->member) ||
+                          (restore && restore->taken)
+                      ? 1
+                      : 0;
   if (got->fds.size() != wanted) return Error{EPROTO, "request to a keeper: not as many descriptors as it calls for"};
   return ReceivedKeeperRequest{std::move(*request), std::move(got->fds)};
 }
@@ -361,7 +403,7 @@ Result<ReceivedKeeperMessage> receive_keeper_message(int channel, int flags) {
   if (!message) return message.error();
   auto* reply = std::get_if<KeeperReply>(&*message);
   bool bound = reply && !reply->error && reply->mode != NicMode::kAuto;
-  size_t others = reply && reply->straight ? 2 : 0;
+  size_t others = reply && reply->straight ? 2 : reply && reply->mode == NicMode::kDriver ? kDriverFds : 0;
   if (bound && got->fds.size() != reply->queues.size() + others && got->fds.size() != reply->queues.size() + others + 1)
     return Error{EPROTO, "message of a keeper: not as many descriptors as it tells of"};
   return ReceivedKeeperMessage{std::move(*message), std::move(got->fds)};

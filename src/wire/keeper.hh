@@ -11,7 +11,9 @@
 //   bind    with the request: the memfd that holds the UMEM. With the reply: one AF_XDP socket for each of the queues
 //           bound, in their order - in mode packet a single AF_PACKET socket, whatever the number of queues - and then,
 //           if host was asked for, the host tap; and then, if the reply says straight, the XDP program and its stage
-//           (wire/tx_stage.h).
+//           (wire/tx_stage.h). In mode driver: the memory BAR of the device, the tap in its place, its memory
+//           (driver/memory.hh), and two descriptors that keep that and the UMEM where they are.
+//   restore with the request, if it names a device: the memory of that.
 //   tap     reply: the tap.
 //   attach  with the request, if it names a member: the switch's table (wire/fast_table.h), for frames that need not go
 //           through the taps.
@@ -53,6 +55,7 @@ namespace unetmap::wire {
 constexpr int kKeeperChannelFd = 3;
 constexpr uint32_t kMaxKeeperBytes = 32768;  // of a datagram
 constexpr uint32_t kMaxKeeperQueues = 32;
+constexpr uint32_t kDriverFds = 3;  // behind the tap, in mode driver
 constexpr uint32_t kMaxKeeperSlots = 16384;
 constexpr uint32_t kUmemChunk = 2048;
 constexpr uint32_t kUmemHeadroom = 256;  // XDP_PACKET_HEADROOM: received frames start so far into their chunk
@@ -61,8 +64,8 @@ using MacAddress = std::array<uint8_t, 6>;
 Result<MacAddress> parse_mac(std::string_view text);
 std::string mac_text(const MacAddress& mac);
 
-enum class NicMode { kAuto, kNativeZeroCopy, kNative, kGeneric, kPacket };
-// As in messages and in `unetmap ports`: auto, native-zerocopy, native, generic, packet.
+enum class NicMode { kAuto, kNativeZeroCopy, kNative, kGeneric, kPacket, kDriver };
+// As in messages and in `unetmap ports`: auto, native-zerocopy, native, generic, packet, driver.
 const char* mode_name(NicMode mode);
 
 // Where the UMEM is in the memfd: whole chunks. offset is a multiple of the page size.
@@ -70,6 +73,24 @@ struct UmemPlace {
   uint64_t offset = 0;  // bytes
   uint64_t bytes = 0;
   uint32_t chunk = kUmemChunk;  // bytes: 2048 or 4096
+};
+
+// What the stack knows of an interface: its addresses and routes as the kernel's netlink messages, in hexadecimal digits.
+constexpr size_t kMaxLinkMessages = 128, kMaxLinkBytes = 16384;
+struct LinkState {
+  std::string interface;
+  MacAddress mac{};
+  uint32_t mtu = 0;
+  bool up = false, promiscuous = false;
+  std::vector<std::string> messages;
+};
+
+// A PCI function that a keeper took from its kernel driver, and what is to be done when it goes back there.
+struct TakenDevice {
+  std::string address;  // as in 0000:00:03.0
+  std::string driver;   // of the kernel
+  LinkState link;
+  uint32_t tap_index = 0;  // the tap in the interface's place; 0: none
 };
 
 // Takes the interface away from the stack. All values of the wire form are required unless said otherwise.
@@ -100,12 +121,14 @@ struct AttachRequest {
   std::optional<uint32_t> member;  // optional: which of the table's this interface is to be
 };
 
-// Gives an interface the features back that a killed keeper could not: Reply::undo of its bind. The keeper then ends.
+// Gives an interface back what a killed keeper could not: Reply::undo of its bind, or the whole device, Reply::taken. The
+// keeper then ends.
 struct RestoreRequest {
   std::string interface;
   uint32_t ifindex = 0;  // as in the reply; with the address it tells the interface from others of its name
   MacAddress mac{};
   std::vector<std::string> features;
+  std::optional<TakenDevice> taken;  // optional
 };
 
 using KeeperRequest = std::variant<BindRequest, TapRequest, AttachRequest, RestoreRequest>;
@@ -133,6 +156,7 @@ struct KeeperReply {
   // client to know. `program`: the one of this interface; `peer_program`: that of the other end then, or 0.
   bool straight = false;
   uint32_t program = 0, peer_program = 0;
+  std::optional<TakenDevice> taken;  // bind: in mode driver
   uint32_t pid = 0;                                                       // of the keeper, for people and tests
   uint32_t rx_ring = 0, tx_ring = 0, fill_ring = 0, completion_ring = 0;  // bind with AF_XDP: entries
 };

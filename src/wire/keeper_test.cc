@@ -6,12 +6,11 @@
 #include <gtest/gtest.h>
 #include <sys/socket.h>
 
-#include <nlohmann/json.hpp>
+#include "base/json.hh"
 
 namespace unetmap::wire {
 namespace {
 
-using Json = nlohmann::json;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
@@ -104,6 +103,29 @@ TEST(KeeperWire, MessagesComeBack) {
   EXPECT_EQ(4u, std::get<KeeperEvent>(*event).queues);
 }
 
+TEST(KeeperWire, ATakenDeviceComesBack) {
+  KeeperReply reply = a_reply();
+  reply.mode = NicMode::kDriver;
+  reply.taken = TakenDevice{"0000:00:03.0", "e1000", {"eth0", {2, 0, 0, 0, 0, 1}, 1400, true, false, {"00ff", "1234"}}, 7};
+  auto got = parse_keeper_message(encode(KeeperMessage(reply)));
+  ASSERT_TRUE(got) << got.error().text;
+  const auto& taken = std::get<KeeperReply>(*got).taken;
+  ASSERT_TRUE(taken);
+  EXPECT_EQ("0000:00:03.0", taken->address);
+  EXPECT_EQ("e1000", taken->driver);
+  EXPECT_EQ(7u, taken->tap_index);
+  EXPECT_EQ(1400u, taken->link.mtu);
+  EXPECT_TRUE(taken->link.up);
+  EXPECT_THAT(taken->link.messages, ElementsAre("00ff", "1234"));
+  auto restore = parse_keeper_request(encode(KeeperRequest(RestoreRequest{"eth0", 3, {}, {}, reply.taken})));
+  ASSERT_TRUE(restore) << restore.error().text;
+  EXPECT_EQ("e1000", std::get<RestoreRequest>(*restore).taken->driver);
+  for (const char* wrong : {"../../etc", "", ".."}) {
+    reply.taken->driver = wrong;
+    EXPECT_FALSE(parse_keeper_message(encode(KeeperMessage(reply)))) << wrong;
+  }
+}
+
 TEST(KeeperWire, StraightSendingComesBackAndItsDescriptorsAreCounted) {
   auto [daemon, keeper] = a_channel();
   UniqueFd null(open("/dev/null", O_RDONLY | O_CLOEXEC));
@@ -137,22 +159,22 @@ TEST(KeeperWire, LongSentencesAreCut) {
 
 // Each member, gone or replaced by something of another kind, is refused with a sentence and never accepted or thrown.
 TEST(KeeperWire, DamagedMembersAreRefused) {
-  auto bind = Json::parse(encode(KeeperRequest(a_bind())));
+  auto bind = parse_json(encode(KeeperRequest(a_bind())));
   for (auto& [name, value] : bind.items()) {
     for (const Json& other : {Json(nullptr), Json(-1), Json(1e30), Json("a b"), Json::array(), Json::object(),
                               Json(std::string(300, 'a'))}) {
       Json damaged = bind;
       damaged[name] = other;
-      std::string text = damaged.dump(-1, ' ', false, Json::error_handler_t::replace);
+      std::string text = json_text(damaged);
       EXPECT_FALSE(parse_keeper_request(text)) << text;
     }
   }
-  auto reply = Json::parse(encode(KeeperMessage(a_reply())));
+  auto reply = parse_json(encode(KeeperMessage(a_reply())));
   for (auto& [name, value] : reply.items()) {
     for (const Json& other : {Json(nullptr), Json(-1), Json(1e30), Json::object(), Json(std::string(3000, 'a'))}) {
       Json damaged = reply;
       damaged[name] = other;
-      EXPECT_FALSE(parse_keeper_message(damaged.dump())) << damaged.dump();
+      EXPECT_FALSE(parse_keeper_message(json_text(damaged))) << json_text(damaged);
     }
   }
 }

@@ -33,8 +33,10 @@ enum class Op : uint16_t {
   kSet = 9,       // body: JSON {"port": NAME, "lossless": bool, fences}. Reply: empty
   kPlug = 10,     // body: JSON {"port": NAME, "kind": KIND, parameters of that kind}. Reply: empty, once it serves
   kUnplug = 11,   // body: JSON {"port": NAME}. Reply: empty, once its worker has ended
+  kUnbind = 12,   // what this descriptor was registered for is of no use to its program, which may register it for
+                  // something else. Reply: empty
 };
-constexpr uint16_t kLastOp = 11;
+constexpr uint16_t kLastOp = 12;
 
 struct RequestHead {
   uint32_t magic;
@@ -65,6 +67,19 @@ struct ResolveRequest {
 static_assert(sizeof(ResolveRequest) == 8);
 
 enum class PortKind : uint16_t { kVale = 1, kPipe = 2, kMonitor = 3, kPersistent = 4, kNic = 5, kNull = 6 };
+
+// As people are told.
+constexpr const char* kind_name(PortKind kind) {
+  switch (kind) {
+    case PortKind::kVale: return "vale";
+    case PortKind::kPipe: return "pipe";
+    case PortKind::kMonitor: return "monitor";
+    case PortKind::kPersistent: return "persistent";
+    case PortKind::kNic: return "nic";
+    case PortKind::kNull: return "null";
+  }
+  return "?";
+}
 
 // Memory of a region. private memfd: [0, app_bytes) netmap_if and rings, then krings up to private_bytes.
 // exchange memfd: [0, exchange_bytes) exchanges, then nbufs * buf_size bytes of buffers, buffer 0 first.
@@ -106,13 +121,14 @@ struct PortInfo {
 static_assert(sizeof(PortInfo) == 128);
 
 // A NIC port's sockets, made by its keeper. kXdp: one AF_XDP socket for each queue, mapped and synced by who is bound to
-// it; kPacket: one AF_PACKET socket.
-enum class NicKind : uint32_t { kNone = 0, kXdp = 1, kPacket = 2 };
+// it; kPacket: one AF_PACKET socket; kDriver: the device itself. There the memory BAR stands for the socket, and behind
+// the tap come its memory (driver/memory.hh) and two descriptors that keep memory in its place.
+enum class NicKind : uint32_t { kNone = 0, kXdp = 1, kPacket = 2, kDriver = 3 };
 struct NicInfo {
   NicKind kind;
   uint32_t ifindex;
   uint16_t first_queue, sockets;  // that come with this, behind BindFds: of queues first_queue and following; then the tap
-  uint16_t multi_buffer;          // packets may take several descriptors
+  uint16_t packet_slots;          // descriptors that the kernel takes a packet in: more it would not send
   uint16_t straight;              // behind the tap come an XDP program and its stage (wire/tx_stage.h)
   uint32_t rx_entries, tx_entries, fill_entries, completion_entries;  // powers of two
 };

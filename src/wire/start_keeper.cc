@@ -26,7 +26,7 @@ bool executable(const std::string& path) { return access(path.c_str(), X_OK) == 
 
 std::string keeper_program(const std::string& beside) {
   if (const char* named = getenv("UNETMAP_KEEPER"); named && *named) return named;
-  for (const char* at : {"/", "/../bin/", "/../../bin/", "/../libexec/", "/../libexec/unetmap/"})
+  for (const char* at : {"/", "/../bin/", "/../../bin/", "/../libexec/unetmap/", "/../../libexec/unetmap/"})
     if (std::string path = beside + at + kProgram; executable(path)) return path;
   if (const char* path = getenv("PATH")) {
     std::string dirs = path;

@@ -18,7 +18,7 @@ Error not_understood(const char* who) {
 
 Result<void> send_json(int channel, const Json& message, std::span<const int> fds) {
   // Names come from clients, and need not be text.
-  std::string text = message.dump(-1, ' ', false, Json::error_handler_t::replace);
+  std::string text = json_text(message);
   if (text.size() > kMaxWorkerMessage)
     return Error{EMSGSIZE, "worker: message of " + std::to_string(text.size()) + " bytes; at most " +
                                std::to_string(kMaxWorkerMessage) + " can be sent"};
@@ -34,7 +34,7 @@ Result<Json> receive_json(int channel, const char* who, std::vector<UniqueFd>* f
     return Error{ENOTCONN, std::string(who) + ": gone"};
   }
   if (datagram->bytes.empty()) return Error{ENOTCONN, std::string(who) + ": gone"};
-  Json json = Json::parse(datagram->bytes.begin(), datagram->bytes.end(), nullptr, false);
+  Json json = parse_json({reinterpret_cast<const char*>(datagram->bytes.data()), datagram->bytes.size()});
   if (!json.is_object()) return not_understood(who);
   if (fds) *fds = std::move(datagram->fds);
   return json;
@@ -159,7 +159,7 @@ Result<WorkerReport> receive_report(int channel) {
 }
 
 Result<Plug> parse_plug(const std::string& text) {
-  Json json = Json::parse(text, nullptr, false);
+  Json json = parse_json(text);
   if (!json.is_object()) return Error{EINVAL, "plug: is no JSON object; see docs/wire.md"};
   Plug out;
   out.port = text_of(json, "port");

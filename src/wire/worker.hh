@@ -15,16 +15,14 @@
 // words more than a program's.
 #pragma once
 
-#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
 #include "base/fd.hh"
+#include "base/json.hh"
 #include "base/result.hh"
 
 namespace unetmap::wire {
-
-using Json = nlohmann::ordered_json;
 
 constexpr size_t kMaxWorkerMessage = 32768;  // bytes
 constexpr int kWorkerChannel = 3;            // the worker's descriptor

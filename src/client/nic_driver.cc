@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "client/nic_driver.hh"
+
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "client/rpc.hh"
+#include "client/state.hh"
+#include "driver/e1000/rings.hh"
+#include "driver/virtio_net/rings.hh"
+#include "wire/keeper.hh"
+
+namespace unetmap::client {
+namespace {
+
+// Who waits looks again after so long; twice as long each time that nothing had come.
+constexpr uint32_t kFirstPause_us = 50, kLongestPause_us = 2000;
+
+void count(std::atomic<uint64_t>& counter, uint64_t n) {
+  if (n) counter.store(counter.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
+}
+
+}  // namespace
+
+Result<std::shared_ptr<DrivenDevice>> DrivenDevice::map(UniqueFd bar, std::span<UniqueFd> memory) {
+  const Error wrong{EPROTO, "unetmapd: bound to a device, but without the memory for it"};
+  if (memory.size() != wire::kDriverFds) return wrong;
+  std::shared_ptr<DrivenDevice> out(new DrivenDevice);
+  struct stat file;
+  if (fstat(memory[0].get(), &file) < 0) return Error::from_errno(errno, "memory of a device");
+  auto mapping = mem::Mapping::map(memory[0].get(), uint64_t(file.st_size));
+  if (!mapping) return mapping.error();
+  out->memory_ = std::move(*mapping);
+  if (out->memory_.size() < driver::kBufferPagesOffset) return wrong;
+  const driver::Shared& shared = out->shared();
+  if (shared.buffer_pages > (out->memory_.size() - driver::kBufferPagesOffset) / sizeof(uint64_t) ||
+      shared.descriptors == 0 || shared.descriptors > driver::kMostDescriptors)
+    return wrong;
+  out->bar_bytes_ = shared.bar_bytes;
+  void* at = mmap(nullptr, out->bar_bytes_, PROT_READ | PROT_WRITE, MAP_SHARED, bar.get(), 0);
+  if (at == MAP_FAILED) return Error::from_errno(errno, "registers of a device");
+  out->bar_ = at;
+  out->registers_ = std::make_unique<driver::MappedRegisters>(at, out->bar_bytes_);
+  for (size_t i = 0; i < std::size(out->holds_); i++) out->holds_[i] = move_high(std::move(memory[i + 1]));
+  out->timer_ = move_high(UniqueFd(int(syscall(SYS_timerfd_create, CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC))));
+  if (!out->timer_) return Error::from_errno(errno, "timer of a device");
+  return out;
+}
+
+DrivenDevice::~DrivenDevice() {
+  if (bar_) munmap(bar_, bar_bytes_);
+  for (const UniqueFd* fd : {&holds_[0], &holds_[1], &timer_})
+    if (*fd) note_internal(fd->get(), false);
+}
+
+driver::BufferMemory DrivenDevice::buffers(uint8_t* bufs, uint32_t nbufs, uint32_t buf_size) const {
+  return {bufs,
+          nbufs,
+          buf_size,
+          wire::kUmemHeadroom,
+          reinterpret_cast<const uint64_t*>(memory_.data() + driver::kBufferPagesOffset),
+          shared().buffer_pages};
+}
+
+std::unique_ptr<driver::TxQueue> DrivenDevice::tx(const driver::Ring& ring) const {
+  if (ring.num_slots > shared().descriptors) return nullptr;
+  if (shared().model == driver::Model::kVirtioNet)
+    return std::make_unique<driver::VirtioTx>(
+        *registers_, shared(),
+        driver::SplitPages{page(driver::kTxDescriptors), page(driver::kTxAvailable), page(driver::kTxUsed)}, ring);
+  return std::make_unique<driver::E1000Tx>(*registers_, shared(), page(driver::kTxDescriptors), ring);
+}
+
+std::unique_ptr<driver::RxQueue> DrivenDevice::rx(const driver::Ring& ring) const {
+  if (ring.num_slots > shared().descriptors) return nullptr;
+  if (shared().model == driver::Model::kVirtioNet)
+    return std::make_unique<driver::VirtioRx>(
+        *registers_, shared(),
+        driver::SplitPages{page(driver::kRxDescriptors), page(driver::kRxAvailable), page(driver::kRxUsed)}, ring);
+  return std::make_unique<driver::E1000Rx>(*registers_, shared(), page(driver::kRxDescriptors), ring);
+}
+
+void DrivenDevice::wake_soon() {
+  const bool moved = moved_.exchange(false, std::memory_order_relaxed);
+  pause_us_ = moved ? kFirstPause_us : std::clamp(2 * pause_us_, kFirstPause_us, kLongestPause_us);
+  itimerspec when{{0, 0}, {0, long(pause_us_) * 1000}};
+  syscall(SYS_timerfd_settime, timer_.get(), 0, &when, nullptr);
+}
+
+DriverTx::DriverTx(std::shared_ptr<DrivenDevice> device, const vale::TxView& view)
+    : device_(std::move(device)), kring_(view.kring) {
+  queue_ = device_->tx(
+      {view.slots, view.num_slots, view.offset_mask, device_->buffers(view.bufs, view.nbufs, view.buf_size)});
+}
+
+int DriverTx::sync(uint32_t& hwcur, uint32_t& hwtail, uint32_t head, bool recover, bool) {
+  if (!queue_ || device_->closed()) return ENXIO;
+  driver::Tally tally;
+  const uint32_t tail = hwtail;
+  queue_->sync(tally, hwcur, hwtail, head, recover);
+  if (hwtail != tail) device_->note_moved();
+  count(kring_->packets, tally.packets);
+  count(kring_->bytes, tally.bytes);
+  count(kring_->lost_malformed, tally.malformed);
+  count(kring_->lost_buffer, tally.bad_buffer);
+  count(kring_->lost_indirect, tally.indirect);
+  return 0;
+}
+
+DriverRx::DriverRx(std::shared_ptr<DrivenDevice> device, const NicRxView& view)
+    : device_(std::move(device)), kring_(view.kring) {
+  queue_ = device_->rx({view.slots, view.num_slots, 0, device_->buffers(view.bufs, view.nbufs, view.buf_size)});
+}
+
+int DriverRx::sync(uint32_t& hwcur, uint32_t head, uint32_t& hwtail, bool recover) {
+  if (!queue_ || device_->closed()) return ENXIO;
+  driver::Tally tally;
+  const uint32_t tail = hwtail;
+  queue_->sync(tally, head, hwtail, recover);
+  if (hwtail != tail) device_->note_moved();
+  hwcur = head;
+  count(kring_->packets, tally.packets);
+  count(kring_->bytes, tally.bytes);
+  count(kring_->lost_corrupt, tally.corrupt);
+  return 0;
+}
+
+}  // namespace unetmap::client
