@@ -52,8 +52,7 @@ Result<void> Registry::attach_interface(const PortName& name, wire::ControlReque
   if (!interfaces_ || !service_) return Error{ENXIO, name.base + ": this daemon serves no network interfaces"};
   auto body = request.body_as<nmreq_vale_attach>();
   auto found = attachments_.find(name.base);
-  if (found == attachments_.end() || found->second.state == State::kGone) {
-    attachments_.erase(name.base);
+  if (found == attachments_.end()) {
     if (auto begun = begin_attachment(name, body.reg.nr_mode == NR_REG_NIC_SW); !begun) {
       attachments_.erase(name.base);
       return begun;
@@ -76,25 +75,37 @@ Result<void> Registry::attach_interface(const PortName& name, wire::ControlReque
 Result<void> Registry::begin_attachment(const PortName& name, bool host) {
   Attachment attachment;
   attachment.interface = name.port_name;
+  if (std::string own = persistent_.count(name.port_name) ? "" : interface_name(name.port_name); !own.empty())
+    attachment.interface = own;
   attachment.host = host;
   auto kept = persistent_.find(name.port_name);
   if (kept != persistent_.end()) {
     attachment.persistent = true;
     attachment.keeper = kept->second.keeper;
-    kept->second.port = name.base;
     auto& made = attachments_[name.base] = std::move(attachment);
     advance(name.base, made);
     return {};
   }
-  attachment.keeper = keeper_key("attach", name.port_name);
-  if (interfaces_->find(attachment.keeper))
-    return Error{EBUSY, name.port_name + ": is attached to a switch already; detach it there first"};
-  if (interfaces_->find(attachment.keeper.substr(sizeof "attach")))
-    return Error{EBUSY, name.port_name + ": is open as netmap:" + name.port_name + "; close it there first"};
-  auto channel = keeper_channel(name.port_name);
+  attachment.keeper = keeper_key("attach", attachment.interface);
+  // One that is just being let go of is waited for.
+  auto in_use = [&](const std::string& key, std::string text) {
+    Interfaces::Held* held = interfaces_->find(key);
+    if (!held) return Result<void>{};
+    bool leaving = held->state == Interfaces::Held::State::kClosing;
+    return Result<void>(Error{leaving ? EINPROGRESS : EBUSY, std::move(text)});
+  };
+  if (auto free =
+          in_use(attachment.keeper, attachment.interface + ": is attached to a switch already; detach it there first");
+      !free)
+    return free;
+  if (auto free = in_use(attachment.keeper.substr(sizeof "attach"),
+                         attachment.interface + ": is open as netmap:" + attachment.interface + "; close it there first");
+      !free)
+    return free;
+  auto channel = keeper_channel(attachment.interface);
   if (!channel) return channel.error();
   wire::AttachRequest request;
-  request.interface = name.port_name;
+  request.interface = attachment.interface;
   request.host = host;
   join_shortcuts(name, attachment);
   std::vector<int> fds;
@@ -145,31 +156,56 @@ void Registry::advance(const std::string& name, Attachment& attachment) {
   }
 }
 
+// The port for one side of an attachment: that of a persistent port is the host stack's, beside the port itself, which
+// is its programs'.
+Result<Port*> Registry::served_port(const std::string& name, const Attachment& attachment, size_t side) {
+  auto parsed = parse_port_name(name);
+  if (!parsed) return parsed.error();
+  if (side > 0 || attachment.persistent) parsed->base += "^";
+  if (port_named(parsed->base)) return Error{EBUSY, parsed->base + ": is open already; close it first"};
+  Recipe recipe;
+  recipe.shape.hidden = attachment.persistent;
+  auto port = make_base_port(*parsed, recipe, false);
+  if (!port) return port;
+  (*port)->attached = true;
+  (*port)->plug = PlugView{attachment.persistent ? "persistent" : side == 0 ? "interface" : "host", "starting"};
+  (*port)->sw->set_header_len((*port)->info.index, kHeaderBytes);
+  if (Port* own = attachment.persistent ? port_named(name) : nullptr) {
+    if (auto done = apply(own->record()->settings(), **port); !done) return done.error();
+  }
+  return port;
+}
+
+// Where the host stack's frames of a persistent port on a switch come from and go to.
+Port* Registry::stack_side(const Port& port) {
+  auto found = attachments_.find(port.name);
+  if (found == attachments_.end() || !found->second.persistent || found->second.ports.empty()) return nullptr;
+  return port_named(found->second.ports.front());
+}
+
+// The port of an interface that is on a switch, by the interface's own name.
+Port* Registry::port_of_interface(const PortName& name) {
+  if (name.on_switch()) return nullptr;
+  for (auto& [port, attachment] : attachments_)
+    if (!attachment.persistent && attachment.keeper == "attach " + name.base) return port_named(port);
+  return nullptr;
+}
+
 // Makes the ports, and has workers move the packets.
 Result<void> Registry::serve_attachment(const std::string& name, Attachment& attachment, Interfaces::Held& held) {
-  std::vector<std::string> ports = {name};
-  if (held.fds.size() > 1) ports.push_back(name + "^");
-  for (size_t i = 0; i < ports.size() && i < held.fds.size(); i++) {
-    Recipe recipe;
-    if (auto kept = persistent_.find(attachment.interface); attachment.persistent && kept != persistent_.end()) {
-      recipe.shape = kept->second.shape;
-      recipe.mem_id = kept->second.mem_id;
-    }
-    auto parsed = parse_port_name(name);
-    parsed->base = ports[i];
-    if (port_named(ports[i])) return Error{EBUSY, ports[i] + ": is open already; close it first"};
-    auto port = make_base_port(*parsed, recipe, attachment.persistent);
-    if (!port) return port.error();
-    (*port)->attached = true;
-    (*port)->plug = PlugView{attachment.persistent ? "persistent" : i == 0 ? "interface" : "host", "starting"};
-    (*port)->sw->set_header_len((*port)->info.index, kHeaderBytes);
-    attachment.ports.push_back(ports[i]);
+  for (size_t i = 0; i < held.fds.size(); i++) {
+    auto made = served_port(name, attachment, i);
+    if (!made) return made.error();
+    Port& port = **made;
+    attachment.ports.push_back(port.name);
     std::vector<UniqueFd> fds;
     fds.emplace_back(fcntl(held.fds[i].get(), F_DUPFD_CLOEXEC, 3));
-    if (!fds[0]) return Error::from_errno(errno, ports[i]);
-    wire::Plug plug{ports[i], "tap", wire::Json::object()};
-    if (auto served = service_->serve(std::move(plug), (*port)->plug->kind, std::move(fds)); !served) return served;
+    if (!fds[0]) return Error::from_errno(errno, port.name);
+    wire::Plug plug{port.name, "tap", Json::object()};
+    if (auto served = service_->serve(std::move(plug), port.plug->kind, std::move(fds)); !served) return served;
   }
+  if (attachment.persistent)
+    if (Port* own = port_named(name)) note_users(*own);
   held.changed = [this, name] { note_attached(name); };
   return {};
 }
@@ -200,7 +236,11 @@ void Registry::leave(const std::string& name, Attachment& attachment) {
         p->attached = false;
         drop_if_unused(p);
       }
-    if (auto kept = persistent_.find(a.interface); a.persistent && kept != persistent_.end()) kept->second.port.clear();
+    if (Port* own = a.persistent ? port_named(name) : nullptr) {
+      own->attached = false;
+      own->sw->set_flood(own->info.index, true);
+      drop_if_unused(own);
+    }
     auto done = [this, name] {
       auto it = attachments_.find(name);
       if (it == attachments_.end() || it->second.state != State::kLeaving) return;
@@ -256,7 +296,7 @@ bool Registry::has_shortcuts() const {
          std::any_of(shortcuts_.begin(), shortcuts_.end(), [](auto& entry) { return entry.second->members() > 1; });
 }
 
-// Frames that take a shortcut are seen by no monitor and no fence: ports that have any take none.
+// Frames that take a shortcut are seen by no monitor, tap, fence or rule: ports that have any take none.
 void Registry::refresh_shortcuts() {
   timespec t;
   clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
@@ -272,8 +312,9 @@ void Registry::refresh_shortcuts() {
       if (!port) continue;
       const Switch::Record& record = *port->record();
       bool watched =
+          port->sw->tap() ||
           std::any_of(std::begin(record.monitors), std::end(record.monitors), [](uint16_t m) { return m != 0; });
-      if (watched || record.group != 0 || record.flags & (kPortFenced | kPortLossless) ||
+      if (watched || port->sw->shared().rules.load(std::memory_order_relaxed) != 0 || record.group != 0 || record.flags & (kPortFenced | kPortLossless) ||
           record.header_len != kHeaderBytes)
         continue;
       sw = port->sw;
@@ -285,7 +326,7 @@ void Registry::refresh_shortcuts() {
     if (members.size() > 1) {
       vale::Fdb fdb(&sw->shared());
       std::vector<std::pair<uint64_t, uint16_t>> heard;
-      fdb.each(now_s, [&](uint64_t address, uint16_t port, uint32_t age_s) {
+      fdb.each(now_s, [&](uint64_t address, uint16_t port, uint32_t age_s, uint16_t) {
         auto member = members.find(port);
         if (member == members.end()) return;
         stations.push_back({address, member->second});
@@ -316,6 +357,9 @@ Result<void> Registry::detach_interface(const std::string& name, wire::ControlRe
     for (const std::string& each : attachment.ports)
       if (Port* port = port_named(each); port && port->dependents != 0)
         return Error{EBUSY, each + ": has monitors; close them first"};
+    if (attachment.polling) return Error{EBUSY, name + ": is polled; stop that first (vale-ctl -P " + name + ")"};
+    if (Port* own = attachment.persistent ? port_named(name) : nullptr)
+      if (auto idle = check_unused(*own); !idle) return idle;
     auto body = request.body_as<nmreq_vale_detach>();
     if (Port* port = port_named(name)) body.port_index = port->info.index;
     request.set_body(body);
@@ -347,6 +391,8 @@ Result<void> Registry::make_interface(const std::string& name, Persistent& made)
     return Error{EINPROGRESS, name + ": its interface is being made"};
   if (held->state == State::kReady) {
     made.keeper = key;
+    if (!in_own_namespace())
+      if (auto theirs = Namespace::of(origin_->name_space.get())) made.name_space = theirs->inode;
     return {};
   }
   Error why = held->error;

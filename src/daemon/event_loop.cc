@@ -11,13 +11,13 @@ namespace {
 
 constexpr int kEventsAtOnce = 64;
 
+}  // namespace
+
 int64_t now_ms() {
   timespec t;
   clock_gettime(CLOCK_MONOTONIC, &t);
   return t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
-
-}  // namespace
 
 Result<EventLoop> EventLoop::create() {
   EventLoop loop;

@@ -12,6 +12,9 @@
 
 namespace unetmap::daemon {
 
+// By the clock that nobody sets.
+int64_t now_ms();
+
 class EventLoop {
  public:
   static Result<EventLoop> create();

@@ -8,6 +8,8 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "daemon/log.hh"
 #include "wire/start_keeper.hh"
 
@@ -16,6 +18,7 @@ namespace {
 
 // A keeper loads programs, changes offloads and waits for the driver.
 constexpr int64_t kPatience_ms = 30'000;
+constexpr size_t kDeviceMemory = 2;  // in mode driver, of the keeper's descriptors
 
 std::string own_folder() {
   char path[4096];
@@ -120,7 +123,7 @@ void Interfaces::take_message(const std::string& key) {
   if (!message) {
     if (message.error().code == EAGAIN) return;
     if (held->state == Held::State::kClosing) return drop(key);
-    if (held->state == Held::State::kReady) restore(held->reply);
+    if (held->state == Held::State::kReady) restore(*held);
     if (message.error().code == ECONNRESET)
       return fail(
           key,
@@ -142,24 +145,34 @@ void Interfaces::take_message(const std::string& key) {
   if (on_settled) on_settled();
 }
 
-// A keeper was killed. All that it did has gone with it, but for the offloads that it switched off.
-void Interfaces::restore(const wire::KeeperReply& reply) {
-  if (reply.undo.empty()) return;
+// A keeper was killed. All that it did has gone with it, but for the offloads that it switched off, and a device that it
+// took: whose memory our descriptors keep where it is until it is stopped.
+void Interfaces::restore(const Held& held) {
+  const wire::KeeperReply& reply = held.reply;
+  if (reply.undo.empty() && !reply.taken) return;
   auto channel = start();
-  auto told = [this, name = reply.interface](int fd) {
+  std::vector<int> fds;
+  if (reply.taken && held.fds.size() > kDeviceMemory) fds.push_back(held.fds[kDeviceMemory].get());
+  auto kept = std::make_shared<std::vector<UniqueFd>>();
+  for (const UniqueFd& fd : held.fds)
+    if (reply.taken) kept->emplace_back(fcntl(fd.get(), F_DUPFD_CLOEXEC, 3));
+  auto told = [this, name = reply.interface, device = reply.taken.has_value(), kept](int fd) {
     auto answer = wire::receive_keeper_message(fd, MSG_DONTWAIT);
     auto* result = answer ? std::get_if<wire::KeeperReply>(&answer->message) : nullptr;
-    if (result && result->error) log(result->text + "; offloads that were on may be off still: see ethtool -k " + name);
+    if (result && result->error)
+      log(device ? result->text : result->text + "; offloads that were on may be off still: see ethtool -k " + name);
     loop_.unwatch(fd);
     restoring_.erase(fd);
   };
   auto sent =
       channel ? wire::send_keeper(
                     channel->get(),
-                    wire::KeeperRequest(wire::RestoreRequest{reply.interface, reply.ifindex, reply.mac, reply.undo}),
-                    {}, MSG_DONTWAIT)
+                    wire::KeeperRequest(wire::RestoreRequest{reply.interface, reply.ifindex, reply.mac, reply.undo, reply.taken}),
+                    fds, MSG_DONTWAIT)
               : Result<void>(channel.error());
-  if (!sent) return log(reply.interface + ": offloads stay switched off: " + sent.error().text);
+  if (!sent)
+    return log(reply.interface + (reply.taken ? ": stays without its kernel driver: " : ": offloads stay switched off: ") +
+               sent.error().text);
   int fd = channel->get();
   if (loop_.watch(fd, [told, fd] { told(fd); })) restoring_[fd] = std::move(*channel);
 }
@@ -167,8 +180,14 @@ void Interfaces::restore(const wire::KeeperReply& reply) {
 void Interfaces::take_event(Held& held, const wire::KeeperEvent& event) {
   using Kind = wire::KeeperEvent::Kind;
   log(event.text);
+  // Of a persistent port, see Registry::keeper_key(): a tap that its keeper made.
+  const bool ours = std::any_of(held_.begin(), held_.end(), [&](const auto& entry) {
+    return entry.second.get() == &held && entry.first.starts_with("tap ");
+  });
   if (event.kind == Kind::kDown || event.kind == Kind::kUp)
     held.down = event.kind == Kind::kDown;
+  else if (event.kind == Kind::kRenamed && ours)
+    held.reply.interface = event.interface;  // its frames come by our descriptor, whatever its name is
   else if (held.error.code == 0)
     held.error = {ENXIO, event.text};
   if (held.changed) held.changed();

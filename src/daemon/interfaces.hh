@@ -65,7 +65,7 @@ class Interfaces {
   void take_event(Held& held, const wire::KeeperEvent& event);
   void fail(const std::string& key, Error error);
   void hang_up(Held& held);
-  void restore(const wire::KeeperReply& reply);
+  void restore(const Held& held);
   void drop(const std::string& key);
 
   EventLoop& loop_;

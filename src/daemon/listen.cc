@@ -14,6 +14,8 @@
 #include <cstring>
 #include <ctime>
 
+#include "daemon/event_loop.hh"
+
 namespace unetmap::daemon {
 namespace {
 
@@ -44,7 +46,7 @@ Result<void> check_directory(const std::string& dir) {
   return {};
 }
 
-Result<sockaddr_un> address_of(const std::string& path) {
+Result<sockaddr_un> socket_address(const std::string& path) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   if (path.size() >= sizeof address.sun_path)
@@ -58,12 +60,6 @@ bool somebody_answers(const sockaddr_un& address) {
   if (!probe) return false;
   if (connect(probe.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0) return true;
   return errno == EAGAIN;  // its backlog is full
-}
-
-int64_t now_ms() {
-  timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
 // The lock, or EADDRINUSE when its holder answers. One that holds it without answering is starting or ending: that
@@ -83,7 +79,7 @@ Result<void> take_lock(int lock, const std::string& path, const sockaddr_un& add
 }  // namespace
 
 Result<Listener> Listener::open(const std::string& path) {
-  auto address = address_of(path);
+  auto address = socket_address(path);
   if (!address) return address.error();
   if (auto good = check_directory(directory_of(path)); !good) return good.error();
   Listener out;

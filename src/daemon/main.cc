@@ -14,6 +14,7 @@
 #include <set>
 
 #include "base/command_line.hh"
+#include "base/output.hh"
 #include "daemon/listen.hh"
 #include "daemon/log.hh"
 #include "daemon/privileges.hh"
@@ -60,15 +61,16 @@ bool leave_starter() {
   return chdir("/") == 0;
 }
 
-// And from its terminal.
-void leave_terminal() {
+// And from its terminal. What we have to say from now on is read by `unetmap log`.
+void leave_terminal(const std::string& socket) {
   UniqueFd null(open("/dev/null", O_RDWR | O_CLOEXEC));
   for (int fd = 0; fd <= 2; fd++) dup2(null.get(), fd);
+  log_to_file(socket + ".log");
 }
 
 constexpr unetmap::wire::NicMode kNicModes[] = {unetmap::wire::NicMode::kAuto, unetmap::wire::NicMode::kNativeZeroCopy,
                                                  unetmap::wire::NicMode::kNative, unetmap::wire::NicMode::kGeneric,
-                                                 unetmap::wire::NicMode::kPacket};
+                                                 unetmap::wire::NicMode::kPacket, unetmap::wire::NicMode::kDriver};
 
 // Each interface bound counts them once more: room for four.
 uint32_t nic_buffers(uint32_t wanted) {
@@ -87,12 +89,6 @@ std::set<std::string> nic_mode_names() {
   std::set<std::string> out;
   for (auto mode : kNicModes) out.insert(unetmap::wire::mode_name(mode));
   return out;
-}
-
-int64_t now_ms() {
-  timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
 // Until a signal, or until nobody has needed us for `idle_exit_ms` (0: for ever).
@@ -127,6 +123,7 @@ int serve(Server& server, Listener& listener, int signals, int64_t idle_exit_ms)
     if (*done || !server.idle()) idle_since = now_ms();
   }
   listener.remove();
+  close_log();
   sd_notify(0, "STOPPING=1");
   return 0;
 }
@@ -152,7 +149,8 @@ int run(const Settings& settings) {
     log("cannot detach: no more processes; run with --foreground");
     return 1;
   }
-  drop_privileges();
+  const bool devices = settings.nic_mode == unetmap::wire::mode_name(unetmap::wire::NicMode::kDriver);
+  if (auto dropped = drop_privileges(devices); !dropped) log(dropped.error().text);
   auto socket = listener->listen();
   auto server = socket ? Server::create(std::move(*socket)) : unetmap::Result<std::unique_ptr<Server>>(socket.error());
   if (!server) {
@@ -165,7 +163,7 @@ int run(const Settings& settings) {
                                         nic_buffers(settings.nic_buffers));
   (*server)->registry().number_regions_from(uint32_t(getpid()) * 40503u);
   announce(settings);
-  if (!foreground) leave_terminal();
+  if (!foreground) leave_terminal(path);
   // Workers are children of ours: none may keep what our starter waits for the end of.
   (*server)->plugs().restore(path);
   sd_notify(0, "READY=1");
@@ -176,6 +174,7 @@ int run(const Settings& settings) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  unetmap::check_output_at_exit("unetmapd");
   Settings settings;
   unetmap::CommandLine app{"unetmapd", "Serves netmap ports and VALE switches to the programs of one user."};
   app.set_version_flag("-V,--version", UNETMAP_VERSION);
@@ -186,7 +185,7 @@ int main(int argc, char** argv) {
                  "with --foreground, else 5")->option_text("SECONDS")->check(CLI::Range(0.0, 1e9));
   app.add_option("--ready-fd", settings.ready_fd, "Write one NUL byte to descriptor N when listening")->option_text("N");
   app.add_option("--nic-mode", settings.nic_mode, "How to bind network interfaces: auto takes the best that is to be had, each "
-                 "other only that: native-zerocopy, native, generic (AF_XDP), packet (AF_PACKET)")
+                 "other only that: native-zerocopy, native, generic (AF_XDP), packet (AF_PACKET), driver (the device itself)")
       ->option_text("MODE")->check(CLI::IsMember(nic_mode_names()));
   app.add_option("--nic-buffers", settings.nic_buffers, "Packet buffers of 2048 bytes that all interfaces share, and that stay in "
                  "memory while one is bound; 32768 by default, fewer where less memory may be locked")

@@ -18,6 +18,7 @@ namespace unetmap::daemon {
 namespace {
 
 constexpr uint32_t kNicSlots = 1024, kLeastSlots = 32, kFewSlots = 64;
+constexpr uint16_t kMaxHostRings = 16;
 
 const Result<Namespace>& own_namespace() {
   static const Result<Namespace> own = Namespace::own();
@@ -61,25 +62,48 @@ uint16_t Registry::interface_queues(const std::string& name) const {
   return uint16_t(std::clamp<uint32_t>(channels.combined_count + channels.rx_count, 1, wire::kMaxKeeperQueues));
 }
 
+// As the kernel calls it: an interface may have other names besides. Empty if there is none.
+std::string Registry::interface_name(const std::string& name) const {
+  int probe = origin_ && !in_own_namespace() ? origin_->probe.get() : -1;
+  ifreq about{};
+  if (!ask_interface(probe, name, SIOCGIFINDEX, about)) return "";
+  int index = about.ifr_ifindex;
+  about = {};
+  about.ifr_ifindex = index;
+  UniqueFd own(probe < 0 ? socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0) : -1);
+  if (ioctl(probe < 0 ? own.get() : probe, SIOCGIFNAME, &about) < 0) return "";
+  return {about.ifr_name, strnlen(about.ifr_name, sizeof about.ifr_name)};
+}
+
 // Another namespace's interface may have the name of one of ours.
 void Registry::localise(PortName& name) const {
-  if (name.on_switch() || in_own_namespace() || persistent_.count(name.base)) return;
-  auto theirs = Namespace::of(origin_->name_space.get());
-  if (!theirs || !is_interface(name.base)) return;
-  name.interface = name.base;
-  name.base += "@" + std::to_string(theirs->inode);
+  if (name.on_switch() || persistent_.count(name.base)) return;
+  std::string interface = interface_name(name.base);
+  if (interface.empty()) return;
+  name.base = interface;
+  if (!in_own_namespace()) {
+    auto theirs = Namespace::of(origin_->name_space.get());
+    if (!theirs) return;
+    name.interface = interface;
+    name.base += "@" + std::to_string(theirs->inode);
+  }
   name.port_name = name.base;
 }
 
-PortShape Registry::nic_shape(uint16_t queues, uint32_t slots, uint16_t host_rings) const {
+PortShape Registry::nic_shape(uint16_t queues, uint32_t slots, uint16_t host_tx_rings, uint16_t host_rx_rings) {
   PortShape shape;
   shape.nic = true;
   shape.exchange = false;
   shape.tx_slots = shape.rx_slots = slots;
-  shape.host_tx_rings = shape.host_rx_rings = host_rings;
-  shape.tx_rings = shape.rx_rings = uint16_t(queues + host_rings);
+  shape.host_tx_rings = host_tx_rings;
+  shape.host_rx_rings = host_rx_rings;
+  shape.tx_rings = uint16_t(queues + host_tx_rings);
+  shape.rx_rings = uint16_t(queues + host_rx_rings);
   return shape;
 }
+
+// Of one direction: 0 leaves it to us.
+uint16_t Registry::host_rings(uint16_t wanted) { return std::clamp<uint16_t>(wanted, 1, kMaxHostRings); }
 
 // Of each ring: what was asked for, or fewer, where an interface of many queues would leave too few buffers.
 uint32_t Registry::nic_slots(const PortName& name, uint32_t wanted) const {
@@ -94,8 +118,10 @@ uint32_t Registry::nic_slots(const PortName& name, uint32_t wanted) const {
 
 Result<void> Registry::begin_binding(const PortName& name, const Recipe& recipe) {
   const std::string& interface = name.interface.empty() ? name.base : name.interface;
-  if (interfaces_->find("attach " + name.base))
-    return Error{EBUSY, interface + ": is attached to a switch; detach it first (vale-ctl -d)"};
+  if (Interfaces::Held* attached = interfaces_->find("attach " + name.base))
+    return attached->state == Interfaces::Held::State::kClosing
+               ? Error{EINPROGRESS, interface + ": is just being taken off a switch"}
+               : Error{EBUSY, interface + ": is attached to a switch; detach it first (vale-ctl -d)"};
   auto region = region_by_id(kGlobalRegion);
   if (!region) return region.error();
   UniqueFd channel;
@@ -153,7 +179,8 @@ Result<Port*> Registry::make_nic_port(const PortName& name, const Recipe& recipe
   if (reply.mode != wire::NicMode::kPacket) ring = std::min({ring, reply.tx_ring, reply.completion_ring});
   uint32_t wanted = recipe.shape.rx_slots == PortShape{}.rx_slots ? 0 : recipe.shape.rx_slots;
   uint16_t queues = uint16_t(reply.queues.size());
-  PortShape shape = nic_shape(queues, std::min(nic_slots(name, wanted), ring), recipe.host_rings);
+  PortShape shape =
+      nic_shape(queues, std::min(nic_slots(name, wanted), ring), recipe.host_tx_rings, recipe.host_rx_rings);
   auto sw = Switch::create("");
   if (!sw) return sw.error();
   auto region = binding_.find(name.base);
@@ -213,8 +240,9 @@ void Registry::release_unclaimed() {
     interfaces_->release(key);
   }
   using State = Attachment::State;
-  std::erase_if(attachments_, [](auto& entry) { return entry.second.state == State::kFailed || entry.second.state == State::kGone; });
-  std::erase_if(removed_, [this](auto& name) { return !interfaces_->find(keeper_key("tap", name)); });
+  std::erase_if(attachments_,
+                [](auto& entry) { return entry.second.state == State::kFailed || entry.second.state == State::kGone; });
+  std::erase_if(removed_, [this](auto& entry) { return !interfaces_->find(entry.second); });
 }
 
 Error Registry::failure(const File& file) const {
@@ -229,9 +257,13 @@ Error Registry::failure(const File& file) const {
 wire::NicInfo Registry::nic_info(const Port& port, const File& file) {
   const wire::KeeperReply& reply = port.nic->reply;
   wire::NicInfo out{};
-  out.kind = reply.mode == wire::NicMode::kPacket ? wire::NicKind::kPacket : wire::NicKind::kXdp;
+  out.kind = reply.mode == wire::NicMode::kPacket   ? wire::NicKind::kPacket
+             : reply.mode == wire::NicMode::kDriver ? wire::NicKind::kDriver
+                                                    : wire::NicKind::kXdp;
   out.ifindex = reply.ifindex;
-  out.multi_buffer = reply.multi_buffer;
+  // Where the kernel copies, a packet becomes one sk_buff: its head and 17 pieces. Further ones it completes unsent.
+  constexpr uint16_t kCopied = 18, kLent = 64;
+  out.packet_slots = !reply.multi_buffer ? 1 : reply.mode == wire::NicMode::kNativeZeroCopy ? kLent : kCopied;
   out.straight = reply.straight;
   out.rx_entries = reply.rx_ring;
   out.tx_entries = reply.tx_ring;

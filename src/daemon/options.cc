@@ -11,17 +11,6 @@
 namespace unetmap::daemon {
 namespace {
 
-bool allowed(uint16_t request, uint32_t option) {
-  switch (option) {
-    case NETMAP_REQ_OPT_EXTMEM:
-    case NETMAP_REQ_OPT_OFFSETS: return request == NETMAP_REQ_REGISTER;
-    case NETMAP_REQ_OPT_CSB: return request == NETMAP_REQ_REGISTER || request == NETMAP_REQ_CSB_ENABLE;
-    case NETMAP_REQ_OPT_SYNC_KLOOP_EVENTFDS:
-    case NETMAP_REQ_OPT_SYNC_KLOOP_MODE: return request == NETMAP_REQ_SYNC_KLOOP_START;
-    default: return false;
-  }
-}
-
 // The bytes of an option's structure behind its struct nmreq_option, as that structure.
 template <class T>
 T load(const wire::ControlOption& option) {
@@ -45,22 +34,30 @@ Error refuse(wire::ControlOption& option, int code, std::string text) {
 
 Result<void> check_options(wire::ControlRequest& request) {
   for (auto& option : request.options) option.status = EOPNOTSUPP;
-  bool twice = false;
-  for (size_t i = 0; i < request.options.size(); i++)
-    for (size_t j = 0; j < i; j++)
-      if (request.options[i].type == request.options[j].type && allowed(request.type, request.options[i].type)) {
-        request.options[i].status = request.options[j].status = EINVAL;
-        twice = true;
-      }
-  if (twice) return Error{EINVAL, "request options: one is given twice; give each once"};
+  Result<void> out;
   for (auto& option : request.options) {
     std::string which = "request option " + std::to_string(option.type);
-    if (!allowed(request.type, option.type))
-      return Error{EOPNOTSUPP, which + ": unknown, or not for this kind of request; leave it out"};
     int bytes = wire::option_size(option.type);
-    if (bytes > 0 && option.payload.size() != size_t(bytes))
-      return refuse(option, EINVAL, which + ": its structure has another size; compile against this net/netmap.h");
+    wire::ControlOption* first = request.option(option.type);
+    if (option.type == 0) {
+      out = refuse(option, EINVAL, which + ": there is none of this type; see NETMAP_REQ_OPT_* in net/netmap.h");
+    } else if (bytes < 0) {
+      out = Error{EOPNOTSUPP, which + ": unknown; leave it out"};
+    } else if (first != &option) {
+      first->status = EINVAL;
+      out = refuse(option, EINVAL, which + ": is given twice; give it once");
+    } else if (bytes > 0 && option.payload.size() != size_t(bytes)) {
+      out = refuse(option, EINVAL, which + ": its structure has another size; compile against this net/netmap.h");
+    }
   }
+  return out;
+}
+
+Result<void> all_looked_at(const wire::ControlRequest& request) {
+  for (const auto& option : request.options)
+    if (option.status == EOPNOTSUPP)
+      return Error{EOPNOTSUPP, request.name + ": option " + std::to_string(option.type) +
+                                   " is not one of registering; leave it out"};
   return {};
 }
 

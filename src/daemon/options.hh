@@ -7,8 +7,10 @@
 
 namespace unetmap::daemon {
 
-// Marks all options as not looked at, and refuses requests with one given twice, unknown, or not for that request.
+// Marks all options as not looked at, and refuses requests with one that is unknown or given twice. Options that a
+// request does not look at stay marked, and do not hinder it; but for registering, where each has to be understood.
 Result<void> check_options(wire::ControlRequest& request);
+Result<void> all_looked_at(const wire::ControlRequest& request);
 
 // Takes NETMAP_REQ_OPT_OFFSETS, if there is one, over into `shape`. `existing`: the port is there already, and the option
 // must agree with how it was made.

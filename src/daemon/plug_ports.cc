@@ -56,9 +56,9 @@ void Registry::show_plug(const std::string& name, PlugView view) {
   if (Port* port = port_named(name); port && port->plug) port->plug = std::move(view);
 }
 
-wire::Json Registry::plug_json(const std::string& name) const {
+Json Registry::plug_json(const std::string& name) const {
   const Port* port = find_port(name);
-  if (!port || !port->plug) return wire::Json::object();
+  if (!port || !port->plug) return Json::object();
   const PlugView& plug = *port->plug;
   return {{"kind", plug.kind}, {"state", plug.state}, {"connected", plug.connected}, {"pid", plug.pid}};
 }

@@ -13,8 +13,6 @@
 namespace unetmap::daemon {
 namespace {
 
-using wire::Json;
-
 constexpr int64_t kFirstPause_ms = 100, kLongestPause_ms = 5000;
 constexpr int64_t kWellAfter_ms = 10000;   // a worker that lived so long did not fail in a row
 constexpr int64_t kAnswerWithin_ms = 500;  // workers that take longer are shown without their counters
@@ -80,17 +78,17 @@ Result<void> Plugs::apply_settings(const wire::Plug& what) {
   if (settings->empty()) return {};
   Json wanted = *settings;
   wanted["port"] = what.port;
-  return registry_.set(wanted.dump());
+  return registry_.set(json_text(wanted));
 }
 
 void Plugs::note_settings(const std::string& json) {
-  Json wanted = Json::parse(json, nullptr, false);
+  Json wanted = parse_json(json);
   auto found = plugged_.find(wanted.value("port", ""));
   if (found == plugged_.end() || found->second->attached) return;
   Json& kept = found->second->what.parameters["set"];
   if (!kept.is_object()) kept = Json::object();
   for (auto& [key, value] : wanted.items())
-    if (key != "port") kept[key] = value;
+    if (key != "port" && key != "keep") kept[key] = value;
   save();
 }
 
@@ -119,7 +117,7 @@ Result<void> Plugs::begin(Plugged& plugged) {
 // is then copied once, from guest to guest.
 Worker* Plugs::company_for(const Plugged& plugged) {
   auto sociable = [](const wire::Plug& what) {
-    return what.kind == "vhost-user" && !what.parameters.contains("separate");
+    return (what.kind == "vhost-user" || what.kind == "e1000") && !what.parameters.contains("separate");
   };
   auto switch_of = [](const wire::Plug& what) { return what.port.substr(0, what.port.find(':')); };
   if (!sociable(plugged.what)) return nullptr;
@@ -283,7 +281,7 @@ void Plugs::remove(Plugged& plugged, const Result<void>& answer) {
 }
 
 void Plugs::unplug(const std::string& json, Reply reply) {
-  Json wanted = Json::parse(json, nullptr, false);
+  Json wanted = parse_json(json);
   std::string port = wanted.is_object() && wanted.contains("port") && wanted["port"].is_string()
                          ? wanted["port"].get<std::string>()
                          : "";
@@ -306,7 +304,7 @@ void Plugs::unplug(const std::string& json, Reply reply) {
 }
 
 bool Plugs::answers(const std::string& json, Reply& reply) {
-  Json asked = Json::parse(json, nullptr, false);
+  Json asked = parse_json(json);
   if (!asked.is_object() || !asked.contains("what") || asked["what"] != "plugs") return false;
   auto question = std::make_shared<Question>();
   question->reply = std::move(reply);
@@ -345,7 +343,7 @@ void Plugs::answer_question(const std::shared_ptr<Question>& question) {
     return question->reply.send(
         Error{ENXIO, question->only + ": nothing is plugged in there; unetmap ports lists the ports"});
   Answer answer;
-  auto added = answer.add_text(Json{{"plugs", std::move(list)}}.dump(-1, ' ', false, Json::error_handler_t::replace));
+  auto added = answer.add_text(json_text(Json{{"plugs", std::move(list)}}));
   question->reply.send(added, std::move(answer));
 }
 
@@ -363,7 +361,7 @@ void Plugs::save() const {
     unlink(file_.c_str());
     return;
   }
-  std::string text = Json{{"plugs", std::move(list)}}.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
+  std::string text = json_text(Json{{"plugs", std::move(list)}}, 1) + "\n";
   if (auto written = write_file(file_, text); !written)
     log(written.error().text + "; what is plugged in will not outlive this daemon");
 }
@@ -373,13 +371,13 @@ void Plugs::restore(const std::string& socket_path) {
   file_ = socket_path + ".plugs";
   std::string text = read_file(file_);
   if (text.empty()) return;
-  Json kept = Json::parse(text, nullptr, false);
+  Json kept = parse_json(text);
   if (!kept.is_object() || !kept.contains("plugs") || !kept["plugs"].is_array()) {
     log(file_ + ": is not what a daemon writes there; nothing is plugged in again");
     return;
   }
   for (const Json& each : kept["plugs"]) {
-    auto what = wire::parse_plug(each.dump());
+    auto what = wire::parse_plug(json_text(each));
     auto made = what ? registry_.reserve_plug(*what) : Result<void>(what.error());
     if (!made) {
       log(file_ + ": " + made.error().text);

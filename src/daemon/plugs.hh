@@ -39,7 +39,7 @@ class Plugs final : public Service {
   // Ports that the registry attached: not written down, for what they were attached to has gone with the daemon.
   Result<void> serve(wire::Plug plug, std::string shown, std::vector<UniqueFd> fds) override;
   Result<void> served(const std::string& port) const override;
-  void tell(const std::string& port, const wire::Json& parameters) override;
+  void tell(const std::string& port, const Json& parameters) override;
   void end(const std::string& port, std::function<void()> ended) override;
   std::function<void()> on_settled;  // what served() says of some port has changed
   std::function<void()> on_awake;    // packets come again from some interface

@@ -54,6 +54,7 @@ struct PortShape {
   uint16_t tx_rings = 1, rx_rings = 1;  // host rings included
   uint16_t host_tx_rings = 0, host_rx_rings = 0;
   bool nic = false;
+  bool hidden = false;   // numbered behind the others of its switch, and in no list of netmap's
   bool exchange = true;  // receive rings take from anyone; false: from the pipe's other end alone
   // With NETMAP_REQ_OPT_OFFSETS
   uint64_t offset_mask = 0, initial_offset = 0, buf_align = 0;
@@ -84,6 +85,7 @@ struct Port {
   Port* peer = nullptr;       // of a pipe: its other end, which comes and goes with it
   uint32_t resets = 0;        // value of reset_wanted of its rings
   uint32_t monitors_made = 0; // for their names
+  bool takes_headers = false; // of a monitor: shows its port's virtio-net headers, whatever their length is
 
   wire::PortKind kind() const { return wire::PortKind(info.kind); }
   const Switch::Record* record() const { return sw ? sw->find(info.index) : nullptr; }

@@ -35,7 +35,10 @@ uint64_t buffers_of(const PortShape& s) {
   return uint64_t{s.tx_rings} * s.tx_slots + uint64_t{s.rx_rings} * s.rx_slots;
 }
 
-// The image of one ring with buffers from `first_buf` on.
+// Receive rings of pipes have no buffers of their own: join_pipe_rings().
+bool of_pipe(const PortShape& s) { return !s.exchange && !s.nic; }
+
+// The image of one ring with buffers from `first_buf` on; 0: without buffers.
 std::vector<uint8_t> ring_image(const Region& region, const PortShape& shape, uint64_t at, uint32_t slots,
                                 uint16_t ring_id, bool rx, uint32_t first_buf) {
   std::vector<uint8_t> bytes(sizeof(netmap_ring) + sizeof(netmap_slot) * slots);
@@ -52,7 +55,7 @@ std::vector<uint8_t> ring_image(const Region& region, const PortShape& shape, ui
   memcpy(bytes.data(), head, sizeof head);
   auto* slot = reinterpret_cast<netmap_slot*>(bytes.data() + sizeof(netmap_ring));
   for (uint32_t i = 0; i < slots; i++) {
-    slot[i].buf_idx = first_buf + i;
+    slot[i].buf_idx = first_buf ? first_buf + i : 0;
     slot[i].ptr = shape.initial_offset;
   }
   return bytes;
@@ -119,7 +122,7 @@ Result<void> write_rings(Region& region, const PortShape& shape, const wire::Por
     for (uint16_t i = 0; i < side.rings; i++) {
       uint64_t at = side.ring_ofs + i * side.ring_stride;
       uint32_t buf = (rx ? info.rx_base_buf : tx_buf) + i * side.slots;
-      std::vector<uint8_t> image = ring_image(region, shape, at, side.slots, i, rx, buf);
+      std::vector<uint8_t> image = ring_image(region, shape, at, side.slots, i, rx, rx && of_pipe(shape) ? 0 : buf);
       if (auto written = region.write_private(at, image.data(), image.size()); !written) return written.error();
       if (rx) continue;  // an RxKring begins as zeros
       uint32_t hwcur_hwtail[2] = {0, side.slots - 1};
@@ -246,11 +249,23 @@ Result<void> place_port(Region& region, const PortShape& shape, const std::strin
   }
   if (!krings) return no_room(region, name, "ring state");
   uint32_t tx_buf = 0;
-  if (!place.take_buffers(uint64_t{shape.rx_rings} * shape.rx_slots, info.rx_base_buf) ||
+  if (!place.take_buffers(of_pipe(shape) ? 0 : uint64_t{shape.rx_rings} * shape.rx_slots, info.rx_base_buf) ||
       !place.take_buffers(uint64_t{shape.tx_rings} * shape.tx_slots, tx_buf))
     return no_room(region, name, "packet buffers");
   if (auto written = write_rings(region, shape, info, tx_buf); !written) return written.error();
   place.keep();
+  return {};
+}
+
+Result<void> join_pipe_rings(Region& region, const wire::PortInfo& from, const wire::PortInfo& to) {
+  std::vector<netmap_slot> slots(from.tx_slots);
+  for (uint16_t i = 0; i < from.tx_rings && i < to.rx_rings; i++) {
+    uint64_t source = from.tx_ring_ofs + i * from.tx_ring_stride + sizeof(netmap_ring);
+    uint64_t target = to.rx_ring_ofs + i * to.rx_ring_stride + sizeof(netmap_ring);
+    region.read_private(source, slots.data(), slots.size() * sizeof(netmap_slot));
+    if (auto written = region.write_private(target, slots.data(), slots.size() * sizeof(netmap_slot)); !written)
+      return written;
+  }
   return {};
 }
 

@@ -18,6 +18,9 @@ void add_ring_state(RegionShape& region, uint32_t rings, uint32_t slots);
 // Takes memory and writes the initial state of all rings; fills in the places and sizes of `info`. On error nothing
 // stays taken.
 Result<void> place_port(Region& region, const PortShape& shape, const std::string& name, wire::PortInfo& info);
+// Of a pipe just made, once for each direction: the slots of the receive rings at its one end are those of the other's
+// transmit rings, with the same buffers.
+Result<void> join_pipe_rings(Region& region, const wire::PortInfo& from, const wire::PortInfo& to);
 // Gives the port's memory back, and those buffers found in its rings that no port in `others` has in its own.
 void remove_port(Region& region, const wire::PortInfo& info, const std::vector<const wire::PortInfo*>& others);
 

@@ -33,6 +33,7 @@ Result<PortName> parse_port_name(std::string_view name) {
     if (!all(out.pipe_id, is_id_char))
       return bad(name, "a pipe's name ends in { or } and letters, digits or _; choose such a name");
   }
+  if (name.empty()) return Error{ENXIO, "a request without a name: there is no such port; give a name such as vale0:1"};
   if (base.empty()) return bad(name, "names no port; give a name such as vale0:1");
   out.base = base;
   out.port_name = base;

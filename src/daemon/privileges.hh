@@ -6,12 +6,15 @@
 
 #include <cstdint>
 
+#include "base/result.hh"
+
 namespace unetmap::daemon {
 
 // As many open files and as much locked memory (AF_XDP's buffers) as we may have, for us and the keepers.
 void raise_limits();
-// Never more rights than now (no_new_privs), and of root's special ones those at most.
-void drop_privileges();
+// Never more rights than now (no_new_privs), and of root's special ones those at most. An error is worth a word: the
+// rights are there still.
+Result<void> drop_privileges(bool devices);
 // How much memory a keeper of ours may lock; UINT64_MAX: as much as there is.
 uint64_t lockable_bytes();
 

@@ -2,14 +2,13 @@
 // What people and tools ask about a running daemon: JSON in, JSON out (docs/wire.md).
 #pragma once
 
-#include <nlohmann/json.hpp>
 #include <string>
 
+#include "base/json.hh"
 #include "daemon/registry.hh"
+#include "daemon/shown_name.hh"
 
 namespace unetmap::daemon {
-
-using Json = nlohmann::ordered_json;
 
 class Query {
  public:
@@ -19,10 +18,18 @@ class Query {
   Result<void> set(const std::string& wanted) const;
 
  private:
-  Json ports() const;
+  Json ports(const Json& question) const;
+  Json persistent() const;
+  static bool inhabited(uint32_t keeper);
   Result<Json> stats(const Json& question) const;
+  Json live() const;  // live.cc
   Result<Json> fdb(const Json& question) const;
+  Result<Json> port(const Json& question) const;
+  std::string named_port(const Json& question) const;
+  static ShownNames names(const Json& question);
   Json daemon() const;
+  void add_attachment(const Port& port, Json& to) const;
+  static Result<Json> settings(const Json& question);
   static void add_fence(const Switch::Record& record, Json& to);
 
   Registry& registry_;

@@ -14,35 +14,20 @@ namespace unetmap::daemon {
 namespace {
 
 constexpr uint32_t kMaxPortSlots = 16384;
-constexpr uint32_t kMaxPortRings = 32;
-constexpr uint16_t kMaxHostRings = 16;
+constexpr uint16_t kMaxPortRings = 32;
+constexpr uint32_t kMaxExtraBufs = 524288;  // in memory of the port's own
 constexpr uint64_t kMonitorFlags = NR_MONITOR_TX | NR_MONITOR_RX | NR_ZCOPY_MON;
 
-Result<PortShape> shape_of(const std::string& name, const nmreq_register& body) {
-  if (body.nr_tx_slots > kMaxPortSlots || body.nr_rx_slots > kMaxPortSlots)
-    return Error{EINVAL, name + ": rings of more than " + std::to_string(kMaxPortSlots) + " slots; ask for fewer"};
-  if (body.nr_tx_rings > kMaxPortRings || body.nr_rx_rings > kMaxPortRings)
-    return Error{EINVAL, name + ": more than " + std::to_string(kMaxPortRings) + " rings; ask for fewer"};
+// Who asks for more than there can be gets what there can be, and is told so.
+PortShape shape_of(const nmreq_register& body) {
   PortShape shape;
-  auto slots = [](uint32_t wanted) { return wanted == 0 ? 1024 : std::max(wanted, 2u); };
+  auto slots = [](uint32_t wanted) { return wanted == 0 ? 1024 : std::clamp(wanted, 2u, kMaxPortSlots); };
+  auto rings = [](uint16_t wanted) { return std::clamp<uint16_t>(wanted, 1, kMaxPortRings); };
   shape.tx_slots = slots(body.nr_tx_slots);
   shape.rx_slots = slots(body.nr_rx_slots);
-  shape.tx_rings = std::max<uint16_t>(body.nr_tx_rings, 1);
-  shape.rx_rings = std::max<uint16_t>(body.nr_rx_rings, 1);
+  shape.tx_rings = rings(body.nr_tx_rings);
+  shape.rx_rings = rings(body.nr_rx_rings);
   return shape;
-}
-
-// Old spellings: rings chosen by bits of nr_ringid, pipes by mode and number.
-void modernise(std::string& name, nmreq_register& body) {
-  if (body.nr_mode == NR_REG_DEFAULT) {
-    body.nr_mode = body.nr_ringid & NETMAP_SW_RING ? NR_REG_SW : body.nr_ringid & NETMAP_HW_RING ? NR_REG_ONE_NIC : NR_REG_ALL_NIC;
-    body.nr_ringid &= NETMAP_RING_MASK;
-  } else if (body.nr_mode == NR_REG_PIPE_MASTER || body.nr_mode == NR_REG_PIPE_SLAVE) {
-    if (name.find_first_of("{}") == std::string::npos)
-      name += (body.nr_mode == NR_REG_PIPE_MASTER ? "{" : "}") + std::to_string(body.nr_ringid & NETMAP_RING_MASK);
-    body.nr_mode = NR_REG_ALL_NIC;
-    body.nr_ringid = 0;
-  }
 }
 
 // Which of `nic` NIC rings and `host` host rings (behind them) a mode means, as upstream has it.
@@ -78,6 +63,11 @@ Result<RingRange> ring_range(const std::string& name, const nmreq_register& body
   }
 }
 
+Error served(const Port& port) {
+  return {EBUSY, port.name + ": is served by a process of unetmap's, of kind " + port.plug->kind +
+                     "; open another port of the switch, or watch this one with a monitor (unetmap capture)"};
+}
+
 }  // namespace
 
 Result<void> Registry::do_register(File& file, wire::ControlRequest& request) {
@@ -86,21 +76,11 @@ Result<void> Registry::do_register(File& file, wire::ControlRequest& request) {
     return Error{EBUSY, request.name + ": this descriptor is bound to " + file.port->name +
                             " already; open " NETMAP_DEVICE_NAME " once more for another port"};
   if (wire::ControlOption* csb = request.option(NETMAP_REQ_OPT_CSB)) csb->status = 0;  // the client's affair
-  std::string full_name = request.name;
-  modernise(full_name, body);
-  PortName name;
-  if (body.nr_mode != NR_REG_NULL) {
-    auto parsed = parse_port_name(full_name);
-    if (!parsed) return parsed.error();
-    name = *parsed;
-    localise(name);
-  }
-  auto shape = shape_of(full_name, body);
-  if (!shape) return shape.error();
   Recipe recipe;
-  recipe.shape = *shape;
-  recipe.extra_bufs = body.nr_extra_bufs;
-  recipe.host_rings = std::clamp<uint16_t>(std::max(body.nr_host_tx_rings, body.nr_host_rx_rings), 1, kMaxHostRings);
+  recipe.shape = shape_of(body);
+  recipe.extra_bufs = body.nr_extra_bufs = std::min(body.nr_extra_bufs, kMaxExtraBufs);
+  recipe.host_tx_rings = host_rings(body.nr_host_tx_rings);
+  recipe.host_rx_rings = host_rings(body.nr_host_rx_rings);
   recipe.mem_id = body.nr_mem_id;
   if (auto usable = use_extmem(file, request, recipe); !usable) return usable.error();
   if (recipe.mem_id != 0 && !recipe.region) {
@@ -108,12 +88,26 @@ Result<void> Registry::do_register(File& file, wire::ControlRequest& request) {
     if (!region) return region.error();
     recipe.region = *region;
   }
+  if (body.nr_mode == NR_REG_PIPE_MASTER || body.nr_mode == NR_REG_PIPE_SLAVE)
+    return Error{
+        EINVAL, request.name + ": pipes are named here, not numbered; use NR_REG_ALL_NIC and a name such as vale0:1{2"};
+  if (body.nr_flags & NR_ZCOPY_MON) body.nr_flags |= NR_MONITOR_TX | NR_MONITOR_RX;
+  PortName name;
+  const bool is_tap = body.nr_flags & kMonitorFlags && request.name.ends_with(':');
+  if (body.nr_mode != NR_REG_NULL && !is_tap) {
+    auto parsed = parse_port_name(request.name);
+    if (!parsed) return parsed.error();
+    name = *parsed;
+    localise(name);
+    follow_alias(name);
+  }
   uint32_t buf_size = recipe.region ? recipe.region->info().buf_size : kPrivateBufSize;
   const Port* existing = find_port(name.full());
   PortShape existing_shape = existing ? existing->shape : PortShape{};
   if (auto applied = apply_offsets(request, existing ? existing_shape : recipe.shape, buf_size, existing != nullptr); !applied)
     return applied.error();
   auto port = body.nr_mode == NR_REG_NULL                ? null_port(body, recipe)
+              : is_tap                                   ? tap_port(request.name, recipe)
               : body.nr_flags & kMonitorFlags            ? monitor_port(name, body, recipe)
               : name.pipe                                ? pipe_port(name, body, recipe)
                                                          : base_port(name, recipe, false);
@@ -121,6 +115,10 @@ Result<void> Registry::do_register(File& file, wire::ControlRequest& request) {
   if (auto bound = bind(file, **port, body); !bound) {
     drop_if_unused(*port);
     return bound.error();
+  }
+  if (auto understood = all_looked_at(request); !understood) {
+    unbind(file);
+    return understood;
   }
   request.set_body(body);
   return {};
@@ -154,13 +152,34 @@ Result<void> Registry::use_extmem(File& file, wire::ControlRequest& request, Rec
   return {};
 }
 
+// A persistent port that is on a switch is meant by its own name, too.
+void Registry::follow_alias(PortName& name) const {
+  if (name.on_switch()) return;
+  auto kept = persistent_.find(name.base);
+  if (kept == persistent_.end() || kept->second.port.empty()) return;
+  auto there = parse_port_name(kept->second.port);
+  if (!there) return;
+  there->pipe = name.pipe;
+  there->pipe_id = name.pipe_id;
+  name = *there;
+}
+
 // A port of a switch, or a persistent one that is on none.
 Result<Port*> Registry::base_port(const PortName& name, const Recipe& recipe, bool for_pipe) {
+  auto kept = persistent_.find(name.port_name);
+  const bool is_kept = kept != persistent_.end() && !kept->second.autodelete;
+  PortShape shape = recipe.shape;
+  if (is_kept) {
+    shape = kept->second.shape;
+    shape.offset_mask = recipe.shape.offset_mask;
+    shape.initial_offset = recipe.shape.initial_offset;
+    shape.buf_align = recipe.shape.buf_align;
+  }
   if (Port* port = port_named(name.base)) {
     if (port->nic && port->nic->error.code) return port->nic->error;
-    return port;
+    bool idle = port->attached && !port->plug && port->users.empty() && port->dependents == 0;
+    return idle && is_kept ? renew(port, shape) : port;
   }
-  auto kept = persistent_.find(name.port_name);
   if (kept != persistent_.end() && !kept->second.port.empty())
     return Error{EBUSY, name.base + ": is in use as " + kept->second.port + "; open it under that name"};
   if (!name.on_switch() && kept == persistent_.end()) {
@@ -173,16 +192,9 @@ Result<Port*> Registry::base_port(const PortName& name, const Recipe& recipe, bo
     kept = persistent_.emplace(name.base, made).first;
   }
   Recipe actual = recipe;
+  actual.shape = shape;
   bool is_persistent = kept != persistent_.end();
-  if (is_persistent && !kept->second.autodelete) {
-    auto offsets = actual.shape.offset_mask;
-    uint64_t initial = actual.shape.initial_offset, align = actual.shape.buf_align;
-    actual.shape = kept->second.shape;
-    actual.shape.offset_mask = offsets;
-    actual.shape.initial_offset = initial;
-    actual.shape.buf_align = align;
-    if (actual.mem_id == 0) actual.mem_id = kept->second.mem_id;
-  }
+  if (is_kept && !actual.region) actual.region = kept->second.region;
   auto made = make_base_port(name, actual, is_persistent);
   if (is_persistent) {
     if (made) {
@@ -237,20 +249,35 @@ Result<Port*> Registry::pipe_port(const PortName& name, const nmreq_register& bo
   (*parent)->dependents++;
   (*end)->peer = *other;
   (*other)->peer = *end;
+  Region& region = *(*end)->region;
+  auto joined = join_pipe_rings(region, (*end)->info, (*other)->info);
+  if (joined) joined = join_pipe_rings(region, (*other)->info, (*end)->info);
+  if (!joined) {
+    drop_if_unused(*end);
+    return joined.error();
+  }
   return end;
 }
 
 Result<Port*> Registry::monitor_port(const PortName& name, const nmreq_register& body, const Recipe& recipe) {
   Port* target = port_named(name.full());
-  if (!target)
-    return Error{ENXIO, name.full() + ": nobody has this port open, so there is nothing to monitor; open it first"};
+  if (!target && !name.pipe) target = port_of_interface(name);
+  // An attached port that neither a program nor the host stack has open is as good as closed.
+  if (target && target->attached && !target->plug && target->users.empty() && !stack_side(*target)) target = nullptr;
+  if (!target) {
+    bool could_be = name.on_switch() || is_interface(name.base) || persistent_.count(name.base);
+    if (!could_be) return no_such_port(name.base);
+    return Error{EINVAL, name.full() + ": nobody has this port open, so there is nothing to monitor; open it first"};
+  }
   bool zero_copy = body.nr_flags & NR_ZCOPY_MON;
   bool sees_tx = zero_copy || (body.nr_flags & NR_MONITOR_TX), sees_rx = zero_copy || (body.nr_flags & NR_MONITOR_RX);
   PortShape shape;
-  shape.tx_rings = 0;
-  shape.rx_rings = std::max<uint16_t>({uint16_t(sees_tx ? target->info.tx_rings : 0),
-                                       uint16_t(sees_rx ? target->info.rx_rings : 0), 1});
-  shape.tx_slots = target->info.tx_slots;
+  shape.tx_rings = 1;  // nothing goes out by it; programs count on there being one
+  shape.rx_rings = std::max<uint16_t>(
+      {uint16_t(sees_tx ? target->info.tx_rings : 0), uint16_t(sees_rx ? target->info.rx_rings : 0), 1});
+  // One that copies may do with fewer: what comes from several rings is in one then, in the order in which it passed.
+  if (!zero_copy && body.nr_rx_rings) shape.rx_rings = std::min(shape.rx_rings, body.nr_rx_rings);
+  shape.tx_slots = body.nr_tx_slots ? recipe.shape.tx_slots : target->info.tx_slots;
   shape.rx_slots = body.nr_rx_slots ? recipe.shape.rx_slots : target->info.rx_slots;
   Recipe own = recipe;
   own.shape = shape;
@@ -266,33 +293,70 @@ Result<Port*> Registry::monitor_port(const PortName& name, const nmreq_register&
   if (!monitor) return monitor;
   (*monitor)->parent = target;
   target->dependents++;
-  uint16_t header_len = target->record()->header_len;
-  if (header_len) target->sw->set_header_len((*monitor)->info.index, header_len);
+  // Plain frames, whatever the port has, unless headers are asked for.
+  (*monitor)->takes_headers = body.nr_flags & NR_ACCEPT_VNET_HDR;
+  if (uint16_t header_len = target->record()->header_len; header_len && (*monitor)->takes_headers)
+    target->sw->set_header_len((*monitor)->info.index, header_len);
   if (!target->sw->add_monitor(target->info.index, (*monitor)->info.index)) {
     drop_if_unused(*monitor);
     return Error{EBUSY, target->name + ": has " + std::to_string(kMaxMonitors) + " monitors already; close one"};
   }
+  // What the host stack sends and gets by a persistent port is that port's, too. Where there is no room, it is not
+  // seen.
+  if (Port* side = stack_side(*target); side && !zero_copy)
+    side->sw->add_monitor(side->info.index, (*monitor)->info.index);
   refresh_shortcuts();
   return monitor;
 }
 
-// Memory, and nothing that sends or receives.
-Result<Port*> Registry::null_port(const nmreq_register&, const Recipe& recipe) {
+// A monitor of a switch, by its name and a colon: it gets a record of each packet (ring/tap_record.hh).
+Result<Port*> Registry::tap_port(const std::string& name, const Recipe& recipe) {
+  const std::string switch_name = name.substr(0, name.size() - 1);
+  auto found = switches_.find(switch_name);
+  if (found == switches_.end())
+    return Error{ENXIO, switch_name + ": there is no switch of this name; open a port of it first, such as " + name + "1"};
+  std::shared_ptr<Switch> sw = found->second;
+  if (const Switch::Record* tap = sw->tap()) {
+    const std::vector<File*>& users = tap->port->users;
+    return Error{EBUSY, switch_name + ": is traced or captured already" +
+                            (users.empty() ? "" : " (process " + std::to_string(users.front()->pid) + ")") +
+                            ", and a switch is by one program at a time; end that, or capture a port of it"};
+  }
   Recipe own = recipe;
-  own.shape.tx_rings = own.shape.rx_rings = 0;
+  own.shape.tx_rings = own.shape.rx_rings = 1;
+  own.shape.tx_slots = 2;
   auto region = region_for(own);
   if (!region) return region.error();
+  auto tap = make_port(name + "/tap", wire::PortKind::kMonitor, sw, *region, own.shape, kPortTap);
+  if (!tap) return tap;
+  sw->set_tap((*tap)->info.index);
+  refresh_shortcuts();
+  return tap;
+}
+
+// Memory that exists, and as many rings there as asked for, which neither send nor receive.
+Result<Port*> Registry::null_port(const nmreq_register& body, const Recipe& recipe) {
+  std::string name = "null#" + std::to_string(last_port_ + 1);
+  if (!recipe.region)
+    return Error{EINVAL,
+                 name + ": a null port is in memory that there is already; say in nr_mem_id which, or give your own"};
+  PortShape shape = recipe.shape;
+  shape.exchange = false;
+  if (body.nr_tx_rings == 0) shape.tx_rings = 0;
+  if (body.nr_rx_rings == 0) shape.rx_rings = 0;
   auto sw = Switch::create("");
   if (!sw) return sw.error();
-  return make_port("null#" + std::to_string(last_port_ + 1), wire::PortKind::kNull, *sw, *region, own.shape, 0);
+  return make_port(name, wire::PortKind::kNull, *sw, recipe.region, shape, 0);
 }
 
 Result<void> Registry::bind(File& file, Port& port, nmreq_register& body) {
   const wire::PortInfo& info = port.info;
   uint16_t header_len = port.record()->header_len;
   if (header_len && !(body.nr_flags & NR_ACCEPT_VNET_HDR) && port.kind() != wire::PortKind::kMonitor)
-    return Error{EIO, port.name + ": its frames have virtio-net headers of " + std::to_string(header_len) +
-                          " bytes, which this program does not expect; set them to 0 with vale-ctl, or use NR_ACCEPT_VNET_HDR"};
+    return port.plug ? served(port)
+                     : Error{EIO, port.name + ": its frames have virtio-net headers of " + std::to_string(header_len) +
+                                      " bytes, which this program does not expect; close it where they were asked for, "
+                                      "or open it with NR_ACCEPT_VNET_HDR"};
   uint16_t nic_tx = uint16_t(info.tx_rings - info.host_tx_rings), nic_rx = uint16_t(info.rx_rings - info.host_rx_rings);
   uint16_t most_nic = std::max(nic_tx, nic_rx), most_host = std::max(info.host_tx_rings, info.host_rx_rings);
   auto tx = ring_range(port.name, body, nic_tx, info.host_tx_rings, most_nic, most_host);
@@ -304,8 +368,9 @@ Result<void> Registry::bind(File& file, Port& port, nmreq_register& body) {
   bool exclusive = body.nr_flags & NR_EXCLUSIVE;
   for (const File* user : port.users)
     if ((exclusive || user->exclusive) && (user->tx.overlaps(*tx) || user->rx.overlaps(*rx)))
-      return Error{EBUSY, port.name + ": " + (user->exclusive ? "is open exclusively" : "is open already, and so not exclusively") +
-                              " (process " + std::to_string(user->pid) + "); close it there first"};
+      return port.plug ? served(port)
+                       : Error{EBUSY, port.name + ": " + (user->exclusive ? "is open exclusively" : "is open already, and so not exclusively") +
+                                          " (process " + std::to_string(user->pid) + "); close it there first"};
   UniqueFd doorbell(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
   if (!doorbell) return Error::from_errno(errno, port.name + ": eventfd; raise the daemon's limit of open files");
   auto if_offset = place_if(*port.region, port, *tx, *rx, file.if_bytes);
@@ -328,6 +393,7 @@ Result<void> Registry::bind(File& file, Port& port, nmreq_register& body) {
   file.doorbell = std::move(doorbell);
   file.port = &port;
   port.users.push_back(&file);
+  note_users(port);
   return {};
 }
 

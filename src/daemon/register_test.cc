@@ -145,12 +145,14 @@ TEST_F(RegisterTest, RefusesWhatCannotBe) {
   EXPECT_NE(text_.find("nosuch0"), std::string::npos);
   EXPECT_EQ(refusal("lo"), ENXIO);
   EXPECT_EQ(text_.substr(0, 3), "lo:") << text_;
-  for (const char* bad : {"", "vale0:", "vale-0:1", "vale0:a b", "vale0:1{", "vale0:1{a/b", "va/le:1"})
+  EXPECT_EQ(refusal(""), ENXIO);
+  for (const char* bad : {"vale0:", "vale-0:1", "vale0:a b", "vale0:1{", "vale0:1{a/b", "va/le:1"})
     EXPECT_EQ(refusal(bad), EINVAL) << bad;
   EXPECT_EQ(refusal("vale0:1", NR_REG_SW), EINVAL);
   EXPECT_EQ(refusal("vale0:1", NR_REG_NIC_SW), EINVAL);
   EXPECT_EQ(refusal("vale0:1", NR_REG_ONE_SW), EINVAL);
-  EXPECT_EQ(refusal("vale0:1", 99), EINVAL);
+  for (uint32_t mode : {uint32_t{NR_REG_DEFAULT}, uint32_t{NR_REG_PIPE_MASTER}, uint32_t{NR_REG_PIPE_SLAVE}, 99u})
+    EXPECT_EQ(refusal("vale0:1", mode), EINVAL) << mode;
   auto with = [&](auto change) {
     auto request = register_request("vale0:1");
     auto body = request.body_as<nmreq_register>();
@@ -158,15 +160,13 @@ TEST_F(RegisterTest, RefusesWhatCannotBe) {
     request.set_body(body);
     return ask(request);
   };
-  EXPECT_EQ(with([](auto& b) { b.nr_tx_slots = 1 << 20; }), EINVAL);
-  EXPECT_EQ(with([](auto& b) { b.nr_rx_rings = 1000; }), EINVAL);
   EXPECT_EQ(with([](auto& b) { b.nr_mem_id = 77; }), EINVAL);
   EXPECT_EQ(with([](auto& b) { b.nr_tx_rings = b.nr_rx_rings = 16; b.nr_tx_slots = b.nr_rx_slots = 16384; }), 0);
   EXPECT_EQ(with([](auto& b) { b.nr_tx_rings = b.nr_rx_rings = 32; b.nr_tx_slots = b.nr_rx_slots = 16384; }), 0);
   auto old = register_request("vale0:1");
   old.version = 11;
   EXPECT_EQ(ask(old), EINVAL);
-  EXPECT_EQ(last_.version, NETMAP_API);
+  EXPECT_EQ(last_.version, 11);
   auto unknown = register_request("vale0:1");
   unknown.type = 99;
   EXPECT_EQ(ask(unknown), EINVAL);
@@ -178,22 +178,30 @@ TEST_F(RegisterTest, RefusesWhatCannotBe) {
   close(file);
 }
 
-TEST_F(RegisterTest, OldSpellingsWork) {
-  auto request = register_request("vale0:1", NR_REG_DEFAULT);
+TEST_F(RegisterTest, WhoAsksForTooMuchGetsWhatThereCanBe) {
+  auto request = register_request("vale0:1");
   auto body = request.body_as<nmreq_register>();
-  body.nr_tx_rings = body.nr_rx_rings = 2;
-  body.nr_ringid = NETMAP_HW_RING | 1;
+  body.nr_tx_slots = 1 << 20;
+  body.nr_rx_slots = 1;
+  body.nr_tx_rings = 1000;
   request.set_body(body);
   File* file = open(request);
-  EXPECT_EQ(file->tx.first, 1);
-  EXPECT_EQ(file->tx.end, 2);
-  auto pipe = register_request("vale0:1", NR_REG_PIPE_SLAVE);
-  body = pipe.body_as<nmreq_register>();
-  body.nr_ringid = 7;
-  pipe.set_body(body);
-  File* slave = open(pipe);
-  EXPECT_EQ(slave->port->name, "vale0:1}7");
-  close(slave);
+  body = request.body_as<nmreq_register>();
+  EXPECT_EQ(body.nr_tx_slots, 16384u);
+  EXPECT_EQ(body.nr_rx_slots, 2u);
+  EXPECT_EQ(body.nr_tx_rings, 32);
+  EXPECT_EQ(body.nr_rx_rings, 1);
+  EXPECT_EQ(registry_.bind_info(*file).port.tx_slots, 16384u);
+  close(file);
+}
+
+TEST_F(RegisterTest, AnUnboundFileIsAsBefore) {
+  File* file = open("vale0:1");
+  registry_.unbind(*file);
+  EXPECT_EQ(registry_.port_count(), 0u);
+  EXPECT_EQ(registry_.switch_count(), 0u);
+  auto again = register_request("vale0:2");
+  EXPECT_EQ(ask(*file, again), 0) << text_;
   close(file);
 }
 
@@ -237,26 +245,37 @@ TEST_F(RegisterTest, ManyPipesShareOneRegion) {
     files.push_back(open("vale0:1{" + std::to_string(i)));
     files.push_back(open("vale0:1}" + std::to_string(i)));
   }
+  // A buffer is in the same slot at both ends, and nowhere else.
   std::set<uint32_t> bufs;
   for (File* file : files) {
     Memory memory = map(*file);
-    for (bool rx : {false, true})
-      for (uint32_t i = 0; i < 1024; i++) EXPECT_TRUE(bufs.insert(memory.ring(rx, 0)->slot[i].buf_idx).second);
+    for (uint32_t i = 0; i < 1024; i++) {
+      uint32_t buf = memory.ring(false, 0)->slot[i].buf_idx;
+      EXPECT_GE(buf, 2u);
+      EXPECT_TRUE(bufs.insert(buf).second);
+      EXPECT_EQ(memory.ring(true, 0, true)->slot[i].buf_idx, buf);
+    }
   }
   for (File* file : files) close(file);
 }
 
 TEST_F(RegisterTest, MonitorsHangOnTheirPort) {
-  EXPECT_EQ(refusal("vale0:1", NR_REG_ALL_NIC, NR_MONITOR_RX), ENXIO);
+  EXPECT_EQ(refusal("vale0:1", NR_REG_ALL_NIC, NR_MONITOR_RX), EINVAL);
+  EXPECT_EQ(refusal("lo", NR_REG_ALL_NIC, NR_MONITOR_RX), EINVAL);
+  EXPECT_EQ(refusal("nosuch0", NR_REG_ALL_NIC, NR_MONITOR_RX), ENXIO);
   auto request = register_request("vale0:1");
   auto body = request.body_as<nmreq_register>();
   body.nr_rx_rings = 2;
   request.set_body(body);
   File* port = open(request);
   File* copy = open("vale0:1", NR_REG_ALL_NIC, NR_MONITOR_RX);
-  File* zero_copy = open("vale0:1", NR_REG_ALL_NIC, NR_ZCOPY_MON);
+  auto zero_copy_request = register_request("vale0:1", NR_REG_ALL_NIC, NR_ZCOPY_MON);
+  File* zero_copy = open(zero_copy_request);
+  EXPECT_EQ(zero_copy_request.body_as<nmreq_register>().nr_flags,
+            uint64_t{NR_ZCOPY_MON | NR_MONITOR_TX | NR_MONITOR_RX});
   wire::BindInfo c = registry_.bind_info(*copy), z = registry_.bind_info(*zero_copy), p = registry_.bind_info(*port);
-  EXPECT_EQ(c.port.tx_rings, 0);
+  EXPECT_EQ(c.port.tx_rings, 1) << "one that does nothing";
+  EXPECT_EQ(map(*copy).nifp()->ni_tx_rings, 1u);
   EXPECT_EQ(c.port.rx_rings, 2);
   EXPECT_EQ(c.port.flags, uint32_t{kPortMonitorRx});
   EXPECT_EQ(z.port.flags, uint32_t{kPortMonitorRx | kPortMonitorTx | kPortZeroCopy});
@@ -281,6 +300,52 @@ TEST_F(RegisterTest, MonitorsHangOnTheirPort) {
   EXPECT_TRUE(registry_.idle());
 }
 
+TEST_F(RegisterTest, ATapIsOfItsSwitchAndTheOnlyOne) {
+  EXPECT_EQ(refusal("vale0:", NR_REG_ALL_NIC, NR_MONITOR_TX), ENXIO);
+  File* port = open("vale0:1");
+  EXPECT_EQ(refusal("vale0:"), EINVAL);  // no port's name
+  SwitchShared& shared = port->port->sw->shared();
+  EXPECT_EQ(shared.tap, 0u);
+  File* tap = open("vale0:", NR_REG_ALL_NIC, NR_MONITOR_TX);
+  wire::BindInfo info = registry_.bind_info(*tap);
+  EXPECT_EQ(info.port.flags, uint32_t{kPortTap});
+  EXPECT_EQ(shared.tap, info.port.index + 1u);
+  EXPECT_EQ(shared.flood_count, 1u);
+  EXPECT_NE(info.region.unique, registry_.bind_info(*port).region.unique);
+  EXPECT_EQ(refusal("vale0:", NR_REG_ALL_NIC, NR_MONITOR_TX), EBUSY);
+  // A client that writes there changes nothing for long.
+  shared.tap = 1;
+  EXPECT_TRUE(port->port->sw->restore());
+  EXPECT_EQ(shared.tap, info.port.index + 1u);
+  close(port);
+  EXPECT_TRUE(registry_.find_port("vale0:/tap"));
+  close(tap);
+  EXPECT_TRUE(registry_.idle());
+  port = open("vale0:1");
+  tap = open("vale0:", NR_REG_ALL_NIC, NR_MONITOR_TX);
+  SwitchShared& again = port->port->sw->shared();
+  close(tap);
+  EXPECT_EQ(again.tap, 0u);
+  close(port);
+}
+
+TEST_F(RegisterTest, MonitorsShowHeadersToThoseWhoAskForThem) {
+  File* port = open("vale0:1");
+  nmreq_port_hdr header{12, 0};
+  auto set = request_of(NETMAP_REQ_PORT_HDR_SET, "vale0:1", header);
+  ASSERT_EQ(ask(*port, set), 0) << text_;
+  File* plain = open("vale0:1", NR_REG_ALL_NIC, NR_MONITOR_RX);
+  File* as_it_is = open("vale0:1", NR_REG_ALL_NIC, NR_MONITOR_RX | NR_ACCEPT_VNET_HDR);
+  EXPECT_EQ(registry_.bind_info(*plain).port.header_len, 0u);
+  EXPECT_EQ(registry_.bind_info(*as_it_is).port.header_len, 12u);
+  header.nr_hdr_len = 10;
+  set = request_of(NETMAP_REQ_PORT_HDR_SET, "vale0:1", header);
+  ASSERT_EQ(ask(*port, set), 0) << text_;
+  EXPECT_EQ(registry_.bind_info(*plain).port.header_len, 0u);
+  EXPECT_EQ(registry_.bind_info(*as_it_is).port.header_len, 10u);
+  for (File* file : {plain, as_it_is, port}) close(file);
+}
+
 TEST_F(RegisterTest, PipesCanBeMonitored) {
   File* master = open("vale0:1{a");
   File* monitor = open("vale0:1{a", NR_REG_ALL_NIC, NR_MONITOR_TX);
@@ -291,22 +356,25 @@ TEST_F(RegisterTest, PipesCanBeMonitored) {
   EXPECT_EQ(registry_.port_count(), 0u);
 }
 
-TEST_F(RegisterTest, NullPortsAreMemoryOnly) {
+TEST_F(RegisterTest, NullPortsHaveTheRingsAskedForInMemoryThatThereIs) {
+  EXPECT_EQ(refusal("", NR_REG_NULL), EINVAL);
   auto request = register_request("", NR_REG_NULL);
   auto body = request.body_as<nmreq_register>();
+  body.nr_mem_id = kGlobalRegion;
   body.nr_extra_bufs = 10;
+  body.nr_rx_rings = 3;
+  body.nr_rx_slots = 100;
   request.set_body(body);
   File* file = open(request);
   body = request.body_as<nmreq_register>();
   EXPECT_EQ(body.nr_extra_bufs, 10u);
   EXPECT_EQ(body.nr_tx_rings, 0);
-  // Others may put their port there.
-  auto port = register_request("vale0:1");
-  auto port_body = port.body_as<nmreq_register>();
-  port_body.nr_mem_id = body.nr_mem_id;
-  port.set_body(port_body);
-  EXPECT_EQ(ask(port), ENOMEM);  // it has no room for rings
+  EXPECT_EQ(body.nr_rx_rings, 3);
+  EXPECT_EQ(body.nr_rx_slots, 100u);
+  EXPECT_EQ(body.nr_mem_id, kGlobalRegion);
+  EXPECT_EQ(file->rx.end, 3);
   close(file);
+  EXPECT_EQ(registry_.port_count(), 0u);
 }
 
 TEST_F(RegisterTest, ExtraBuffersAreAListAndComeBack) {

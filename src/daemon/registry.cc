@@ -74,12 +74,31 @@ File* Registry::open_file(pid_t pid) {
 void Registry::close_file(File* file) {
   std::unique_ptr<File> hold = std::move(files_.find(file->id)->second);
   files_.erase(file->id);
-  Port* port = file->port;
-  if (!port) return;
+  if (!file->port) return;
   if (!file->goodbye) suspect(*file);
-  std::erase(port->users, file);
-  remove_if(*port->region, file->if_offset, file->if_bytes, others_in_region(*port));
+  unbind(*file);
+}
+
+void Registry::unbind(File& file) {
+  Port* port = file.port;
+  if (!port) return;
+  file.port = nullptr;
+  file.doorbell.reset();
+  std::erase(port->users, &file);
+  remove_if(*port->region, file.if_offset, file.if_bytes, others_in_region(*port));
+  note_users(*port);
   drop_if_unused(port);
+}
+
+// A port that lives on between its users is not flooded to then, and its headers are what they were before.
+void Registry::note_users(Port& port) {
+  if (!port.attached || port.plug) return;
+  bool open = !port.users.empty();
+  port.sw->set_flood(port.info.index, open);
+  if (Port* side = stack_side(port)) side->sw->set_flag(side->info.index, kPortSide, open);
+  if (open) return;
+  for (auto& [name, kept] : persistent_)
+    if (kept.port == port.name) port.sw->set_header_len(port.info.index, kept.header_len);
 }
 
 void Registry::audit(File& file) {
@@ -89,6 +108,8 @@ void Registry::audit(File& file) {
 void Registry::suspect(const File& file) {
   to_reset_.insert(file.resolved.begin(), file.resolved.end());
   to_reset_.insert(file.port->unique);
+  // Of a pipe: what it showed or gave back without having told the other end.
+  if (file.port->peer) to_reset_.insert(file.port->peer->unique);
   for (uint16_t monitor : file.port->record()->monitors)
     if (monitor != 0)
       if (auto* record = file.port->sw->find(monitor - 1u)) to_reset_.insert(record->port->unique);
@@ -134,6 +155,7 @@ void Registry::settle() {
     for (uint32_t index = 0; differed && index < sw->limit(); index++)
       if (const Switch::Record* record = sw->find(index)) wake_users(*record->port);
   }
+  if (!to_restore_.empty()) restore_pins();
   to_restore_.clear();
   if (to_reset_.empty()) return;
   for (uint64_t unique : to_reset_) {
@@ -163,8 +185,8 @@ size_t Registry::region_count() const { return ports_in_.size(); }
 Result<std::shared_ptr<Switch>> Registry::switch_named(const std::string& name) {
   if (auto found = switches_.find(name); found != switches_.end()) return found->second;
   if (switches_.size() >= kMaxSwitches)
-    return Error{ENXIO, name + ": there are " + std::to_string(kMaxSwitches) +
-                            " switches already, as many as there can be; close the ports of one, or use one of them"};
+    return Error{ENOMEM, name + ": there are " + std::to_string(kMaxSwitches) +
+                             " switches already, as many as there can be; close the ports of one, or use one of them"};
   auto made = Switch::create(name);
   if (!made) return made.error();
   switches_[name] = *made;
@@ -177,16 +199,20 @@ void Registry::forget_switch(std::shared_ptr<Switch>& sw) {
   sw.reset();
 }
 
-Result<std::shared_ptr<Region>> Registry::make_region(const RegionShape& shape) {
-  std::erase_if(extmem_, [](auto& entry) { return entry.second.expired(); });
+uint32_t Registry::next_region_id() const {
   uint32_t id = last_region_;
   do {
     id = id >= kMaxRegionId ? kGlobalRegion + 1 : id + 1;
     auto found = regions_.find(id);
-    if (found == regions_.end() || found->second.expired()) break;
+    if (found == regions_.end() || found->second.expired()) return id;
   } while (id != last_region_);
-  if (auto found = regions_.find(id); found != regions_.end() && !found->second.expired())
-    return Error{ENOMEM, "memory regions: all 65534 are in use; close some ports"};
+  return 0;
+}
+
+Result<std::shared_ptr<Region>> Registry::make_region(const RegionShape& shape) {
+  std::erase_if(extmem_, [](auto& entry) { return entry.second.expired(); });
+  uint32_t id = next_region_id();
+  if (id == 0) return Error{ENOMEM, "memory regions: all 65534 are in use; close some ports"};
   auto region = Region::create(id, ++last_region_unique_, shape);
   if (!region) return region.error();
   last_region_ = id;
@@ -214,7 +240,8 @@ Result<std::shared_ptr<Region>> Registry::region_for(const Recipe& recipe) {
 }
 
 Result<Port*> Registry::make_port(std::string name, wire::PortKind kind, std::shared_ptr<Switch> sw,
-                                  std::shared_ptr<Region> region, const PortShape& shape, uint32_t flags) {
+                                  std::shared_ptr<Region> region, const PortShape& shape, uint32_t flags,
+                                  uint16_t lowest) {
   auto port = std::make_unique<Port>();
   port->unique = ++last_port_;
   port->name = std::move(name);
@@ -228,8 +255,9 @@ Result<Port*> Registry::make_port(std::string name, wire::PortKind kind, std::sh
     return placed.error();
   }
   if (shape.nic) port->info.kind = uint16_t(wire::PortKind::kNic);
-  bool hidden = kind == wire::PortKind::kPipe || kind == wire::PortKind::kMonitor;
-  auto index = port->sw->add(port.get(), shape.rx_rings, flags, hidden ? kFirstHiddenIndex : 0);
+  bool hidden = shape.hidden || kind == wire::PortKind::kPipe || kind == wire::PortKind::kMonitor;
+  auto index =
+      port->sw->add(port.get(), shape.rx_rings, flags, std::max<uint16_t>(lowest, hidden ? kFirstHiddenIndex : 0));
   if (!index) {
     remove_port(*port->region, port->info, {});
     forget_switch(port->sw);
@@ -241,6 +269,7 @@ Result<Port*> Registry::make_port(std::string name, wire::PortKind kind, std::sh
   by_unique_[made->unique] = made;
   ports_in_[made->region.get()].insert(made);
   ports_[made->name] = std::move(port);
+  note_made(*made);
   return made;
 }
 
@@ -256,14 +285,26 @@ void Registry::drop_if_unused(Port* port) {
   destroy(port);
 }
 
+void Registry::remember(const Port& port) {
+  if (departed_.size() == kDeparted) departed_.pop_back();
+  timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  departed_.push_front({port.name, wire::kind_name(port.kind()), port.sw->name(), port.info.index, port.info.generation,
+                        uint64_t(now.tv_sec) * 1'000'000'000 + uint64_t(now.tv_nsec), count(port)});
+}
+
 void Registry::destroy(Port* port) {
   auto found = ports_.find(port->name);
   std::unique_ptr<Port> hold = std::move(found->second);
   ports_.erase(found);
   by_unique_.erase(port->unique);
+  remember(*port);
   if (port->nic) pair_up();
   Port* parent = port->parent;
-  if (parent && port->kind() == wire::PortKind::kMonitor) parent->sw->remove_monitor(parent->info.index, port->info.index);
+  if (parent && port->kind() == wire::PortKind::kMonitor) {
+    parent->sw->remove_monitor(parent->info.index, port->info.index);
+    if (Port* side = stack_side(*parent)) side->sw->remove_monitor(side->info.index, port->info.index);
+  }
   port->sw->remove(port->info.index);
   forget_switch(port->sw);
   auto& neighbours = ports_in_[port->region.get()];
@@ -279,12 +320,12 @@ void Registry::destroy(Port* port) {
         for (const Port* other : found->second) others.push_back(&other->info);
       remove_port(*region, info, others);
     });
-  } else if (neighbours.empty()) {
-    ports_in_.erase(port->region.get());  // and the region goes as a whole
   } else {
     std::vector<const wire::PortInfo*> others;
     for (const Port* other : neighbours) others.push_back(&other->info);
-    remove_port(*port->region, port->info, others);
+    if (others.empty()) ports_in_.erase(port->region.get());
+    // Where nobody else has it, the region goes as a whole.
+    if (port->region.use_count() > 1) remove_port(*port->region, port->info, others);
   }
   for (auto it = persistent_.begin(); it != persistent_.end(); ++it)
     if (it->second.port == port->name) {
@@ -296,6 +337,31 @@ void Registry::destroy(Port* port) {
     parent->dependents--;
     drop_if_unused(parent);
   }
+}
+
+// What an attached port that nobody has open becomes when it is opened: rings as new, in the same place of its switch.
+Result<Port*> Registry::renew(Port* port, const PortShape& shape) {
+  const Switch::Record record = *port->record();
+  const std::string name = port->name;
+  const auto kind = port->kind();
+  const uint16_t index = port->info.index;
+  std::shared_ptr<Switch> sw = port->sw;
+  std::shared_ptr<Region> region = port->region;
+  auto kept =
+      std::find_if(persistent_.begin(), persistent_.end(), [&](auto& entry) { return entry.second.port == name; });
+  destroy(port);
+  if (!sw->name().empty()) switches_[sw->name()] = sw;
+  auto made = make_port(name, kind, sw, region, shape, record.flags, index);
+  if (!made) return made;
+  if (kept != persistent_.end()) kept->second.port = name;
+  (*made)->attached = true;
+  sw->set_flood(index, false);
+  sw->set_header_len((*made)->info.index, record.header_len);
+  sw->set_group((*made)->info.index, record.group);
+  sw->set_fence((*made)->info.index, record.fence);
+  if (record.rules) (void)sw->set_rules((*made)->info.index, *record.rules);
+  (void)sw->set_mirror((*made)->info.index, record.mirror);
+  return made;
 }
 
 std::vector<const wire::PortInfo*> Registry::others_in_region(const Port& port) const {
@@ -386,7 +452,9 @@ void Registry::ring(const File& file, const wire::ResolveRequest& request) const
   const Switch::Record* record = file.port->sw->find(request.port);
   if (!record || record->generation != request.generation) return;
   wake_users(*record->port);
-  if (record->port == file.port) wake_senders(files_, {record->port->unique});
+  if (record->port != file.port) return;
+  wake_senders(files_, {record->port->unique});
+  if (record->port->peer) wake_users(*record->port->peer);
 }
 
 }  // namespace unetmap::daemon

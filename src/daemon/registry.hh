@@ -8,8 +8,10 @@
 #pragma once
 
 #include <ctime>
+#include <deque>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <unordered_map>
@@ -17,8 +19,10 @@
 
 #include "daemon/interfaces.hh"
 #include "daemon/port.hh"
+#include "daemon/port_counters.hh"
 #include "daemon/port_name.hh"
 #include "daemon/service.hh"
+#include "daemon/settings.hh"
 #include "daemon/shortcuts.hh"
 #include "wire/control.hh"
 #include "wire/messages.hh"
@@ -48,6 +52,8 @@ class Registry {
   File* open_file(pid_t pid);
   // The last copy of the descriptor is gone. Without File::goodbye its holder may have died in the middle of a sync.
   void close_file(File* file);
+  // As before it was registered.
+  void unbind(File& file);
   // A process that used this descriptor died in the middle of a sync; the descriptor lives on.
   void audit(File& file);
   // Does the rest of close_file() and audit(), once for many of them: what dead processes could write is put right.
@@ -87,12 +93,26 @@ class Registry {
   Result<std::string> query(const std::string& json);
   Result<void> set(const std::string& json);
 
+  // --- what is wanted of ports before they are there: awaited.cc ---
+  // Settings of Op::kSet for a name that has no port: made when it gets one. `keep`: each time that it gets one, or no
+  // longer so; without it as it was.
+  Result<void> await_settings(const std::string& name, const Json& wanted, std::optional<bool> keep);
+  // The same of a port that is there and has `settings`.
+  Result<void> keep_settings(const std::string& name, const Json& settings, std::optional<bool> keep);
+  bool keeps_settings(const std::string& name) const { return kept_.contains(name); }
+  // {"switch":NAME} with "flush":true, or "pin":ADDRESS and "port":NAME or null: of its forwarding table.
+  Result<void> set_switch(const Json& wanted);
+  Json awaited_json() const;
+  // Pinned addresses of a switch with the names of their ports, which need not be there.
+  std::map<uint64_t, std::string> pins_of(const std::string& sw) const;
+  Json pins_json() const;
+
   // --- ports without a program of their own (plugs.hh) ---
   // Makes the port, of the rings and slots that the plug's parameters ask for. EBUSY when it is there.
   Result<void> reserve_plug(const wire::Plug& plug);
   void release_plug(const std::string& port);
   void show_plug(const std::string& port, PlugView view);
-  wire::Json plug_json(const std::string& port) const;
+  Json plug_json(const std::string& port) const;
 
   // Who serves the ports of attached interfaces; without it none are attached.
   void use_service(Service& service) { service_ = &service; }
@@ -117,7 +137,10 @@ class Registry {
   void set_socket_path(std::string path) { socket_path_ = std::move(path); }
 
   // Nothing here that would be missed.
-  bool idle() const { return files_.empty() && persistent_.empty() && ports_.empty(); }
+  bool idle() const {
+    return files_.empty() && persistent_.empty() && ports_.empty() && awaited_.empty() && kept_.empty() &&
+           pins_.empty();
+  }
   const Port* find_port(const std::string& name) const;
   size_t port_count() const { return ports_.size(); }
   size_t switch_count() const { return switches_.size(); }
@@ -127,20 +150,22 @@ class Registry {
  private:
   struct Persistent {
     PortShape shape;
-    uint16_t mem_id = 0;
-    uint16_t header_len = 0;
-    bool autodelete = false;  // made for a pipe, goes with its port
-    std::string port;         // name of its Port while it has one
-    std::string keeper;       // key of its network interface's; empty: it has none
-    std::string why;          // it has no interface
+    std::shared_ptr<Region> region;  // its memory, open or not; none if it is made for a pipe
+    uint16_t header_len = 0;         // while nobody has it open
+    bool autodelete = false;         // made for a pipe, goes with its port
+    std::string port;                // name of its Port while it has one
+    std::string keeper;              // key of its network interface's; empty: it has none
+    uint64_t name_space = 0;         // inode of its interface's network namespace, where that is not the daemon's
+    std::string why;                 // it has no interface
   };
   // A network interface on a switch: NETMAP_REQ_VALE_ATTACH.
   struct Attachment {
     // kFailed and kGone: until somebody is told.
     enum class State { kKeeper, kServing, kAttached, kFailed, kLeaving, kGone };
     State state = State::kKeeper;
-    std::string interface, keeper;   // its name, and the key of its keeper
-    std::vector<std::string> ports;  // that of the wire's side first
+    std::string interface, keeper;  // its name, and the key of its keeper
+    std::vector<std::string>
+        ports;  // that workers serve: the wire's side first; of a persistent port the stack's alone
     bool host = false, persistent = false;
     bool claimed = false;  // who asked for it was told
     bool polling = false;
@@ -154,21 +179,34 @@ class Registry {
   struct Recipe {
     PortShape shape;
     uint32_t extra_bufs = 0;
-    uint16_t host_rings = 1;  // of an interface
+    uint16_t host_tx_rings = 1, host_rx_rings = 1;  // of an interface
     uint16_t mem_id = 0;
     std::shared_ptr<Region> region;  // given: nothing else counts
+  };
+
+  // What programs are told about memory.
+  struct Memory {
+    uint32_t id;
+    RegionShape shape;
   };
 
   // registry.cc: making and unmaking
   Port* port_named(const std::string& name);
   Result<std::shared_ptr<Switch>> switch_named(const std::string& name);
+  uint32_t next_region_id() const;  // 0: there is none
   Result<std::shared_ptr<Region>> make_region(const RegionShape& shape);
   Result<std::shared_ptr<Region>> region_by_id(uint32_t id);
   Result<std::shared_ptr<Region>> region_for(const Recipe& recipe);
   Result<Port*> make_port(std::string name, wire::PortKind kind, std::shared_ptr<Switch> sw,
-                          std::shared_ptr<Region> region, const PortShape& shape, uint32_t flags);
+                          std::shared_ptr<Region> region, const PortShape& shape, uint32_t flags, uint16_t lowest = 0);
+  void note_made(Port& port);
+  void pin(Switch& sw, uint64_t address, const std::string& port);
+  void restore_pins();
   void drop_if_unused(Port* port);
   void destroy(Port* port);
+  void remember(const Port& port);
+  Result<Port*> renew(Port* port, const PortShape& shape);
+  void note_users(Port& port);
   std::vector<const wire::PortInfo*> others_in_region(const Port& port) const;
   void forget_switch(std::shared_ptr<Switch>& sw);
   void suspect(const File& file);
@@ -178,19 +216,24 @@ class Registry {
   // register.cc
   Result<void> do_register(File& file, wire::ControlRequest& request);
   Result<void> use_extmem(File& file, wire::ControlRequest& request, Recipe& recipe);
+  void follow_alias(PortName& name) const;
+  Port* port_of_interface(const PortName& name);
   Result<Port*> base_port(const PortName& name, const Recipe& recipe, bool for_pipe);
   Result<Port*> make_base_port(const PortName& name, const Recipe& recipe, bool is_persistent);
   Result<Port*> pipe_port(const PortName& name, const nmreq_register& body, const Recipe& recipe);
   Result<Port*> monitor_port(const PortName& name, const nmreq_register& body, const Recipe& recipe);
+  Result<Port*> tap_port(const std::string& name, const Recipe& recipe);
   Result<Port*> null_port(const nmreq_register& body, const Recipe& recipe);
   Result<void> bind(File& file, Port& port, nmreq_register& body);
 
   // nic_port.cc
   bool in_own_namespace() const;
   bool is_interface(const std::string& name) const;
+  std::string interface_name(const std::string& name) const;
   uint16_t interface_queues(const std::string& name) const;
   void localise(PortName& name) const;
-  PortShape nic_shape(uint16_t queues, uint32_t slots, uint16_t host_rings) const;
+  static PortShape nic_shape(uint16_t queues, uint32_t slots, uint16_t host_tx_rings, uint16_t host_rx_rings);
+  static uint16_t host_rings(uint16_t wanted);
   uint32_t nic_slots(const PortName& name, uint32_t wanted) const;
   Result<Port*> nic_port(const PortName& name, const Recipe& recipe);
   Result<Port*> make_nic_port(const PortName& name, const Recipe& recipe, Interfaces::Held& held);
@@ -205,7 +248,9 @@ class Registry {
   Result<void> vale_list(wire::ControlRequest& request);
   Result<void> vale_newif(wire::ControlRequest& request);
   Result<void> vale_delif(wire::ControlRequest& request);
-  Result<void> port_header(wire::ControlRequest& request, bool set);
+  Result<void> port_header(const File& file, wire::ControlRequest& request, bool set);
+  Result<uint32_t> header_len_of(const std::string& name) const;
+  Result<void> check_header_change(const File& file, const Port& port, uint32_t header_len) const;
   Result<void> polling(wire::ControlRequest& request);
 
   // attach.cc
@@ -214,7 +259,11 @@ class Registry {
   Result<void> attach_interface(const PortName& name, wire::ControlRequest& request);
   Result<void> begin_attachment(const PortName& name, bool host);
   void advance(const std::string& name, Attachment& attachment);
+  Result<Port*> served_port(const std::string& name, const Attachment& attachment, size_t side);
   Result<void> serve_attachment(const std::string& name, Attachment& attachment, Interfaces::Held& held);
+  Port* stack_side(const Port& port);
+  Result<void> apply(const PortSettings& settings, Port& port);
+  static Result<void> check_unused(const Port& port);
   void leave(const std::string& name, Attachment& attachment);
   void join_shortcuts(const PortName& name, Attachment& attachment);
   void leave_shortcuts(Attachment& attachment);
@@ -227,6 +276,7 @@ class Registry {
   // info_requests.cc
   Result<void> port_info(wire::ControlRequest& request);
   Result<void> pools_info(wire::ControlRequest& request);
+  Result<Memory> memory_of(const PortName& name, const PortShape& shape, uint32_t asked);
   Result<PortShape> expected_shape(const PortName& name, const nmreq_port_info_get& wishes) const;
 
   std::map<std::string, std::unique_ptr<Port>> ports_;
@@ -244,7 +294,15 @@ class Registry {
   };
   std::map<ExtmemKey, std::weak_ptr<Region>> extmem_;
 
+  std::map<std::string, Json> awaited_;                    // by the port's name; kept_ has no such
+  std::map<std::string, Json> kept_;                       // likewise, and for all its lives
+  std::map<std::string, std::map<uint64_t, std::string>> pins_;  // by the switch's name
+
   friend class Query;
+
+  // The ports that went last, the newest first: for people who look when something has died.
+  static constexpr size_t kDeparted = 64;
+  std::deque<Departed> departed_;
 
   std::set<uint64_t> to_reset_;  // ports whose exchanges somebody may have spoiled
   std::set<std::shared_ptr<Switch>> to_restore_;
@@ -259,7 +317,8 @@ class Registry {
   std::map<std::string, Attachment> attachments_;                // by the wire side's port
   std::map<std::string, std::unique_ptr<Shortcuts>> shortcuts_;  // by switch and namespace
   bool shortcuts_rest_ = true;
-  std::set<std::string> removed_;  // persistent ports whose interfaces are going, until who asked is told
+  std::map<std::string, std::string>
+      removed_;  // persistent ports whose interfaces are going, until who asked is told: their keepers
   std::string socket_path_;
   time_t started_ = time(nullptr);
 };

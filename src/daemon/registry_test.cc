@@ -5,16 +5,14 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include <nlohmann/json.hpp>
 #include <set>
 
+#include "base/json.hh"
 #include "daemon/privileges.hh"
 #include "vale/fdb.hh"
 
 namespace unetmap::daemon {
 namespace {
-
-using Json = nlohmann::json;
 
 class Lifetimes : public RegistryTest {
  protected:
@@ -25,7 +23,7 @@ class Lifetimes : public RegistryTest {
   Json query(const std::string& question) {
     auto answer = registry_.query(question);
     EXPECT_TRUE(answer.has_value()) << answer.error().text;
-    return answer ? Json::parse(*answer) : Json();
+    return answer ? parse_json(*answer) : Json();
   }
   int query_error(const std::string& question) {
     auto answer = registry_.query(question);
@@ -240,6 +238,28 @@ TEST_F(Lifetimes, APortThatRingsForItselfHasRoomForItsSenders) {
   for (File* file : {to, sender, other}) close(file);
 }
 
+TEST_F(Lifetimes, APipesEndThatRingsForItselfHasRoomForTheOther) {
+  File *near = open("vale0:p{1"), *far = open("vale0:p}1"), *other = open("vale0:p{2");
+  wire::PortInfo info = registry_.bind_info(*near).port;
+  registry_.ring(*near, {info.generation, info.index, 0});
+  EXPECT_TRUE(rang(*far));
+  EXPECT_FALSE(rang(*other));
+  for (File* file : {near, far, other}) close(file);
+}
+
+// It may have shown packets, or given room back, and died before it rang.
+TEST_F(Lifetimes, WhoDiesAtOneEndOfAPipeWakesTheOther) {
+  File *near = open("vale0:p{1"), *far = open("vale0:p}1");
+  close(near, false);
+  registry_.settle();
+  EXPECT_TRUE(rang(*far));
+  near = open("vale0:p{1");
+  close(near, true);
+  registry_.settle();
+  EXPECT_FALSE(rang(*far));
+  close(far);
+}
+
 TEST_F(Lifetimes, DoorbellsAreForTheSameSwitch) {
   File *a = open("vale0:a"), *b = open("vale0:b"), *far = open("vale1:b"), *unbound = registry_.open_file(1);
   EXPECT_TRUE(registry_.doorbell(*a, b->id).has_value());
@@ -318,7 +338,7 @@ TEST_F(Lifetimes, FourThousandPortsOnASwitchAreCheap) {
 TEST_F(Lifetimes, TwoHundredFiftySixSwitches) {
   std::vector<File*> files;
   for (uint32_t i = 0; i < Registry::kMaxSwitches; i++) files.push_back(open("vale" + std::to_string(i) + ":1"));
-  EXPECT_EQ(refusal("vale_one_more:1"), ENXIO);
+  EXPECT_EQ(refusal("vale_one_more:1"), ENOMEM);
   EXPECT_EQ(refusal("vale7:2"), 0);
   close(files.back());
   files.pop_back();
@@ -340,7 +360,7 @@ TEST_F(Lifetimes, QueriesTellWhatIsThere) {
   EXPECT_TRUE(registry_.set(R"({"port":"vale0:a","lossless":true})").has_value());
   EXPECT_EQ(query(R"({"what":"ports"})")["ports"][0]["lossless"], true);
   EXPECT_EQ(a->port->sw->shared().lossless_ports, 1u);
-  EXPECT_EQ(registry_.set(R"({"port":"vale0:none","lossless":true})").error().code, ENXIO);
+  EXPECT_EQ(registry_.set(R"({"port":"none","lossless":true})").error().code, ENXIO);
   EXPECT_EQ(registry_.set(R"({"port":"vale0:a"})").error().code, EINVAL);
   EXPECT_EQ(registry_.set(R"([])").error().code, EINVAL);
 

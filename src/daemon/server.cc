@@ -85,7 +85,37 @@ Result<bool> Server::step(int timeout_ms) {
   auto any = loop_.step(timeout_ms);
   if (settled_) retry_waiting();
   registry_.settle();
+  if (!awaiting_.empty()) answer_awaiting();
   return any;
+}
+
+bool Server::awaits_port(const Connection& connection, const std::string& question, Reply& reply) {
+  const auto asked = parse_json(question);
+  if (!asked.is_object() || asked.value("what", Json()) != "wait") return false;
+  const auto port = asked.find("port");
+  if (port == asked.end() || !port->is_string()) {
+    reply.send(Error{EINVAL, "question: \"wait\" needs the name of a port"});
+  } else if (awaiting_.size() >= kMostAwaiting) {
+    reply.send(Error{EAGAIN, port->get<std::string>() + ": too many wait for ports already; end some of them"});
+  } else {
+    awaiting_.push_back({connection.fd.get(), connection.file->id, port->get<std::string>(), std::move(reply)});
+  }
+  return true;
+}
+
+// Who has gone is not told any more.
+void Server::answer_awaiting() {
+  std::erase_if(awaiting_, [this](Awaiting& a) {
+    auto found = connections_.find(a.connection);
+    if (found == connections_.end() || found->second.file->id != a.file) return true;
+    if (!registry_.find_port(a.port)) return false;
+    Answer answer;
+    if (auto added = answer.add_text(json_text(Json{{"port", a.port}})); !added)
+      a.reply.send(added.error());
+    else
+      a.reply.send({}, std::move(answer));
+    return true;
+  });
 }
 
 void Server::handle(int fd) {
@@ -206,10 +236,18 @@ Result<void> Server::carry_out(Connection& connection, wire::Op op, std::span<co
       registry_.ring(file, request);
       return {};
     }
-    case wire::Op::kAudit: registry_.audit(file); return {};
-    case wire::Op::kGoodbye: file.goodbye = true; return {};
+    case wire::Op::kAudit:
+      registry_.audit(file);
+      return {};
+    case wire::Op::kGoodbye:
+      file.goodbye = true;
+      return {};
+    case wire::Op::kUnbind:
+      registry_.audit(file);
+      registry_.unbind(file);
+      return {};
     case wire::Op::kQuery: {
-      if (plugs_.answers(text(), reply)) return {};
+      if (plugs_.answers(text(), reply) || awaits_port(connection, text(), reply)) return {};
       auto found = registry_.query(text());
       if (!found) return found.error();
       return answer.add_text(*found);

@@ -64,6 +64,18 @@ class Server {
     Reply reply;
   };
 
+  // Somebody who asked for a port that is not there yet: {"what":"wait","port":NAME}.
+  struct Awaiting {
+    int connection;
+    uint32_t file;
+    std::string port;
+    Reply reply;
+  };
+  static constexpr size_t kMostAwaiting = 256;
+  // Takes the reply of such a question for an answer of later; false for other questions.
+  bool awaits_port(const Connection& connection, const std::string& question, Reply& reply);
+  void answer_awaiting();
+
   void accept_one();
   void handle(int fd);
   bool serve(Connection& connection, wire::Datagram&& request);
@@ -80,6 +92,7 @@ class Server {
   bool refreshing_ = false;  // a timer runs
   Interfaces interfaces_{loop_};
   std::vector<Waiting> waiting_;
+  std::vector<Awaiting> awaiting_;
   Registry registry_;
   Plugs plugs_{loop_, registry_};
   UniqueFd listener_, spare_;

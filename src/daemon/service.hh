@@ -18,7 +18,7 @@ class Service {
   // EINPROGRESS while it is not known whether the worker can; what it failed with.
   virtual Result<void> served(const std::string& port) const = 0;
   // Changes what may change while it runs (worker/kind.hh, set), also for its successors.
-  virtual void tell(const std::string& port, const wire::Json& parameters) = 0;
+  virtual void tell(const std::string& port, const Json& parameters) = 0;
   // Ends the worker; `ended` is called when it has ended, and never from within.
   virtual void end(const std::string& port, std::function<void()> ended) = 0;
 

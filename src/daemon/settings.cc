@@ -2,6 +2,7 @@
 #include "daemon/settings.hh"
 
 #include <arpa/inet.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <charconv>
@@ -10,7 +11,6 @@
 namespace unetmap::daemon {
 namespace {
 
-using Json = nlohmann::ordered_json;
 using vale::FenceRules;
 
 constexpr uint64_t kLeastRate = 8'000, kMostRate = 1'000'000'000'000;  // bits a second
@@ -106,14 +106,13 @@ Result<void> change(PortSettings& to, const std::string& key, const Json& value)
     to.fence.burst = *rate == 0 ? 0 : std::max(to.fence.rate / 50, kLeastBurst);
     return {};
   }
+  if (key == "mirror") {
+    if (!value.is_null() && !value.is_string()) return Error{EINVAL, "mirror: is no port"};
+    to.mirror = value.is_null() ? "" : value.get<std::string>();
+    return {};
+  }
+  if (Result<void> done; change_rules(to.rules, key, value, done)) return done;
   return Error{EINVAL, key + ": nothing that can be set; see unetmap(8), set"};
-}
-
-std::string mac_text(uint64_t mac) {
-  char text[18];
-  auto byte = [&](int i) { return unsigned(mac >> (8 * i)) & 0xff; };
-  snprintf(text, sizeof text, "%02x:%02x:%02x:%02x:%02x:%02x", byte(0), byte(1), byte(2), byte(3), byte(4), byte(5));
-  return text;
 }
 
 std::string text4(const FenceRules::Range4& range) {
@@ -136,12 +135,23 @@ std::string text6(const FenceRules::Range6& range) {
 
 }  // namespace
 
+std::string mac_text(uint64_t mac) {
+  char text[18];
+  auto byte = [&](int i) { return unsigned(mac >> (8 * i)) & 0xff; };
+  snprintf(text, sizeof text, "%02x:%02x:%02x:%02x:%02x:%02x", byte(0), byte(1), byte(2), byte(3), byte(4), byte(5));
+  return text;
+}
+
 Result<PortSettings> parse_settings(const std::string& port, const Json& wanted, const PortSettings& now) {
   PortSettings out = now;
   if (wanted.empty()) return Error{EINVAL, port + ": nothing to set; see unetmap(8), set"};
   for (auto& [key, value] : wanted.items())
     if (auto changed = change(out, key, value); !changed)
       return Error{changed.error().code, port + ": " + changed.error().text};
+  const std::string sw = port.substr(0, port.find(':') + 1);
+  if (const std::string& to = out.mirror; !to.empty() && (sw.empty() || !to.starts_with(sw) || to == sw || to == port))
+    return Error{EINVAL, fmt::format("{}: mirror: {}: is no other port of the same switch; name one such as {}m", port, to,
+                                     sw)};
   return out;
 }
 
@@ -157,6 +167,28 @@ Json settings_json(const PortSettings& settings) {
   }
   if (settings.group) out["isolated"] = settings.group;
   if (fence.rate) out["rate"] = fence.rate * 8;
+  if (!settings.mirror.empty()) out["mirror"] = settings.mirror;
+  add_rules(settings.rules, false, out);
+  return out;
+}
+
+Json all_settings_json(const PortSettings& settings) {
+  Json out = settings_json(settings);
+  if (settings.lossless) out["lossless"] = true;
+  return out;
+}
+
+Json kept_settings_json(const PortSettings& settings) {
+  Json out = all_settings_json(settings);
+  add_rules(settings.rules, true, out);
+  return out;
+}
+
+Json without_programs(const Json& kept) {
+  Json out = kept;
+  for (const char* list : {"acl_in", "acl_out"})
+    if (out.contains(list))
+      for (Json& line : out[list]) line = Json(line["rule"]);
   return out;
 }
 

@@ -8,6 +8,7 @@
 #include <algorithm>
 
 #include "vale/fdb.hh"
+#include "vale/rules/port_rules.hh"
 
 namespace unetmap::daemon {
 namespace {
@@ -52,7 +53,8 @@ Result<uint16_t> Switch::add(Port* port, uint16_t rx_rings, uint32_t flags, uint
   uint32_t index = lowest;
   while (index < records_.size() && records_[index].port) index++;
   if (index >= kMaxPorts)
-    return Error{ENOSPC, name_ + ": it has " + std::to_string(ports_) + " ports, as many as it can; use another switch"};
+    return Error{ENOMEM,
+                 name_ + ": it has " + std::to_string(ports_) + " ports, as many as it can; use another switch"};
   if (records_.size() <= index) records_.resize(index + 1);
   ever_used_ = std::max(ever_used_, limit());
   generation_ += generation_ == 0 ? 1 : 2;
@@ -79,15 +81,34 @@ Result<uint16_t> Switch::add(Port* port, uint16_t rx_rings, uint32_t flags, uint
   return uint16_t(index);
 }
 
+void Switch::leave_flood(uint16_t index) {
+  auto at = std::find(flood_.begin(), flood_.end(), index);
+  *at = flood_.back();
+  flood_.pop_back();
+}
+
+void Switch::set_flood(uint16_t index, bool on) {
+  // One that others are mirrored to gets copies alone.
+  records_[index].floods_else = on;
+  on = on && !(records_[index].flags & (kPortMonitorTx | kPortMonitorRx));
+  if (bool(records_[index].flags & kPortFlood) == on) return;
+  if (on)
+    flood_.push_back(index);
+  else
+    leave_flood(index);
+  write_flood();
+  set_flag(index, kPortFlood, on);
+}
+
 void Switch::remove(uint16_t index) {
   Record& record = records_[index];
-  if (record.flags & kPortFlood) {
-    auto at = std::find(flood_.begin(), flood_.end(), index);
-    *at = flood_.back();
-    flood_.pop_back();
-  }
+  note_mirrors_to(index, false);
+  stop_mirror(index);
+  if (record.flags & kPortFlood) leave_flood(index);
   if (record.flags & kPortLossless) lossless_--;
+  if (tap_ == index + 1u) put(shared().tap, tap_ = 0);
   record = Record{};
+  note_rules();
   ports_--;
   write_entry(index);
   write_flood();
@@ -137,6 +158,11 @@ bool Switch::add_monitor(uint16_t index, uint16_t monitor) {
   return false;
 }
 
+void Switch::set_tap(uint16_t index) {
+  put(shared().tap, tap_ = index + 1u);
+  bump_topology();
+}
+
 void Switch::remove_monitor(uint16_t index, uint16_t monitor) {
   for (uint16_t& slot : records_[index].monitors)
     if (slot == monitor + 1) slot = 0;
@@ -155,6 +181,7 @@ bool Switch::write_entry(uint16_t index) {
   differed |= put(entry.group, record.group);
   // Not touched, and so no memory, while nobody has one.
   if (record.fence.any() || entry.flags.load(std::memory_order_relaxed) & kPortFenced) record.fence.store(shared().fence[index]);
+  if (record.rules) differed |= write_rules(index);
   differed |= put(entry.flags, record.flags);
   for (uint32_t i = 0; i < kMaxMonitors; i++) differed |= put(entry.monitors[i], record.monitors[i]);
   if (record.port) differed |= put(entry.generation, record.generation, std::memory_order_release);
@@ -184,7 +211,7 @@ bool Switch::addresses_make_sense() const {
     off_t hole = std::min(lseek(fd_.get(), at, SEEK_HOLE), end);
     for (; at < hole; at += sizeof(FdbBucket))
       for (uint32_t way = 0; way < FdbBucket::kWays; way++)
-        if (!vale::Fdb::makes_sense(shared().fdb[size_t(at - begin) / sizeof(FdbBucket)], way)) return false;
+        if (!vale::Fdb::makes_sense(shared().fdb[size_t(at - begin) / sizeof(FdbBucket)], way, had_vlans_)) return false;
   }
   return true;
 }
@@ -195,6 +222,8 @@ bool Switch::restore() {
   differed |= put(to.fdb_seed, seed_);
   differed |= put(to.fdb_age_s, kFdbAge_s);
   differed |= put(to.lossless_ports, lossless_);
+  differed |= put(to.tap, tap_);
+  differed |= put(to.rules, rules_);
   differed |= put(to.port_limit, limit());
   for (uint32_t i = 0; i < limit(); i++) differed |= write_entry(uint16_t(i));
   // Beyond the limit nobody looks, but a sender asks by whatever index the forwarding table names.

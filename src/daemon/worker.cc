@@ -82,8 +82,11 @@ std::string helper_program(const char* name, const char* variable) {
   char self[PATH_MAX];
   ssize_t n = readlink("/proc/self/exe", self, sizeof self);
   if (n <= 0 || size_t(n) >= sizeof self) return name;
-  std::string path(self, size_t(n));
-  return path.substr(0, path.rfind('/') + 1) + name;
+  const std::string path(self, size_t(n)), beside = path.substr(0, path.rfind('/') + 1);
+  // As built, and as installed.
+  for (const char* at : {"", "../libexec/unetmap/"})
+    if (std::string program = beside + at + name; access(program.c_str(), X_OK) == 0) return program;
+  return beside + name;
 }
 
 Result<std::shared_ptr<Worker::Process>> Worker::start_process(EventLoop& loop, const std::string& socket_path,

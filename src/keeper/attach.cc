@@ -4,6 +4,7 @@
 
 #include <optional>
 
+#include "keeper/device.hh"
 #include "keeper/features.hh"
 #include "keeper/held.hh"
 #include "keeper/hook.hh"
@@ -124,10 +125,12 @@ Result<SetUp> tap(const wire::TapRequest& request) {
   return out;
 }
 
-Result<SetUp> restore(const wire::RestoreRequest& request) {
+Result<SetUp> restore(const wire::RestoreRequest& request, int memory) {
+  if (request.taken)
+    if (auto done = give_back(*request.taken, memory); !done) return done.error();
   auto interface = look_up(request.interface);
   if (!interface) return interface.error();
-  if (interface->index != request.ifindex || interface->mac != request.mac)
+  if (!request.taken && (interface->index != request.ifindex || interface->mac != request.mac))
     return Error{ENODEV, request.interface + ": is another interface by now"};
   if (auto done = want_features(request.interface, request.features); !done) return done.error();
   SetUp out;

@@ -15,6 +15,7 @@
 #include <optional>
 
 #include <nic.skel.h>
+#include "keeper/device.hh"
 #include "keeper/features.hh"
 #include "keeper/held.hh"
 #include "keeper/hook.hh"
@@ -226,6 +227,7 @@ Result<SetUp> bind(const wire::BindRequest& request, int memfd) {
   auto interface = look_up(request.interface);
   if (!interface) return interface.error();
   if (!interface->ethernet) return Error{EOPNOTSUPP, request.interface + ": no Ethernet interface"};
+  if (request.mode == NicMode::kDriver) return bind_device(request, *interface, memfd);
   SetUp out;
   out.reply.interface_queues = queue_count(request.interface);
   auto queues = queues_of(request, out.reply.interface_queues);

@@ -18,6 +18,7 @@ namespace unetmap::keeper {
 namespace {
 
 constexpr uint32_t kMaxFeatures = 512;
+constexpr int kPause_us = 20'000;
 
 // An ethtool request that ends in an array.
 template <class Head, class Element>
@@ -150,10 +151,19 @@ FeaturesOff::FeaturesOff(FeaturesOff&& other) noexcept
     : index_(std::exchange(other.index_, 0)), names_(std::exchange(other.names_, {})) {}
 
 Result<void> FeaturesOff::restore() {
-  std::string name = name_of(index_);
   std::vector<std::string> names = std::exchange(names_, {});
-  if (names.empty() || name.empty()) return {};  // with the interface its features have gone
-  return want_features(name, names);
+  if (names.empty()) return {};
+  // By name, which may become another one under way: then once more.
+  constexpr int kNames = 10;
+  Result<void> done;
+  for (int i = 0; i < kNames; i++) {
+    const std::string name = name_of(index_);
+    if (name.empty()) return {};  // with the interface its features have gone
+    done = want_features(name, names);
+    if (done || done.error().code != ENODEV) break;
+    usleep(kPause_us);
+  }
+  return done;
 }
 
 FeaturesOff::~FeaturesOff() {
@@ -166,7 +176,7 @@ Result<void> want_features(const std::string& interface, const std::vector<std::
   if (!socket) return socket.error();
   // While one end of a veth pair has an XDP program the other one cannot have some of them; when both are given back at
   // once, that is over in a moment.
-  constexpr int kTries = 25, kPause_us = 20'000;
+  constexpr int kTries = 25;
   std::vector<std::string> all = feature_names(socket->get(), interface);
   Result<void> done;
   for (int i = 0; i < kTries; i++) {

@@ -2,6 +2,7 @@
 // Offloads of an interface (ethtool -k) that spoil frames for who reads them raw, off while this object lives.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 

@@ -29,7 +29,9 @@ TEST(Features, InShort) {
 TEST(Features, NoInterfaceNothingToRestore) {
   EXPECT_FALSE(want_features("um-none", {"rx-gro"}));
   auto none = FeaturesOff::apply("um-none", 0x7fffff00);
-  if (none) EXPECT_TRUE(none->names().empty());
+  if (none) {
+    EXPECT_TRUE(none->names().empty());
+  }
 }
 
 }  // namespace

@@ -30,6 +30,7 @@ Result<SetUp> bind(const wire::BindRequest& request, int memfd);
 // `table`: of the switch, -1 for none.
 Result<SetUp> attach(const wire::AttachRequest& request, int table);
 Result<SetUp> tap(const wire::TapRequest& request);
-Result<SetUp> restore(const wire::RestoreRequest& request);
+// `memory`: of a device that is given back, -1 for none.
+Result<SetUp> restore(const wire::RestoreRequest& request, int memory);
 
 }  // namespace unetmap::keeper

@@ -6,12 +6,15 @@
 #include <linux/sockios.h>
 #include <net/if.h>
 #include <net/if_arp.h>
+#include <netlink/addr.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include <algorithm>
 #include <cstring>
 #include <filesystem>
+
+#include "keeper/netlink.hh"
 
 namespace unetmap::keeper {
 namespace {
@@ -48,6 +51,24 @@ Result<Interface> look_up(const std::string& name) {
   out.mtu = uint32_t(request.ifr_mtu);
   if (ioctl(socket->get(), SIOCGIFFLAGS, &request) < 0) return Error::from_errno(errno, name);
   out.up = request.ifr_flags & IFF_UP;
+  return out;
+}
+
+Result<Interface> look_up(uint32_t index) {
+  const std::string what = "interface " + std::to_string(index);
+  auto socket = route_socket();
+  if (!socket) return socket.error();
+  rtnl_link* found = nullptr;
+  const int failed = rtnl_link_get_kernel(socket->get(), int(index), nullptr, &found);
+  if (failed == -NLE_NODEV || failed == -NLE_OBJ_NOTFOUND) return Error{ENODEV, what + " has gone"};
+  if (failed) return netlink_error(failed, what);
+  const Link link(found);
+  Interface out{.name = rtnl_link_get_name(link.get()), .index = index, .mtu = rtnl_link_get_mtu(link.get())};
+  out.ethernet = rtnl_link_get_arptype(link.get()) == ARPHRD_ETHER;
+  out.up = rtnl_link_get_flags(link.get()) & IFF_UP;
+  const nl_addr* mac = rtnl_link_get_addr(link.get());
+  if (mac && nl_addr_get_len(mac) == out.mac.size())
+    memcpy(out.mac.data(), nl_addr_get_binary_addr(mac), out.mac.size());
   return out;
 }
 

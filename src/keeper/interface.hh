@@ -22,6 +22,9 @@ struct Interface {
 
 // ENODEV when there is none of that name.
 Result<Interface> look_up(const std::string& name);
+// The one with this index, whatever it is called at this moment. A look by its name would miss one that is just being
+// renamed.
+Result<Interface> look_up(uint32_t index);
 // Its name now; empty when it has gone.
 std::string name_of(uint32_t index);
 // Pairs of queues in use: what packets may be received on or sent to. At least 1.

@@ -11,6 +11,7 @@
 #include <cstdio>
 
 #include "base/command_line.hh"
+#include "base/output.hh"
 #include "keeper/privileges.hh"
 #include "keeper/serve.hh"
 #include "wire/keeper.hh"
@@ -37,6 +38,7 @@ unetmap::UniqueFd stop_signals() {
 }  // namespace
 
 int main(int argc, char** argv) {
+  unetmap::check_output_at_exit("unetmap-keeper");
   unetmap::CommandLine app{"unetmap-keeper",
                            "Holds a network interface for unetmapd. Started by it and by libunetmap, not by hand."};
   app.set_version_flag("-V,--version", UNETMAP_VERSION);
@@ -55,6 +57,6 @@ int main(int argc, char** argv) {
   (void)!chdir("/");
   syscall(SYS_close_range, unetmap::wire::kKeeperChannelFd + 1, ~0u, 0);
   fcntl(unetmap::wire::kKeeperChannelFd, F_SETFD, FD_CLOEXEC);
-  unetmap::keeper::keep_needed_rights();
+  unetmap::keeper::keep_needed_rights(true);  // less once it is known what for
   return unetmap::keeper::serve(unetmap::UniqueFd(unetmap::wire::kKeeperChannelFd), stop_signals());
 }

@@ -5,37 +5,40 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
-#include <initializer_list>
+#include <vector>
+
+#include "base/output.hh"
 
 namespace unetmap::keeper {
 namespace {
 
-void keep(std::initializer_list<unsigned> wanted) {
+void keep(const std::vector<unsigned>& wanted) {
   if (capng_get_caps_process() < 0) return;
   bool have[CAP_LAST_CAP + 1] = {};
   for (unsigned each : wanted) have[each] = capng_have_capability(CAPNG_PERMITTED, each) == 1;
   capng_clear(CAPNG_SELECT_ALL);
   // The bounding set first: that takes a right which goes with the others. Without it no_new_privs has to do.
-  (void)capng_apply(CAPNG_SELECT_BOUNDS);
+  [[maybe_unused]] const bool bounded = capng_apply(CAPNG_SELECT_BOUNDS) == 0;
   for (unsigned each : wanted)
     if (have[each]) (void)capng_update(CAPNG_ADD, capng_type_t(CAPNG_EFFECTIVE | CAPNG_PERMITTED), each);
-  (void)capng_apply(CAPNG_SELECT_CAPS);
+  if (capng_apply(CAPNG_SELECT_CAPS) < 0)
+    print_err("unetmap-keeper: capabilities cannot be given up; it goes on with all that it was started with\n");
   prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
 }
 
 }  // namespace
 
-void keep_needed_rights() {
+void keep_needed_rights(bool device) {
   rlimit limit{RLIM_INFINITY, RLIM_INFINITY};
   if (setrlimit(RLIMIT_MEMLOCK, &limit) < 0 && getrlimit(RLIMIT_MEMLOCK, &limit) == 0) {
     limit.rlim_cur = limit.rlim_max;
     (void)setrlimit(RLIMIT_MEMLOCK, &limit);
   }
   prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-  if (getrlimit(RLIMIT_MEMLOCK, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
-    keep({CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF, CAP_IPC_LOCK});
-  else
-    keep({CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF});
+  std::vector<unsigned> needed{CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF};
+  if (getrlimit(RLIMIT_MEMLOCK, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY) needed.push_back(CAP_IPC_LOCK);
+  if (device) needed.push_back(CAP_SYS_ADMIN);
+  keep(needed);
 }
 
 Result<void> check_rights(const wire::KeeperRequest& request) {

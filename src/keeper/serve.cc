@@ -33,13 +33,21 @@ std::string called(const wire::KeeperRequest& request) {
   return std::visit(name, request);
 }
 
+bool about_device(const wire::KeeperRequest& request) {
+  auto* bind = std::get_if<wire::BindRequest>(&request);
+  auto* restore = std::get_if<wire::RestoreRequest>(&request);
+  return (bind && bind->mode == wire::NicMode::kDriver) || (restore && restore->taken);
+}
+
 Result<SetUp> carry_out(wire::ReceivedKeeperRequest& received) {
+  if (!about_device(received.request)) keep_needed_rights(false);
   if (auto may = check_rights(received.request); !may) return may.error();
   if (auto* request = std::get_if<wire::BindRequest>(&received.request)) return bind(*request, received.fds[0].get());
   if (auto* request = std::get_if<wire::AttachRequest>(&received.request))
     return attach(*request, received.fds.empty() ? -1 : received.fds[0].get());
   if (auto* request = std::get_if<wire::TapRequest>(&received.request)) return tap(*request);
-  return restore(std::get<wire::RestoreRequest>(received.request));
+  return restore(std::get<wire::RestoreRequest>(received.request),
+                 received.fds.empty() ? -1 : received.fds[0].get());
 }
 
 // False: the other side is gone.

@@ -4,12 +4,12 @@
 #include <fcntl.h>
 #include <linux/if_tun.h>
 #include <net/if.h>
-#include <netlink/route/link.h>
 #include <netlink/route/link/inet6.h>
 #include <sys/ioctl.h>
 
 #include <cstring>
-#include <memory>
+
+#include "keeper/netlink.hh"
 
 namespace unetmap::keeper {
 namespace {
@@ -19,23 +19,11 @@ constexpr unsigned kTunUso4 = 0x20, kTunUso6 = 0x40;
 constexpr unsigned kQueueFrames = 1000;
 constexpr int kVnetHeaderBytes = 12;
 
-template <class T, void (*destroy)(T*)>
-struct Destroy {
-  void operator()(T* object) const { destroy(object); }
-};
-using Link = std::unique_ptr<rtnl_link, Destroy<rtnl_link, rtnl_link_put>>;
-using Socket = std::unique_ptr<nl_sock, Destroy<nl_sock, nl_socket_free>>;
-
-Error netlink_error(int code, const std::string& what) {
-  return {code == -NLE_PERM ? EPERM : EIO, what + ": " + nl_geterror(code)};
-}
-
 Result<void> set_up_hidden(const Interface& tap, const TapSettings& settings) {
-  Socket socket(nl_socket_alloc());
-  if (int failed = socket ? nl_connect(socket.get(), NETLINK_ROUTE) : -NLE_NOMEM)
-    return netlink_error(failed, "netlink");
+  auto socket = route_socket();
+  if (!socket) return socket.error();
   rtnl_link* found = nullptr;
-  if (int failed = rtnl_link_get_kernel(socket.get(), int(tap.index), nullptr, &found))
+  if (int failed = rtnl_link_get_kernel(socket->get(), int(tap.index), nullptr, &found))
     return netlink_error(failed, tap.name);
   Link original(found), change(rtnl_link_alloc());
   rtnl_link_set_mtu(change.get(), settings.mtu);
@@ -45,12 +33,12 @@ Result<void> set_up_hidden(const Interface& tap, const TapSettings& settings) {
   // Before it is up: no link-local address, and so no router solicitations. Kernels without IPv6 refuse: none needed.
   Link quiet(rtnl_link_alloc());
   if (rtnl_link_inet6_set_addr_gen_mode(quiet.get(), IN6_ADDR_GEN_MODE_NONE) == 0)
-    (void)rtnl_link_change(socket.get(), original.get(), quiet.get(), 0);
-  if (int failed = rtnl_link_change(socket.get(), original.get(), change.get(), 0))
+    (void)rtnl_link_change(socket->get(), original.get(), quiet.get(), 0);
+  if (int failed = rtnl_link_change(socket->get(), original.get(), change.get(), 0))
     return netlink_error(failed, tap.name);
   Link up(rtnl_link_alloc());
   rtnl_link_set_flags(up.get(), IFF_UP);
-  if (int failed = rtnl_link_change(socket.get(), original.get(), up.get(), 0)) return netlink_error(failed, tap.name);
+  if (int failed = rtnl_link_change(socket->get(), original.get(), up.get(), 0)) return netlink_error(failed, tap.name);
   return {};
 }
 

@@ -63,9 +63,8 @@ std::vector<wire::KeeperEvent> Watch::read() {
   if (channels_) drain(channels_.get());
   std::vector<wire::KeeperEvent> out;
   if (!known_.index) return out;
-  std::string name = name_of(known_.index);
-  auto now = name.empty() ? Result<Interface>(Error{ENODEV, ""}) : look_up(name);
-  if (!now || now->index != known_.index) {
+  auto now = look_up(known_.index);
+  if (!now) {
     out.push_back({Kind::kGone, known_.name, known_.name + ": removed, or moved to another network namespace"});
     known_.index = 0;
     return out;

@@ -2,13 +2,11 @@
 // Notices what others do to an interface: down, up, renamed, removed, another number of queues.
 #pragma once
 
-#include <netlink/socket.h>
-
-#include <memory>
 #include <vector>
 
 #include "base/result.hh"
 #include "keeper/interface.hh"
+#include "keeper/netlink.hh"
 #include "wire/keeper.hh"
 
 namespace unetmap::keeper {
@@ -24,13 +22,8 @@ class Watch {
   std::vector<wire::KeeperEvent> read();
 
  private:
-  struct Free {
-    void operator()(nl_sock* socket) const { nl_socket_free(socket); }
-  };
-  using Socket = std::unique_ptr<nl_sock, Free>;
-
   Watch() = default;
-  Socket links_, channels_;  // the second is empty where the kernel does not tell
+  NetlinkSocket links_, channels_;  // the second is empty where the kernel does not tell
   Interface known_;
   uint32_t queues_ = 0;
 };

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// The PCI function behind a network interface, through sysfs: what it is, who drives it, its registers.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/fd.hh"
+#include "base/result.hh"
+#include "driver/hardware.hh"
+
+namespace unetmap::keeper {
+
+class PciFunction {
+ public:
+  // ENODEV with a reason: a virtual interface, or on another bus.
+  static Result<PciFunction> behind(const std::string& interface);
+  // By its address, as in 0000:00:03.0.
+  static Result<PciFunction> at(const std::string& address);
+
+  const std::string& address() const { return address_; }
+  uint16_t vendor() const { return vendor_; }
+  uint16_t device() const { return device_; }
+  // Of the kernel, "" if none drives it now.
+  std::string driver() const;
+  // Addresses that the device uses go through an IOMMU.
+  bool behind_iommu() const;
+
+  Result<void> unbind(const std::string& driver) const;
+  Result<void> bind(const std::string& driver) const;
+  // The interface that its driver has made, "" if there is none (yet).
+  std::string interface() const;
+
+  Result<std::vector<uint8_t>> config() const;
+  // Whether it may read and write memory by itself, and raises no INTx; its registers answer from now on.
+  Result<void> set_bus_master(bool on) const;
+  Result<UniqueFd> open_bar(unsigned bar) const;
+
+ private:
+  PciFunction() = default;
+  std::string path(const char* file) const;
+  std::string address_;
+  uint16_t vendor_ = 0, device_ = 0;
+};
+
+// Registers of a BAR that is mapped here.
+Result<std::unique_ptr<driver::Registers>> map_bar(int fd, uint32_t bytes);
+
+}  // namespace unetmap::keeper
