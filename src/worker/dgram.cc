@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Kind "dgram": a frame a datagram between two Unix datagram sockets, each with a name, as QEMU's dgram netdev has it.
 //
-// Our name is "socket", the peer's "remote"; without "remote" the peer is whoever sends first. The kernel holds only a
-// few datagrams for a slow peer; beyond that they wait in the port's ring, and what does not fit there its senders
-// lose.
+// Our name is "socket", the peer's "remote"; without "remote" the peer is whoever sends first and has a name that leads
+// back to it: an absolute path, or an abstract name. The kernel holds only a few datagrams for a slow peer; beyond that
+// they wait in the port's rings, and what does not fit there its senders lose, unless the port is lossless.
 #include <poll.h>
 #include <sys/epoll.h>
 
+#include <utility>
 #include <vector>
 
 #include "worker/kinds.hh"
@@ -20,7 +21,37 @@ namespace {
 constexpr uint32_t kBatch = 64;  // datagrams a system call
 constexpr uint32_t kShortest = 14;
 constexpr int kSocketBytes = 4 << 20;
-constexpr int64_t kPause_ms = 250;  // before the peer's name is tried again
+constexpr int64_t kPause_ms = 250;  // before the peer's name is tried, or looked up, again
+
+// A peer's name as the kernel has it, which for an abstract one begins with a zero byte.
+struct Remote {
+  sockaddr_un address{};
+  socklen_t bytes = 0;
+};
+
+Result<Remote> remote_address(const std::string& name) {
+  Remote out;
+  if (name.empty() || name[0] != '\0') {
+    auto address = unix_address(name);
+    if (!address) return address.error();
+    out.address = *address;
+    out.bytes = sizeof out.address;
+    return out;
+  }
+  out.address.sun_family = AF_UNIX;
+  memcpy(out.address.sun_path, name.data(), std::min(name.size(), sizeof out.address.sun_path));
+  out.bytes = socklen_t(offsetof(sockaddr_un, sun_path) + name.size());
+  return out;
+}
+
+// As ss(8) shows it; a peer may have put anything in.
+std::string shown(const std::string& name) {
+  std::string out = name.empty() ? "without a name" : name;
+  if (out[0] == '\0') out[0] = '@';
+  for (char& c : out)
+    if (c < ' ' || c > '~') c = '?';
+  return out;
+}
 
 class Dgram final : public Kind {
  public:
@@ -31,7 +62,7 @@ class Dgram final : public Kind {
         path_(std::move(path)),
         remote_(std::move(remote)),
         bytes_(size_t{kBatch} * SwitchPort::kMaxFrame),
-        parts_(size_t{kBatch} * SwitchPort::kMaxFrags) {
+        parts_(size_t{kBatch} * (SwitchPort::kMaxFrags + 1)) {
     loop_.add_port(port_.fd(), *this);
   }
   ~Dgram() override {
@@ -56,6 +87,12 @@ class Dgram final : public Kind {
     bool moved = from_peer();
     return to_peer() || moved;
   }
+  bool before_sleep() override {
+    if (held_ == held_end_) return true;
+    if (port_.tx().size() != tx_room_) return false;
+    port_.ask_for_more_room();
+    return true;
+  }
   short port_events() override { return short((write_blocked_ ? 0 : POLLIN) | (held_ < held_end_ ? POLLOUT : 0)); }
   Json status() const override { return counters_.json(); }
   void stop() override { unlink(path_.c_str()); }
@@ -74,15 +111,20 @@ class Dgram final : public Kind {
   }
 
   // Connected, the kernel tells when the peer has room, and takes datagrams from no one else.
+  bool connect_to_remote() {
+    auto to = remote_address(remote_);
+    return connect(socket_.get(), reinterpret_cast<sockaddr*>(&to->address), to->bytes) == 0;
+  }
+
   void reach() {
     if (remote_.empty()) return reporter_.state(false, "waiting at " + path_);
-    auto address = unix_address(remote_);
-    if (connect(socket_.get(), reinterpret_cast<sockaddr*>(&*address), sizeof *address) == 0) {
+    if (connect_to_remote()) {
       connected_ = true;
       counters_.connections++;
-      return reporter_.state(true, "connected to " + remote_);
+      look_again();
+      return reporter_.state(true, "connected to " + shown(remote_));
     }
-    if (!said_waiting_) reporter_.state(false, "trying to reach " + remote_ + ": " + strerror(errno));
+    if (!said_waiting_) reporter_.state(false, "trying to reach " + shown(remote_) + ": " + strerror(errno));
     said_waiting_ = true;
     timer_ = loop_.after(kPause_ms, [this] {
       timer_ = 0;
@@ -90,7 +132,21 @@ class Dgram final : public Kind {
     });
   }
 
+  // That the peer's socket is gone the kernel tells who sends to it, and who waits for its room; from the one that
+  // comes back under the name it takes nothing for us before we are connected to that. So where no datagram moves, the
+  // name is looked up again; connecting to the same socket once more changes nothing. Datagrams that are still to be
+  // read would be lost by the change to another: they come first.
+  void look_again() {
+    timer_ = loop_.after(kPause_ms, [this] {
+      timer_ = 0;
+      const bool quiet = !std::exchange(carried_, false) && !readable_ && held_ == held_end_ && !write_blocked_;
+      if (quiet && !connect_to_remote()) return lost_peer();
+      look_again();
+    });
+  }
+
   void lost_peer() {
+    if (timer_) loop_.cancel(std::exchange(timer_, 0));
     connected_ = said_waiting_ = false;
     block_writes(false);
     sockaddr none{};
@@ -102,18 +158,37 @@ class Dgram final : public Kind {
 
   void learn(const mmsghdr& from) {
     const auto* address = static_cast<const sockaddr_un*>(from.msg_hdr.msg_name);
-    size_t bytes = from.msg_hdr.msg_namelen;
-    if (bytes <= offsetof(sockaddr_un, sun_path) || address->sun_path[0] != '/') return;
-    size_t most = bytes - offsetof(sockaddr_un, sun_path);
-    remote_.assign(address->sun_path, strnlen(address->sun_path, most));
+    size_t bytes = std::min<size_t>(from.msg_hdr.msg_namelen, sizeof *address);
+    std::string name;
+    if (bytes > offsetof(sockaddr_un, sun_path))
+      name.assign(address->sun_path, bytes - offsetof(sockaddr_un, sun_path));
+    // Of a path the kernel tells the end with a zero byte; in an abstract name all bytes count.
+    if (!name.empty() && name[0] != '\0') name.resize(strnlen(name.c_str(), name.size()));
+    if (name.empty() || (name[0] != '/' && name[0] != '\0')) return cannot_answer(name);
+    remote_ = std::move(name);
     learned_ = true;
     reach();
   }
 
+  // Its frames are taken all the same. Said once, or a log would fill.
+  void cannot_answer(const std::string& name) {
+    if (said_unanswered_) return;
+    said_unanswered_ = true;
+    std::string text = "the peer " + shown(name) + " cannot be answered: " +
+                       (name.empty() ? "its socket is bound to no name" : "a relative path leads nowhere from here") +
+                       "; bind it to an absolute path, or name one with --remote";
+    reporter_.say(path_ + ": " + text);
+    reporter_.state(false, "waiting at " + path_ + "; " + text);
+  }
+
   bool from_peer() {
     if (held_ < held_end_) {
-      if (!forward()) return false;
+      uint32_t before = held_;
+      if (!port_.sync_tx() || port_.tx().size() == tx_room_) return false;
+      if (!forward()) return held_ > before;
       loop_.change(socket_.get(), EPOLLIN | (write_blocked_ ? EPOLLOUT : 0u));
+    } else if (port_.tx_pending()) {
+      (void)port_.sync_tx();
     }
     if (!readable_) return false;
     sockaddr_un address{};
@@ -125,7 +200,7 @@ class Dgram final : public Kind {
     }
     if (remote_.empty()) {
       in_[0].msg_hdr.msg_name = &address;
-      in_[0].msg_hdr.msg_namelen = sizeof address - 1;
+      in_[0].msg_hdr.msg_namelen = sizeof address;
     }
     int n = recvmmsg(socket_.get(), in_, kBatch, MSG_DONTWAIT, nullptr);
     if (n <= 0) {
@@ -134,6 +209,7 @@ class Dgram final : public Kind {
       return false;
     }
     counters_.reads++;
+    carried_ = true;
     if (remote_.empty()) learn(in_[0]);
     held_ = 0;
     held_end_ = uint32_t(n);
@@ -159,7 +235,10 @@ class Dgram final : public Kind {
         (void)port_.sync_tx();
         space = uint32_t(ring.size());
         slots = put_frame(ring, 0, space, frame);
-        if (slots == 0 && space + 1 < ring.capacity()) break;
+        if (slots == 0 && space + 1 < ring.capacity()) {
+          tx_room_ = space;
+          break;
+        }
         counters_.lost_malformed += slots == 0;  // more slots than the ring has
       }
       used += slots;
@@ -173,7 +252,14 @@ class Dgram final : public Kind {
 
   bool to_peer() {
     if (write_blocked_ || !port_.sync_rx()) return false;
-    Ring ring = port_.rx();
+    bool moved = false;
+    for (uint32_t i = 0; i < port_.rings() && !write_blocked_; i++)
+      moved = to_peer(port_.rx((first_ring_ + i) % port_.rings())) || moved;
+    first_ring_ = (first_ring_ + 1) % port_.rings();
+    return moved;
+  }
+
+  bool to_peer(Ring ring) {
     uint32_t available = uint32_t(ring.size()), at = 0, count = 0, parts = 0;
     if (available == 0) return false;
     if (!connected_) {
@@ -191,11 +277,16 @@ class Dgram final : public Kind {
         auto data = ring.data(at + i);
         parts_[parts++] = {const_cast<std::byte*>(data.data()), data.size()};
       }
+      if (uint32_t padding = padding_of(packet.bytes); padding > 0) {
+        parts_[parts++] = {const_cast<uint8_t*>(kPadding), padding};
+        out_[count].msg_hdr.msg_iovlen++;
+      }
       at += packet.slots;
     }
     int n = sendmmsg(socket_.get(), out_, count, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (n <= 0) return refused(ring, n < 0 ? errno : EAGAIN);
     counters_.writes++;
+    carried_ = true;
     uint32_t slots = 0;
     for (int i = 0; i < n; i++) {
       slots += sizes_[i].slots;
@@ -232,8 +323,12 @@ class Dgram final : public Kind {
   mmsghdr in_[kBatch], out_[kBatch];
   PacketView sizes_[kBatch];
   uint32_t held_ = 0, held_end_ = 0;  // datagrams read, and not forwarded yet
-  bool readable_ = true, write_blocked_ = false, connected_ = false, learned_ = false, said_waiting_ = false;
-  uint64_t timer_ = 0;
+  uint32_t tx_room_ = 0;              // slots that were too few for the first of them
+  uint32_t first_ring_ = 0;           // of the next turn
+  bool readable_ = true, write_blocked_ = false, connected_ = false, learned_ = false, said_waiting_ = false,
+       said_unanswered_ = false;
+  bool carried_ = false;  // something, since the peer's name was looked up
+  uint64_t timer_ = 0;    // of the next time
   SocketCounters counters_;
 };
 

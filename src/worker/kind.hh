@@ -3,7 +3,7 @@
 // and what moves packets. To add one: implement Kind in files of its own, and name it in the table in kinds.cc.
 //
 // A worker is one process and one thread, so that nothing here needs a lock, and serves one port with one Kind; or,
-// where the daemon asks for that because they have much to say to each other, several ports of one kind on one switch.
+// where the daemon asks for that because they have much to say to each other, several ports on one switch.
 // It gets no privileges, and for kinds that parse foreign bytes a system call filter (sandbox.cc) from the return of
 // start() on: what has to be opened by name is opened in start(), memory and descriptors that come over sockets may be
 // mapped and used later.
@@ -19,8 +19,6 @@
 #include "worker/loop.hh"
 
 namespace unetmap::worker {
-
-using wire::Json;
 
 // Where a Kind says what happens to it. Never blocks.
 class Reporter {
@@ -64,7 +62,7 @@ struct KindEntry {
   const char* name;    // as in unetmap plug --NAME and {"kind": NAME}
   StartKind start;     // returns when the port serves (a client: when it tries to connect)
   bool foreign_bytes;  // parses what a guest or another program wrote: gets the system call filter
-  bool in_company;     // leaves nothing behind when it is destroyed: one process may serve several ports of this kind
+  bool in_company;     // leaves nothing behind when it is destroyed: one process may serve several ports of such kinds
 };
 
 // nullptr: no such kind.

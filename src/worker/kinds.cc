@@ -10,6 +10,7 @@ constexpr KindEntry kKinds[] = {
     {"stream", start_stream, true, false},
     {"dgram", start_dgram, true, false},
     {"vhost-user", start_vhost_user, true, true},
+    {"e1000", start_e1000, true, true},
     {"tap", start_tap, true, false},
 };
 

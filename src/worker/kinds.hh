@@ -9,6 +9,7 @@ namespace unetmap::worker {
 Result<std::unique_ptr<Kind>> start_stream(Start start);      // stream.cc
 Result<std::unique_ptr<Kind>> start_dgram(Start start);       // dgram.cc
 Result<std::unique_ptr<Kind>> start_vhost_user(Start start);  // vhost_user.cc
-Result<std::unique_ptr<Kind>> start_tap(Start start);     // tap.cc
+Result<std::unique_ptr<Kind>> start_e1000(Start start);       // e1000.cc
+Result<std::unique_ptr<Kind>> start_tap(Start start);         // tap.cc
 
 }  // namespace unetmap::worker

@@ -14,13 +14,15 @@ namespace {
 constexpr int kEventsAtOnce = 64;
 constexpr uint32_t kTurnsBetweenLooks = 16;  // at the other descriptors, while packets move
 
-int64_t now_us() {
-  timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return t.tv_sec * 1'000'000 + t.tv_nsec / 1000;
-}
+int64_t now_us() { return int64_t(now_ns() / 1000); }
 
 }  // namespace
+
+uint64_t now_ns() {
+  timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return uint64_t(t.tv_sec) * 1'000'000'000 + uint64_t(t.tv_nsec);
+}
 
 Result<Loop> Loop::create() {
   Loop loop;
@@ -81,19 +83,24 @@ void Loop::run_timers() {
   }
 }
 
-int Loop::sleep_ms() const {
-  if (timers_.empty()) return -1;
-  return int(std::clamp<int64_t>((timers_.begin()->first.first - now_us() + 999) / 1000, 0, 1 << 30));
+// UINT64_MAX: for ever.
+uint64_t Loop::sleep_ns(uint64_t wake_ns) const {
+  if (!timers_.empty()) wake_ns = std::min(wake_ns, uint64_t(timers_.begin()->first.first) * 1000);
+  if (wake_ns == UINT64_MAX) return UINT64_MAX;
+  const uint64_t now = now_ns();
+  return wake_ns > now ? wake_ns - now : 0;
 }
 
 void Loop::remove_port(int netmap_fd) {
   std::erase_if(ports_, [&](const Port& port) { return port.fd == netmap_fd; });
 }
 
-Result<void> Loop::sleep() {
+Result<void> Loop::sleep(uint64_t wake_ns) {
   std::vector<pollfd> fds{{epoll_.get(), POLLIN, 0}};
   for (const Port& port : ports_) fds.push_back({port.fd, port.turns->port_events(), 0});
-  int n = poll(fds.data(), fds.size(), sleep_ms());
+  const uint64_t limit = sleep_ns(wake_ns);
+  timespec time{time_t(limit / 1'000'000'000), long(limit % 1'000'000'000)};
+  int n = ppoll(fds.data(), fds.size(), limit == UINT64_MAX ? nullptr : &time, nullptr);
   if (n < 0 && errno != EINTR) return Error::from_errno(errno, "poll");
   for (size_t i = 1; n > 0 && i < fds.size(); i++)
     if (fds[i].revents & (POLLERR | POLLNVAL))
@@ -118,7 +125,7 @@ Result<void> Loop::run(Turns& turns) {
       if (now - idle_since < spin_us_) continue;
     }
     if (turns.before_sleep()) {
-      if (auto slept = sleep(); !slept) return slept;
+      if (auto slept = sleep(turns.wake_ns()); !slept) return slept;
     }
     turns.after_sleep();
     dispatch();

@@ -26,12 +26,18 @@ class Turns {
   virtual bool before_sleep() { return true; }
   // After sleeping: it will look by itself again.
   virtual void after_sleep() {}
+  // The sleep ends at this time at the latest (CLOCK_MONOTONIC, nanoseconds). Finer than Loop::after(): for devices'
+  // timers.
+  virtual uint64_t wake_ns() { return UINT64_MAX; }
   // POLLIN, POLLOUT: what of the switch port ends the sleep; 0 while the other side takes nothing.
   virtual short port_events() { return 1 /* POLLIN */; }
 
  protected:
   ~Turns() = default;
 };
+
+// CLOCK_MONOTONIC.
+uint64_t now_ns();
 
 class Loop {
  public:
@@ -60,8 +66,8 @@ class Loop {
  private:
   void dispatch();
   void run_timers();
-  int sleep_ms() const;
-  Result<void> sleep();
+  uint64_t sleep_ns(uint64_t wake_ns) const;
+  Result<void> sleep(uint64_t wake_ns);
 
   UniqueFd epoll_;
   struct Watched {

@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <cstring>
 
+#include "base/output.hh"
 #include "worker/sandbox.hh"
 #include "worker/sessions.hh"
 
@@ -34,8 +35,15 @@ Result<void> serve() {
 }  // namespace
 
 int main(int argc, char** argv) {
+  unetmap::check_output_at_exit("unetmap-worker");
   if (argc == 2 && strcmp(argv[1], "--version") == 0) {
     puts("unetmap-worker " UNETMAP_VERSION);
+    return 0;
+  }
+  if (argc == 2 && strcmp(argv[1], "--help") == 0) {
+    puts("usage: unetmap-worker [--help | --version]\n"
+         "Serves ports that have no program of their own. Started by unetmapd, not by hand:\n"
+         "see unetmap(8), plug.");
     return 0;
   }
   int type = 0;

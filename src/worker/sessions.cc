@@ -3,18 +3,45 @@
 
 #include <sys/epoll.h>
 
+#include <algorithm>
+
 #include "worker/sandbox.hh"
 
 namespace unetmap::worker {
 
 using Event = wire::WorkerReport::Event;
 using Op = wire::WorkerOrder::Op;
+using wire::WorkerReport;
+
+namespace {
+
+// To be named before it is told: GCC 12 warns of the members of temporary ones.
+WorkerReport about(Event event) {
+  WorkerReport report;
+  report.event = event;
+  return report;
+}
+
+}  // namespace
 
 void Sessions::Session::state(bool connected, const std::string& text) {
-  tell({.event = Event::kState, .connected = connected, .text = text});
+  WorkerReport report = about(Event::kState);
+  report.connected = connected;
+  report.text = text;
+  tell(report);
 }
-void Sessions::Session::say(const std::string& text) { tell({.event = Event::kSaid, .text = text}); }
-void Sessions::Session::awake() { tell({.event = Event::kAwake}); }
+void Sessions::Session::say(const std::string& text) {
+  WorkerReport report = about(Event::kSaid);
+  report.text = text;
+  tell(report);
+}
+void Sessions::Session::awake() { tell(about(Event::kAwake)); }
+void Sessions::Session::ready() const { tell(about(Event::kReady)); }
+void Sessions::Session::failed(const Error& why) const {
+  WorkerReport report = about(Event::kFailed);
+  report.error = why;
+  tell(report);
+}
 
 Result<void> Sessions::add(UniqueFd channel) {
   auto session = std::make_unique<Session>();
@@ -27,7 +54,7 @@ Result<void> Sessions::add(UniqueFd channel) {
 }
 
 void Sessions::fail(const Error& why) const {
-  for (auto& session : sessions_) session->tell({.event = Event::kFailed, .error = why});
+  for (auto& session : sessions_) session->failed(why);
 }
 
 void Sessions::hear(Session& session) {
@@ -41,13 +68,18 @@ void Sessions::obey(Session& session, wire::WorkerOrder&& order) {
     case Op::kStart:
       if (session.kind) return;
       if (auto started = start(session, std::move(order)); !started) {
-        session.tell({.event = Event::kFailed, .error = started.error()});
+        session.failed(started.error());
         failed_ = true;
         return end(session);
       }
-      return session.tell({.event = Event::kReady});
+      return session.ready();
     case Op::kStatus:
-      if (session.kind) session.tell({.event = Event::kStatus, .id = order.id, .status = session.kind->status()});
+      if (session.kind) {
+        WorkerReport report = about(Event::kStatus);
+        report.id = order.id;
+        report.status = session.kind->status();
+        session.tell(report);
+      }
       return;
     case Op::kSet:
       if (!session.kind) return;
@@ -66,8 +98,8 @@ void Sessions::obey(Session& session, wire::WorkerOrder&& order) {
 Result<void> Sessions::start(Session& session, wire::WorkerOrder&& order) {
   const KindEntry* entry = find_kind(order.kind);
   if (!entry) return Error{EOPNOTSUPP, order.port + ": plug: kind " + order.kind + " is unknown to this version"};
-  if (entry_ && (entry_ != entry || !entry->in_company))
-    return Error{EBUSY, order.port + ": plug: this worker serves ports of another kind"};
+  if (entry_ && !(entry_->in_company && entry->in_company))
+    return Error{EBUSY, order.port + ": plug: this worker serves ports of other kinds"};
   entry_ = entry;
   auto kind = entry->start({order.port, std::move(order.parameters), std::move(order.fds), loop_, session});
   if (!kind) return kind.error();
@@ -105,6 +137,13 @@ bool Sessions::before_sleep() {
 void Sessions::after_sleep() {
   for (auto& session : sessions_)
     if (session->kind && !session->over) session->kind->after_sleep();
+}
+
+uint64_t Sessions::wake_ns() {
+  uint64_t first = UINT64_MAX;
+  for (auto& session : sessions_)
+    if (session->kind && !session->over) first = std::min(first, session->kind->wake_ns());
+  return first;
 }
 
 }  // namespace unetmap::worker

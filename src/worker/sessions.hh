@@ -23,6 +23,7 @@ class Sessions final : public Turns {
   bool turn() override;
   bool before_sleep() override;
   void after_sleep() override;
+  uint64_t wake_ns() override;
 
  private:
   struct Session final : Reporter {
@@ -33,6 +34,8 @@ class Sessions final : public Turns {
     void state(bool connected, const std::string& text) override;
     void say(const std::string& text) override;
     void awake() override;
+    void ready() const;
+    void failed(const Error& why) const;
     // A daemon that does not listen misses it.
     void tell(const wire::WorkerReport& report) const { (void)wire::send_report(channel.get(), report).has_value(); }
   };
@@ -44,7 +47,7 @@ class Sessions final : public Turns {
 
   Loop& loop_;
   std::list<std::unique_ptr<Session>> sessions_;
-  const KindEntry* entry_ = nullptr;  // what all of them are
+  const KindEntry* entry_ = nullptr;  // what the last one is: all are in company, or it is alone
   bool filtered_ = false, failed_ = false;
 };
 

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Kind "stream": frames over a Unix stream socket, each behind its length as 4 bytes, big end first, as QEMU's stream
-// netdev has it.
+// netdev has it. Frames shorter than a wire carries are padded towards the peer, as a card would do it: what QEMU gives
+// to its cards they take for what came over a wire, and some drop what is shorter.
 //
-// A peer that reads slowly leaves the port's receive ring full, and its senders lose (and count) what is for it; nobody
-// waits. A length that no frame can have ends the connection: what follows it cannot be found again.
+// A peer that reads slowly leaves the port's receive rings full, and its senders lose (and count) what is for it;
+// nobody waits, unless the port is lossless. A length that no frame can have ends the connection: what follows it
+// cannot be found again.
 #include <arpa/inet.h>
 #include <poll.h>
 #include <sys/epoll.h>
@@ -19,9 +21,9 @@ namespace unetmap::worker {
 namespace {
 
 constexpr size_t kReadBytes = 256 * 1024;
-constexpr uint32_t kLengthBytes = 4, kShortest = 14;
+constexpr uint32_t kLengthBytes = 4, kShortestFrame = 14;
 constexpr uint32_t kPartsAtOnce = 1000;  // of what one system call sends; IOV_MAX is 1024
-constexpr int kSocketBytes = 1 << 20;
+constexpr int kStreamSocketBytes = 1 << 20;
 
 class Stream final : public Kind {
  public:
@@ -39,15 +41,22 @@ class Stream final : public Kind {
   }
 
   Result<void> begin(const std::string& path, bool server, bool resume) {
-    link_ = std::make_unique<Link>(loop_, path, server,
-                                   Link::Handlers{[this](UniqueFd fd) { connected(std::move(fd)); },
-                                                  [this](const std::string& text) { reporter_.state(false, text); }});
+    link_ = std::make_unique<Link>(
+        loop_, path, server,
+        Link::Handlers{[this](UniqueFd fd) { connected(std::move(fd)); },
+                       [this](const std::string& text) { reporter_.state(false, text); }, [this] { settled(); }});
     return link_->start(resume);
   }
 
   bool turn() override {
     bool moved = from_peer();
     return to_peer() || moved;
+  }
+  bool before_sleep() override {
+    if (!tx_full_) return true;
+    if (port_.tx().size() != tx_room_) return false;
+    port_.ask_for_more_room();
+    return true;
   }
   short port_events() override { return short((write_blocked_ ? 0 : POLLIN) | (tx_full_ ? POLLOUT : 0)); }
   Json status() const override { return counters_.json(); }
@@ -56,7 +65,7 @@ class Stream final : public Kind {
  private:
   void connected(UniqueFd fd) {
     peer_ = std::move(fd);
-    setsockopt(peer_.get(), SOL_SOCKET, SO_SNDBUF, &kSocketBytes, sizeof kSocketBytes);
+    setsockopt(peer_.get(), SOL_SOCKET, SO_SNDBUF, &kStreamSocketBytes, sizeof kStreamSocketBytes);
     in_begin_ = in_end_ = 0;
     rest_.clear();
     readable_ = true;
@@ -64,7 +73,9 @@ class Stream final : public Kind {
     counters_.connections++;
     if (!loop_.watch(peer_.get(), EPOLLIN, [this](uint32_t events) { ready(events); }))
       return disconnect("cannot be waited for");
-    reporter_.state(true, "connected to " + link_->path());
+  }
+  void settled() {
+    if (peer_) reporter_.state(true, "connected to " + link_->path());
   }
 
   void ready(uint32_t events) {
@@ -83,7 +94,7 @@ class Stream final : public Kind {
   void disconnect(const char* why) {
     loop_.unwatch(peer_.get());
     peer_.reset();
-    reporter_.state(false, why);
+    if (link_->spoken_of()) reporter_.state(false, why);
     // Not from within: a client's next connection may come at once.
     loop_.after(0, [this] { link_->closed(); });
   }
@@ -91,10 +102,11 @@ class Stream final : public Kind {
   bool from_peer() {
     if (!peer_) return false;
     if (tx_full_) {
-      if (!port_.sync_tx() || port_.tx().empty()) return false;
+      if (!port_.sync_tx() || port_.tx().size() == tx_room_) return false;
       tx_full_ = false;
       loop_.change(peer_.get(), EPOLLIN | (write_blocked_ ? EPOLLOUT : 0u));
     } else {
+      if (port_.tx_pending()) (void)port_.sync_tx();
       if (!readable_) return false;
       // What is left is less than a frame, and room for the rest of it is behind.
       if (in_begin_ > 0) {
@@ -109,6 +121,7 @@ class Stream final : public Kind {
       }
       if (n <= 0) return disconnect("the peer closed the connection"), true;
       counters_.reads++;
+      link_->carried();
       in_end_ += size_t(n);
       if (size_t(n) < kReadBytes / 2) readable_ = false;  // most likely all there was; if not, the next look tells
     }
@@ -131,7 +144,7 @@ class Stream final : public Kind {
       }
       if (in_end_ - in_begin_ - kLengthBytes < length) break;
       std::span<const uint8_t> frame(in_.data() + in_begin_ + kLengthBytes, length);
-      if (length < kShortest) {
+      if (length < kShortestFrame) {
         counters_.lost_malformed++;
       } else {
         uint32_t slots = put_frame(ring, used, space, frame);
@@ -144,6 +157,7 @@ class Stream final : public Kind {
           if (slots == 0) {
             if (space + 1 < ring.capacity()) {
               tx_full_ = true;
+              tx_room_ = space;
               break;
             }
             counters_.lost_malformed++;  // more slots than the ring has
@@ -162,23 +176,32 @@ class Stream final : public Kind {
 
   bool to_peer() {
     if (write_blocked_ || !port_.sync_rx()) return false;
-    Ring ring = port_.rx();
+    bool moved = false;
+    for (uint32_t i = 0; i < port_.rings() && !write_blocked_; i++)
+      moved = to_peer(port_.rx((first_ring_ + i) % port_.rings())) || moved;
+    first_ring_ = (first_ring_ + 1) % port_.rings();
+    return moved;
+  }
+
+  bool to_peer(Ring ring) {
     uint32_t available = uint32_t(ring.size());
     if (available == 0 && rest_.empty()) return false;
     if (!peer_) return drop(ring, available);
     uint32_t parts = 0, at = 0;
     frames_.clear();
     if (!rest_.empty()) parts_[parts++] = {rest_.data(), rest_.size()};
-    while (at < available && parts + 1 + SwitchPort::kMaxFrags <= kPartsAtOnce) {
+    while (at < available && parts + 2 + SwitchPort::kMaxFrags <= kPartsAtOnce) {
       PacketView packet = packet_at(ring, at, available);
       uint32_t& length = lengths_[frames_.size()];
-      length = htonl(packet.bytes);
+      const uint32_t padding = padding_of(packet.bytes);
+      length = htonl(packet.bytes + padding);
       frames_.push_back({parts, packet});
       parts_[parts++] = {&length, kLengthBytes};
       for (uint32_t i = 0; i < packet.slots && parts < kPartsAtOnce; i++) {
         auto data = ring.data(at + i);
         parts_[parts++] = {const_cast<std::byte*>(data.data()), data.size()};
       }
+      if (padding > 0) parts_[parts++] = {const_cast<uint8_t*>(kPadding), padding};
       at += packet.slots;
     }
     msghdr message{};
@@ -249,7 +272,10 @@ class Stream final : public Kind {
   std::vector<Frame> frames_;  // of the call under way
   std::vector<uint32_t> lengths_;
   std::vector<iovec> parts_;
-  bool readable_ = false, write_blocked_ = false, tx_full_ = false;
+  bool readable_ = false, write_blocked_ = false;
+  bool tx_full_ = false;  // the next frame needs more than the tx_room_ slots that there were
+  uint32_t tx_room_ = 0;
+  uint32_t first_ring_ = 0;  // of the next turn
   SocketCounters counters_;
 };
 

@@ -44,7 +44,7 @@ Result<SwitchPort> SwitchPort::open(const std::string& name, uint32_t header_len
   nmreq_port_hdr body{};
   header.nr_version = NETMAP_API;
   header.nr_reqtype = NETMAP_REQ_PORT_HDR_SET;
-  strncpy(header.nr_name, port->hdr.nr_name, sizeof header.nr_name - 1);
+  memcpy(header.nr_name, port->hdr.nr_name, sizeof header.nr_name);
   header.nr_body = reinterpret_cast<uintptr_t>(&body);
   body.nr_hdr_len = header_len;
   if (ioctl(port->fd, NIOCCTRL, &header) < 0) return Error::from_errno(errno, name + ": virtio-net headers");

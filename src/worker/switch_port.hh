@@ -32,12 +32,30 @@ class SwitchPort {
 
   int fd() const { return port_->fd; }
   uint32_t rings() const { return uint32_t(port_->last_rx_ring - port_->first_rx_ring + 1); }
+  uint32_t tx_rings() const { return uint32_t(port_->last_tx_ring - port_->first_tx_ring + 1); }
   Ring rx(uint32_t ring = 0) const { return Ring(NETMAP_RXRING(port_->nifp, port_->first_rx_ring + ring)); }
   Ring tx(uint32_t ring = 0) const { return Ring(NETMAP_TXRING(port_->nifp, port_->first_tx_ring + ring)); }
 
   // Exchange with the switch; what fails says that the port is gone.
   bool sync_rx() { return ioctl(port_->fd, NIOCRXSYNC, nullptr) == 0; }
   bool sync_tx() { return ioctl(port_->fd, NIOCTXSYNC, nullptr) == 0; }
+
+  // Slots that were handed over and could not go yet, a lossless destination being full. poll sends them when there is
+  // room, whatever events it waits for; who is busy with other things says sync_tx() now and then.
+  bool tx_pending() const {
+    for (uint32_t i = 0; i < tx_rings(); i++)
+      if (nm_tx_pending(tx(i).get())) return true;
+    return false;
+  }
+  uint32_t tx_room() const {
+    uint32_t room = 0;
+    for (uint32_t i = 0; i < tx_rings(); i++) room += uint32_t(tx(i).size());
+    return room;
+  }
+  // Has poll's POLLOUT mean more room than there is now, in any ring: before sleeping with something that does not fit.
+  void ask_for_more_room() {
+    for (uint32_t i = 0; i < tx_rings(); i++) tx(i).get()->cur = tx(i).get()->tail;
+  }
 
  private:
   explicit SwitchPort(nmport_d* port) : port_(port) {}
@@ -60,6 +78,12 @@ inline PacketView packet_at(const Ring& ring, uint32_t at, uint32_t available) {
   } while (more && at + out.slots < available);
   return out;
 }
+
+// A wire carries no shorter frames, the checksum not counted. Programs and guests may send shorter ones into the
+// switch; where a frame is handed on as if it had come over a wire, it gets this many zeros.
+inline constexpr uint32_t kWireMinimum = 60;
+inline constexpr uint8_t kPadding[kWireMinimum] = {};
+inline uint32_t padding_of(uint32_t bytes) { return bytes < kWireMinimum ? kWireMinimum - bytes : 0; }
 
 // Writes a frame of `bytes` to our slots from number `at` on, of which there are `available`; returns the slots used, 0
 // if there are too few.

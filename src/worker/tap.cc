@@ -19,8 +19,8 @@
 namespace unetmap::worker {
 namespace {
 
-constexpr uint32_t kHeaderBytes = 12, kNumBuffersAt = 10;
-constexpr uint32_t kShortest = kHeaderBytes + 14;
+constexpr uint32_t kTapHeaderBytes = 12, kNumBuffersAt = 10;
+constexpr uint32_t kShortestWithHeader = kTapHeaderBytes + 14;
 constexpr uint32_t kFramesATurn = 64;
 // Shorter than the daemon's, after which it asks no more (Registry::kShortcutRest_s).
 constexpr time_t kLongSilence_s = 2;
@@ -31,7 +31,7 @@ class Tap final : public Kind {
       : port_(std::move(port)), tap_(std::move(tap)), loop_(start.loop), reporter_(start.reporter) {
     loop_.add_port(port_.fd(), *this);
     Ring ring = port_.tx();
-    slots_a_frame_ = (kHeaderBytes + SwitchPort::kMaxFrame + ring.buffer_size() - 1) / ring.buffer_size();
+    slots_a_frame_ = (kTapHeaderBytes + SwitchPort::kMaxFrame + ring.buffer_size() - 1) / ring.buffer_size();
     parts_.resize(std::max(slots_a_frame_, SwitchPort::kMaxFrags));
   }
   ~Tap() override { loop_.unwatch(tap_.get()); }
@@ -47,6 +47,10 @@ class Tap final : public Kind {
   bool turn() override {
     bool moved = from_tap();
     return to_tap() || moved;
+  }
+  bool before_sleep() override {
+    if (tx_full_) port_.ask_for_more_room();
+    return true;
   }
   short port_events() override { return short(POLLIN | (tx_full_ ? POLLOUT : 0)); }
   // {"polling": bool, "cpu": N}: looks for packets all the time, on that processor.
@@ -82,6 +86,7 @@ class Tap final : public Kind {
   }
 
   bool from_tap() {
+    if (port_.tx_pending()) (void)port_.sync_tx();
     if (!readable_ || gone_) return false;
     Ring ring = port_.tx();
     uint32_t used = 0, space = uint32_t(ring.size()), frames = 0;
@@ -95,7 +100,7 @@ class Tap final : public Kind {
         readable_ = n < 0 && errno == EINTR;
         break;
       }
-      if (size_t(n) < kShortest) {
+      if (size_t(n) < kShortestWithHeader) {
         lost_malformed_++;
         continue;
       }
@@ -103,11 +108,13 @@ class Tap final : public Kind {
       memset(static_cast<uint8_t*>(parts_[0].iov_base) + kNumBuffersAt, 0, 2);
       used += mark_slots(ring, used, size_t(n));
       tx_packets_++;
-      tx_bytes_ += size_t(n) - kHeaderBytes;
+      tx_bytes_ += size_t(n) - kTapHeaderBytes;
     }
     ring.advance(used);
-    if (used > 0 || tx_full_) (void)port_.sync_tx();
-    if (used > 0) note_time();
+    if (used > 0) {
+      (void)port_.sync_tx();
+      note_time();
+    }
     block(readable_ && uint32_t(ring.size()) < slots_a_frame_);
     return used > 0 && !tx_full_;
   }
@@ -140,7 +147,13 @@ class Tap final : public Kind {
 
   bool to_tap() {
     if (!port_.sync_rx()) return false;
-    Ring ring = port_.rx();
+    bool moved = false;
+    for (uint32_t i = 0; i < port_.rings(); i++) moved = to_tap(port_.rx(i)) || moved;
+    if (moved) (void)port_.sync_rx();
+    return moved;
+  }
+
+  bool to_tap(Ring ring) {
     uint32_t available = uint32_t(ring.size()), at = 0, frames = 0;
     for (; at < available && frames < kFramesATurn; frames++) {
       PacketView packet = packet_at(ring, at, available);
@@ -150,22 +163,20 @@ class Tap final : public Kind {
         parts_[i] = {const_cast<std::byte*>(data.data()), data.size()};
       }
       at += packet.slots;
-      if (packet.bytes < kShortest) {
+      if (packet.bytes < kShortestWithHeader) {
         lost_malformed_++;
         continue;
       }
       ssize_t n = writev(tap_.get(), parts_.data(), int(count));
       if (n >= 0) {
         rx_packets_++;
-        rx_bytes_ += packet.bytes - kHeaderBytes;
+        rx_bytes_ += packet.bytes - kTapHeaderBytes;
       } else {
         (errno == EIO || errno == ENETDOWN || errno == EBADFD ? lost_down_ : lost_refused_)++;
       }
     }
-    if (at == 0) return false;
     ring.advance(at);
-    (void)port_.sync_rx();
-    return true;
+    return at > 0;
   }
 
   SwitchPort port_;
@@ -188,7 +199,7 @@ Result<std::unique_ptr<Kind>> start_tap(Start start) {
   if (start.fds.size() != 1)
     return Error{EINVAL, start.port + ": plug: kind tap takes one descriptor, and comes with attached interfaces only"};
   UniqueFd tap = std::move(start.fds[0]);
-  auto port = SwitchPort::open(start.port, kHeaderBytes);
+  auto port = SwitchPort::open(start.port, kTapHeaderBytes);
   if (!port) return port.error();
   auto kind = std::make_unique<Tap>(std::move(*port), std::move(tap), start);
   if (auto begun = kind->begin(start.parameters); !begun) return begun.error();

@@ -11,6 +11,7 @@ namespace unetmap::worker {
 namespace {
 
 constexpr int64_t kFirstPause_ms = 20, kLongestPause_ms = 1000;
+constexpr int64_t kLasts_ms = 500;  // what a connection has to last to be taken for one
 constexpr int kBacklog = 16;
 
 bool has_connections(int type) { return type == SOCK_STREAM || type == SOCK_SEQPACKET; }
@@ -66,6 +67,7 @@ Result<UniqueFd> connect_unix(const std::string& path, int type) {
 
 Link::~Link() {
   if (timer_) loop_.cancel(timer_);
+  if (lasts_) loop_.cancel(lasts_);
   if (listener_) loop_.unwatch(listener_.get());
 }
 
@@ -92,19 +94,39 @@ void Link::take() {
   UniqueFd fd(accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
   if (!fd) return;
   loop_.change(listener_.get(), 0);  // others wait until this one is over
-  said_.clear();
+  hand_out(std::move(fd));
+}
+
+void Link::hand_out(UniqueFd fd) {
+  proved_ = spoken_of_ = false;
+  lasts_ = loop_.after(kLasts_ms, [this] {
+    lasts_ = 0;
+    prove();
+  });
+  spoken_of_ = !cut_off_;
+  if (spoken_of_) said_.clear();
   handlers_.connected(std::move(fd));
+  if (spoken_of_ && handlers_.settled) handlers_.settled();
+}
+
+void Link::prove() {
+  proved_ = true;
+  cut_off_ = false;
+  pause_ms_ = 0;
+  if (spoken_of_) return;
+  spoken_of_ = true;
+  said_.clear();
+  if (handlers_.settled) handlers_.settled();
 }
 
 void Link::reach() {
   auto fd = connect_unix(path_, SOCK_STREAM);
-  if (fd) {
-    pause_ms_ = 0;
-    said_.clear();
-    handlers_.connected(std::move(*fd));
-    return;
-  }
+  if (fd) return hand_out(std::move(*fd));
   say("trying to connect to " + fd.error().text);
+  pause();
+}
+
+void Link::pause() {
   pause_ms_ = std::clamp(pause_ms_ * 2, kFirstPause_ms, kLongestPause_ms);
   timer_ = loop_.after(pause_ms_, [this] {
     timer_ = 0;
@@ -113,11 +135,17 @@ void Link::reach() {
 }
 
 void Link::closed() {
+  if (lasts_) loop_.cancel(lasts_);
+  lasts_ = 0;
   if (server_) {
     loop_.change(listener_.get(), EPOLLIN);
     say("listening on " + path_);
-  } else {
+  } else if (proved_) {
     reach();
+  } else {
+    cut_off_ = true;
+    say("trying again to connect to " + path_ + ", where connections are accepted and closed at once");
+    pause();
   }
 }
 

@@ -9,6 +9,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include "base/bell.hh"
 #include "proto/vhost_user/backend.hh"
 #include "worker/kinds.hh"
 #include "worker/unix_socket.hh"
@@ -17,8 +18,13 @@
 namespace unetmap::worker {
 namespace {
 
-constexpr uint32_t kMaxPairs = 32, kHeaderBytes = 12;
-constexpr uint32_t kSpin_us = 50;  // of looking on after the last packet
+constexpr uint32_t kMaxPairs = 32, kVirtioHeaderBytes = 12;
+constexpr uint32_t kGuestSpin_us = 50;  // of looking on after the last packet
+constexpr int64_t kPolled_ms = 1;  // between looks at idle rings that have no kick descriptor
+// A ring that is kicked, and in which nothing was ever written: so often, and for so long, before it is told.
+constexpr uint32_t kEmptyKicks = 2;
+constexpr int64_t kEmptyKicks_ms = 500;
+constexpr int64_t kSilence_ms = 3000;  // after which a peer that said nothing is told of
 
 class VhostUser final : public Kind, public vhost_user::Device, public Neighbour {
  public:
@@ -27,28 +33,31 @@ class VhostUser final : public Kind, public vhost_user::Device, public Neighbour
         port_(std::move(port)),
         loop_(loop),
         reporter_(reporter),
-        backend_({virtio::kDataPathFeatures | virtio::kMtu | virtio::kStatus | virtio::kGuestAnnounce |
-                      (port_.rings() > 1 ? virtio::kMq | virtio::kCtrlVq : 0),
-                  2 * port_.rings()},
+        // An announcement is acknowledged on the control queue: there is none without the other.
+        backend_({virtio::kDataPathFeatures | virtio::kMtu | virtio::kStatus |
+                      (port_.rings() > 1 ? virtio::kMq | virtio::kCtrlVq | virtio::kGuestAnnounce : 0),
+                  virtio::kStatus, 2 * port_.rings()},
                  *this) {
     const uint32_t pairs = port_.rings();
     for (uint32_t i = 0; i < pairs; i++) pairs_.emplace_back(port_, i, *scratch_, neighbours());
     neighbours().join(port_.fd(), *this);
     loop_.add_port(port_.fd(), *this);
-    loop_.set_spin_us(kSpin_us);
+    loop_.set_spin_us(kGuestSpin_us);
   }
   ~VhostUser() override {
     neighbours().leave(*this);
     loop_.remove_port(port_.fd());
-    if (closing_) loop_.cancel(closing_);
+    for (uint64_t timer : {closing_, polling_, doubting_, silence_})
+      if (timer) loop_.cancel(timer);
     if (connection_) loop_.unwatch(connection_->fd());
     backend_.disconnected();
   }
 
   Result<void> begin(const std::string& path, bool server, bool resume) {
-    link_ = std::make_unique<Link>(loop_, path, server,
-                                   Link::Handlers{[this](UniqueFd fd) { connected(std::move(fd)); },
-                                                  [this](const std::string& text) { reporter_.state(false, text); }});
+    link_ = std::make_unique<Link>(
+        loop_, path, server,
+        Link::Handlers{[this](UniqueFd fd) { connected(std::move(fd)); },
+                       [this](const std::string& text) { reporter_.state(false, text); }, [this] { tell(); }});
     return link_->start(resume);
   }
 
@@ -63,6 +72,7 @@ class VhostUser final : public Kind, public vhost_user::Device, public Neighbour
   // vhost_user::Device
   void ring_closing(uint32_t index) override;
   void ring_changed(uint32_t index) override;
+  void call_changed(uint32_t index) override;
   void memory_changed() override {}  // the queues look at its generation
   void features_changed() override {}
   uint32_t position(uint32_t index) override { return ring(index).position(); }
@@ -72,13 +82,13 @@ class VhostUser final : public Kind, public vhost_user::Device, public Neighbour
     return {};
   }
   bool broken() const override { return broken_; }
+  void refused(const std::string& why) override { reporter_.say(name_ + ": refused " + why); }
+  void reset() override { mend(); }
 
   // Neighbour
   bool ready() override;
-  virtio::Delivery take(uint32_t index, const virtio::TxPacket& packet) override;
+  bool take(uint32_t index, const Passing& packet) override;
   void finish(int from_fd, uint32_t tx_ring) override;
-
-  void reset() override { broken_ = false; }
 
  private:
   // Even rings are those that the guest receives from.
@@ -86,20 +96,21 @@ class VhostUser final : public Kind, public vhost_user::Device, public Neighbour
     QueuePair& pair = pairs_[index / 2];
     return index % 2 ? pair.tx().ring() : pair.rx().ring();
   }
-  // All that this process serves are ports of one switch.
-  static Neighbours& neighbours() {
-    static Neighbours all;
-    return all;
-  }
+  static Neighbours& neighbours() { return Neighbours::here(); }
   void connected(UniqueFd fd);
   void hear();
+  void first_heard();
   void disconnect(const std::string& why);
   bool send();
   bool receive();
   QueuePair* receiver(uint32_t switch_ring);
   void call(uint32_t index);
+  void kicked(uint32_t index);
+  void doubt();
   void check_rings();
   void breaks(uint32_t index, const char* why);
+  void mend();
+  void tell();
 
   const std::string name_;
   SwitchPort port_;
@@ -112,10 +123,16 @@ class VhostUser final : public Kind, public vhost_user::Device, public Neighbour
   std::unique_ptr<Link> link_;
   std::optional<vhost_user::Connection> connection_;
   bool broken_ = false, rx_blocked_ = false, tx_blocked_ = false, to_send_ = false;
+  bool try_again_ = false;  // tx_blocked_, but the next turn may find room
+  uint32_t broken_ring_ = 0;
+  bool heard_ = false;
+  bool doubted_ = false;  // the memory that we see is not the guest's
+  std::string trouble_;   // what is told of the device behind "connected to ..."
+  std::vector<uint32_t> empty_kicks_ = std::vector<uint32_t>(2 * kMaxPairs, 0);  // by ring
   uint16_t mtu_ = 0;
   QueuePair* taker_ = nullptr;  // between ready() and finish()
   uint64_t taken_packets_ = 0, taken_bytes_ = 0;
-  uint64_t closing_ = 0;  // timer
+  uint64_t closing_ = 0, polling_ = 0, doubting_ = 0, silence_ = 0;  // timers
   uint64_t connections_ = 0, kicks_ = 0, faults_ = 0;
 };
 
@@ -123,7 +140,34 @@ void VhostUser::connected(UniqueFd fd) {
   connection_.emplace(std::move(fd));
   connections_++;
   if (!loop_.watch(connection_->fd(), EPOLLIN, [this](uint32_t) { hear(); })) return disconnect("cannot be waited for");
-  reporter_.state(true, "connected to " + link_->path());
+  trouble_.clear();
+  heard_ = false;
+  silence_ = loop_.after(kSilence_ms, [this] {
+    silence_ = 0;
+    trouble_ = link_->server() ? "whoever connected has said nothing: it is no vhost-user front-end"
+                               : "nothing was said there: it is no vhost-user front-end, which speaks first; two "
+                                 "back-ends cannot be joined so";
+    reporter_.say(name_ + ": " + link_->path() + ": " + trouble_);
+    tell();
+  });
+}
+
+// The first word of a connection.
+void VhostUser::first_heard() {
+  heard_ = true;
+  link_->carried();
+  if (silence_) loop_.cancel(silence_);
+  if (silence_ == 0) {
+    trouble_.clear();
+    tell();
+  }
+  silence_ = 0;
+}
+
+// How the connection is, and what is the matter with the device; on each change.
+void VhostUser::tell() {
+  if (!connection_ || !link_->spoken_of()) return;
+  reporter_.state(true, "connected to " + link_->path() + (trouble_.empty() ? "" : "; " + trouble_));
 }
 
 void VhostUser::hear() {
@@ -131,6 +175,7 @@ void VhostUser::hear() {
     auto request = connection_->receive();
     if (!request) return disconnect(request.error().text);
     if (!*request) return;
+    if (!heard_) first_heard();
     auto reply = backend_.handle(std::move(**request));
     if (!reply) return disconnect(reply.error().text);
     if (!*reply) continue;
@@ -140,11 +185,15 @@ void VhostUser::hear() {
 
 void VhostUser::disconnect(const std::string& why) {
   loop_.unwatch(connection_->fd());
-  backend_.disconnected();
-  broken_ = false;
   connection_.reset();
-  reporter_.say(name_ + ": " + why);
-  reporter_.state(false, why);
+  if (silence_) loop_.cancel(silence_);
+  silence_ = 0;
+  backend_.disconnected();
+  broken_ = doubted_ = false;
+  if (link_->spoken_of()) {
+    reporter_.say(name_ + ": " + why);
+    reporter_.state(false, why);
+  }
   // Not from within: a client's next connection may come at once.
   closing_ = loop_.after(0, [this] {
     closing_ = 0;
@@ -162,31 +211,83 @@ void VhostUser::ring_changed(uint32_t index) {
   const vhost_user::Vring& told = backend_.ring(index);
   virtio::Vring& here = ring(index);
   if (told.kick && watched_[index] < 0 &&
-      loop_.watch(told.kick.get(), EPOLLIN | EPOLLET, [this](uint32_t) { kicks_++; }))
+      loop_.watch(told.kick.get(), EPOLLIN | EPOLLET, [this, index](uint32_t) { kicked(index); }))
     watched_[index] = told.kick.get();
-  if (!told.runs()) return here.stop();
+  if (!told.runs()) {
+    here.stop();
+    // A guest that begins anew has its rings stopped and set up again, with a status to reset by or without.
+    if (broken_ && (index == broken_ring_ || !backend_.any_runs())) mend();
+    return;
+  }
   virtio::RingSetup setup{.features = backend_.features(),
                           .size = told.size,
                           .position = told.base,
                           .descriptors = told.desc_user,
                           .driver = told.avail_user,
                           .device = told.used_user,
-                          .log = told.log_used};
+                          .log = told.log_used,
+                          .log_at = told.log_guest};
   // An address that changes under way, as when the log is switched on, moves the ring; it goes on where it is.
-  if (here.running()) setup.position = here.position();
+  const bool goes_on = here.running();
+  if (goes_on) setup.position = here.position();
+  empty_kicks_[index] = 0;
   virtio::RingFault why = index % 2 ? pairs_[index / 2].tx().start(backend_.memory(), setup)
                                     : pairs_[index / 2].rx().start(backend_.memory(), setup);
   if (why != virtio::RingFault::kNone) return breaks(index, virtio::describe(why));
+  if (!goes_on) call_changed(index);
   here.disarm();
+}
+
+// What was given back while there was no descriptor, as by a worker that died, was told to nobody.
+void VhostUser::call_changed(uint32_t index) {
+  if (ring(index).running() && ring(index).call_overdue()) call(index);
+}
+
+void VhostUser::kicked(uint32_t index) {
+  kicks_++;
+  if (!ring(index).running()) return;
+  if (ring(index).taken() > 0) {
+    if (doubted_ && !broken_) mend();
+    return;
+  }
+  if (++empty_kicks_[index] < kEmptyKicks || doubting_ || doubted_) return;
+  doubting_ = loop_.after(kEmptyKicks_ms, [this] {
+    doubting_ = 0;
+    doubt();
+  });
+}
+
+// Kicks come, and the rings are as empty as memory that nobody ever wrote: what the front-end gave us is not what its
+// guest writes to.
+void VhostUser::doubt() {
+  for (uint32_t i = 0; i < backend_.rings() && !broken_; i++) {
+    if (empty_kicks_[i] < kEmptyKicks || !ring(i).running() || ring(i).taken() > 0 || !ring(i).untouched()) continue;
+    doubted_ = true;
+    trouble_ = "broken: queue " + std::to_string(i) +
+               " is kicked and nothing is ever in it, so the guest's memory is not shared with us (QEMU: -object "
+               "memory-backend-memfd,id=mem,size=SIZE,share=on -numa node,memdev=mem)";
+    reporter_.say(name_ + ": " + trouble_);
+    return tell();
+  }
+}
+
+void VhostUser::mend() {
+  if (!broken_ && !doubted_) return;
+  broken_ = doubted_ = false;
+  trouble_.clear();
+  tell();
 }
 
 void VhostUser::breaks(uint32_t index, const char* why) {
   if (broken_) return;
   broken_ = true;
+  broken_ring_ = index;
   faults_++;
   reporter_.say(name_ + " queue " + std::to_string(index) + ": " + why +
                 "; the device is broken until its driver resets it");
-  backend_.signal_error(index);
+  trouble_ = "broken until its driver resets it: queue " + std::to_string(index) + ": " + why;
+  tell();
+  if (const UniqueFd& err = backend_.ring(index).err) (void)ring_bell(err.get());
 }
 
 // After a batch: did a driver do what it must not?
@@ -197,23 +298,25 @@ void VhostUser::check_rings() {
 }
 
 void VhostUser::call(uint32_t index) {
-  uint64_t one = 1;
   const UniqueFd& fd = backend_.ring(index).call;
-  if (fd && write(fd.get(), &one, sizeof one) < 0) return;  // full: the guest has not looked since
+  if (fd && ring_bell(fd.get()) == Rung::kBlocked) breaks(index, "its call descriptor is full, and blocks");
 }
 
 bool VhostUser::send() {
   uint32_t packets = 0, slots = 0;
-  tx_blocked_ = false;
+  tx_blocked_ = try_again_ = false;
   for (uint32_t i = 0; i < pairs_.size(); i++) {
     if (!pairs_[i].tx().ring().running()) continue;
     QueuePair::Moved moved = pairs_[i].send();
     packets += moved.packets;
     slots += moved.slots;
     tx_blocked_ |= moved.blocked;
+    try_again_ |= moved.held;
     if (moved.call) call(2 * i + 1);
   }
-  if (slots > 0 || to_send_ || tx_blocked_) port_.sync_tx();
+  uint32_t room = tx_blocked_ ? port_.tx_room() : 0;
+  if (slots > 0 || to_send_ || port_.tx_pending()) port_.sync_tx();
+  try_again_ |= tx_blocked_ && port_.tx_room() != room;
   to_send_ = false;
   return packets > 0;
 }
@@ -231,6 +334,13 @@ bool VhostUser::receive() {
   uint32_t packets = 0;
   port_.sync_rx();
   rx_blocked_ = false;
+  for (uint32_t i = 0; i < pairs_.size(); i++) {
+    if (!pairs_[i].cut_short() || broken_ || !pairs_[i].rx().ring().running()) continue;
+    QueuePair::Moved moved = pairs_[i].deliver_rest();
+    packets += moved.packets;
+    rx_blocked_ |= moved.blocked;
+    if (moved.call) call(2 * i);
+  }
   for (uint32_t i = 0; i < port_.rings(); i++) {
     if (port_.rx(i).empty()) continue;
     QueuePair* pair = broken_ ? nullptr : receiver(i);
@@ -257,15 +367,15 @@ bool VhostUser::ready() {
   return receiver(0) != nullptr;
 }
 
-virtio::Delivery VhostUser::take(uint32_t index, const virtio::TxPacket& packet) {
+bool VhostUser::take(uint32_t index, const Passing& packet) {
   if (!taker_) taker_ = receiver(index);
-  if (!taker_) return virtio::Delivery::kBroken;
+  if (!taker_) return true;  // counted by nobody: its queue has just stopped
   virtio::Delivery done = taker_->take(packet);
   if (done == virtio::Delivery::kDone) {
     taken_packets_++;
     taken_bytes_ += packet.bytes;
   }
-  return done;
+  return done != virtio::Delivery::kNoBuffers;
 }
 
 void VhostUser::finish(int from_fd, uint32_t tx_ring) {
@@ -284,8 +394,11 @@ bool VhostUser::turn() {
 }
 
 bool VhostUser::before_sleep() {
+  if (tx_blocked_) port_.ask_for_more_room();
   if (broken_) return true;
-  bool work = false;
+  bool work = try_again_, polled = false;
+  for (uint32_t i = 0; i < backend_.rings(); i++) polled = polled || (backend_.ring(i).polled() && ring(i).running());
+  if (polled && !polling_) polling_ = loop_.after(kPolled_ms, [this] { polling_ = 0; });
   for (QueuePair& pair : pairs_) {
     if (pair.tx().ring().running() && !tx_blocked_) work = pair.tx().arm() || work;
     if (pair.rx().ring().running() && rx_blocked_) work = pair.rx().arm(scratch_->batch) || work;
@@ -313,7 +426,7 @@ void VhostUser::announce(const uint8_t (&mac)[6]) {
 
 Json VhostUser::status() const {
   uint64_t rx_packets = 0, rx_bytes = 0, tx_packets = 0, tx_bytes = 0, calls = 0, lost_no_driver = 0, lost_convert = 0,
-           lost_header = 0;
+           lost_header = 0, lost_buffers = 0;
   for (const QueuePair& pair : pairs_) {
     const virtio::RxCounters& rx = pair.rx().counters();
     const virtio::TxCounters& tx = pair.tx().counters();
@@ -323,7 +436,8 @@ Json VhostUser::status() const {
     tx_bytes += tx.bytes;
     calls += rx.calls + tx.calls;
     lost_no_driver += pair.counters().lost_no_driver;
-    lost_convert += pair.counters().lost_convert + rx.bad_header + rx.too_long;
+    lost_convert += pair.counters().lost_convert + rx.bad_header;
+    lost_buffers += rx.too_long + rx.too_many_pieces;
     for (uint64_t count : tx.dropped) lost_header += count;
     lost_header += pair.counters().lost_too_long;
   }
@@ -336,6 +450,7 @@ Json VhostUser::status() const {
           {"lost_no_driver", lost_no_driver},
           {"lost_convert", lost_convert},
           {"lost_header", lost_header},
+          {"lost_buffers", lost_buffers},
           {"kicks", kicks_},
           {"calls", calls},
           {"connections", connections_},
@@ -351,13 +466,14 @@ Json VhostUser::status() const {
 Result<std::unique_ptr<Kind>> start_vhost_user(Start start) {
   auto endpoint = endpoint_parameters(start.parameters);
   if (!endpoint) return endpoint.error();
-  auto port = SwitchPort::open(start.port, kHeaderBytes);
+  auto port = SwitchPort::open(start.port, kVirtioHeaderBytes);
   if (!port) return port.error();
   if (port->rings() > kMaxPairs)
     return Error{EINVAL, start.port + ": a virtual machine has at most " + std::to_string(kMaxPairs) + " queue pairs"};
   auto kind = std::make_unique<VhostUser>(start.port, std::move(*port), start.loop, start.reporter);
   auto begun = kind->begin(endpoint->path, endpoint->server, start.parameters.contains("resume"));
   if (!begun) return begun.error();
+  prepare_bells();
   return std::unique_ptr<Kind>(std::move(kind));
 }
 

@@ -8,7 +8,8 @@
 
 #include "dev/virtio_net/rx_queue.hh"
 #include "dev/virtio_net/tx_queue.hh"
-#include "unetmap/route.h"
+#include "vale/offload.hh"
+#include "worker/neighbours.hh"
 #include "worker/switch_port.hh"
 
 namespace unetmap::worker {
@@ -20,47 +21,9 @@ struct PairScratch {
   std::array<virtio::TxPacket, virtio::kMaxFetch> packets;
   // The packet in hand: not on the stack, where all of it would be cleared for each.
   std::array<std::span<const uint8_t>, SwitchPort::kMaxFrags + 1> parts;
+  std::array<std::span<const uint8_t>, SwitchPort::kMaxFrags> pieces;  // of one that goes to a neighbour
   std::unique_ptr<uint8_t[]> whole, piece;  // for what goes through software segmentation, made at first use
   uint32_t fragment_seed = 0;
-};
-
-// Another port that is served in this thread: packets go from guest to guest with one copy.
-class Neighbour {
- public:
-  // Before the first packet of a batch: what came through the switch before is the guest's first. False: not now, what
-  // is for it has to queue behind that.
-  virtual bool ready() = 0;
-  // As RxQueue::deliver, and software segmentation where the guest wants that.
-  virtual virtio::Delivery take(uint32_t index, const virtio::TxPacket& packet) = 0;
-  // After the last: shows them to the guest.
-  virtual void finish(int from_fd, uint32_t tx_ring) = 0;
-
- protected:
-  ~Neighbour() = default;
-};
-
-// The ports of one switch that this thread serves.
-class Neighbours {
- public:
-  void join(int fd, Neighbour& who) { members_.push_back({unetmap_port_id(fd), &who}); }
-  void leave(const Neighbour& who) {
-    std::erase_if(members_, [&](const Member& member) { return member.who == &who; });
-  }
-  bool alone() const { return members_.size() < 2; }
-  // Who gets frames of the port `fd` with these addresses; nullptr: the switch shall see to it.
-  Neighbour* find(int fd, const uint8_t* addresses) const {
-    uint64_t id = unetmap_route(fd, addresses);
-    for (const Member& member : members_)
-      if (member.id == id && id != 0) return member.who;
-    return nullptr;
-  }
-
- private:
-  struct Member {
-    uint64_t id;
-    Neighbour* who;
-  };
-  std::vector<Member> members_;
 };
 
 class QueuePair {
@@ -85,15 +48,19 @@ class QueuePair {
     uint32_t slots = 0;    // put in the switch's ring
     bool call = false;     // the guest wants to be notified
     bool blocked = false;  // the other side takes no more for now
+    bool held = false;     // it is a neighbour, to be tried again at once
   };
   // From the guest to neighbours and into the switch's ring, a bounded batch. The caller synchronises the port.
   Moved send();
   // A packet of another guest's. Its end is take_end().
-  virtio::Delivery take(const virtio::TxPacket& packet);
+  virtio::Delivery take(const Passing& packet);
   // True: the guest wants to be notified.
   bool take_end() { return rx_.finish(); }
   // From the switch's ring number `ring` to the guest.
   Moved receive(uint32_t ring);
+  // A packet was cut into segments, and the guest has some of them: nothing else goes before the rest.
+  bool cut_short() const { return cut_short_; }
+  Moved deliver_rest();
   // The guest does not listen: what is there for it is lost.
   uint32_t discard(uint32_t ring);
   // A frame of our own making into the switch.
@@ -102,18 +69,20 @@ class QueuePair {
   const Counters& counters() const { return counters_; }
 
  private:
-  // What of a batch goes where, one after the other.
-  class Sending;
-  bool hold();
+  bool pass(Neighbour& to, const virtio::TxPacket& packet);
   uint32_t put(const virtio::TxPacket& packet, const Ring& ring, uint32_t at, uint32_t room);
   virtio::Delivery deliver(const Ring& ring, uint32_t at, const PacketView& packet);
+  virtio::Delivery deliver_segments(vale::Segmenter& segmenter, bool& begun);
   virtio::Delivery deliver_in_software(std::span<const std::span<const uint8_t>> whole);
 
   SwitchPort& port_;
   const uint32_t index_;
   PairScratch& scratch_;
   const Neighbours& neighbours_;
-  uint64_t held_since_ns_ = 0;  // a neighbour had no room; 0: none
+  Patience patience_;
+  bool cut_short_ = false;
+  std::unique_ptr<uint8_t[]> rest_;  // the packet that was cut short
+  vale::Segmenter rest_segments_;
   virtio::TxQueue tx_;
   virtio::RxQueue rx_;
   Counters counters_;

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Kernel and initramfs of a guest, made again when something that is in them has changed."""
+import glob
 import hashlib
 import os
 import re
@@ -13,7 +14,8 @@ from guestimage.packages import Unavailable, locked, program_command, unpacked
 KERNEL_RELEASE, TOOLS_RELEASE = "bookworm", "trixie"
 LOADER = "lib64/ld-linux-x86-64.so.2"
 # netperf is in trixie, not in bookworm; with libraries of its own release, as our programs bring those of this machine.
-TOOLS = ("netperf", "netserver", "iperf3")
+TOOLS = ("netperf", "netserver", "iperf3", "ethtool")
+TOOL_PACKAGES = ("netperf", "iperf3", "ethtool")
 # Drivers of the cards that QEMU shows, and what programs in a guest may want to set up.
 MODULES = ("e1000", "e1000e", "igb", "vmxnet3", "8139cp", "virtio_pci", "virtio_net", "virtio_console", "veth", "tun", "tap", "bridge",
            "dummy", "macvlan", "8021q", "pktgen", "sch_ingress", "cls_bpf", "sch_fq_codel", "packet_diag")
@@ -33,8 +35,11 @@ def cache_folder():
 
 def kernel_folder(cache, release=KERNEL_RELEASE):
     return unpacked(cache, f"kernel-{release}", release, [], with_dependencies=False,
-                    meta=("linux-image-amd64", "linux-image-"),
-                    only=["./boot/vmlinuz*", *(f"./*lib/modules/*/kernel/{part}/*" for part in ("net", "drivers", "lib", "crypto"))])
+                    meta=("linux-image-amd64", "linux-image-", ("linux-binary-", "linux-modules-")),
+                    only=["./boot/vmlinuz*", "./usr/lib/modules/*/vmlinuz",
+                          *(f"./*lib/modules/*/kernel/{part}/*" for part in ("net", "drivers", "lib", "crypto"))],
+                    parts=(("boot/vmlinuz-*", "usr/lib/modules/*/vmlinuz"),
+                           ("lib/modules/*/kernel/drivers/net", "usr/lib/modules/*/kernel/drivers/net")))
 
 
 def _busybox_folder(cache):
@@ -42,14 +47,18 @@ def _busybox_folder(cache):
 
 
 def _tools_folder(cache):
-    return unpacked(cache, f"tools-{TOOLS_RELEASE}", TOOLS_RELEASE, ["netperf", "iperf3"])
+    return unpacked(cache, "-".join(("tools", TOOLS_RELEASE, *TOOL_PACKAGES)), TOOLS_RELEASE, TOOL_PACKAGES)
 
 
 def _vmlinuz(kernel):
-    names = [name for name in os.listdir(os.path.join(kernel, "boot")) if name.startswith("vmlinuz-")]
-    if not names:
-        raise Unavailable(f"{kernel} has no kernel: remove this folder and try again")
-    return os.path.join(kernel, "boot", names[0])
+    # The second place is that of releases after trixie.
+    names = glob.glob(os.path.join(kernel, "boot/vmlinuz-*")) + glob.glob(os.path.join(kernel, "usr/lib/modules/*/vmlinuz"))
+    return names[0]
+
+
+def _version(vmlinuz):
+    name = os.path.basename(vmlinuz)
+    return name.removeprefix("vmlinuz-") if name != "vmlinuz" else os.path.basename(os.path.dirname(vmlinuz))
 
 
 def programs(folder):
@@ -133,7 +142,7 @@ def _write(path, kernel, busybox, tools, ours):
         archive.link("lib/x86_64-linux-gnu", "../usr/lib/x86_64-linux-gnu")
         archive.copy("/" + LOADER, LOADER)
         _add_tools(archive, tools)
-        _add_modules(archive, kernel, os.path.basename(_vmlinuz(kernel)).removeprefix("vmlinuz-"))
+        _add_modules(archive, kernel, _version(_vmlinuz(kernel)))
         archive.close()
 
 
@@ -154,7 +163,7 @@ def make_image(cache, bin_folder, release=KERNEL_RELEASE):
     kernel, busybox, tools = kernel_folder(cache, release), _busybox_folder(cache), _tools_folder(cache)
     ours = programs(os.path.abspath(bin_folder))
     sources = [os.path.join(_HERE, name) for name in os.listdir(_HERE) if os.path.isfile(os.path.join(_HERE, name))]
-    key = _fingerprint([*ours, *_libraries(ours).values(), *sources, _vmlinuz(kernel), *(os.path.join(tools, "usr/bin", t) for t in TOOLS)])
+    key = _fingerprint([*ours, *_libraries(ours).values(), *sources, _vmlinuz(kernel), *(program_command(tools, name)[-1] for name in TOOLS)])
     place = os.path.join(cache, f"initramfs-{release}")
     with locked(place):
         path = f"{place}-{key}.cpio"

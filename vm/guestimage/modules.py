@@ -25,6 +25,9 @@ class Modules:
                 if found:
                     self._paths[found[1].replace("-", "_")] = os.path.join(parent, name)
 
+    def names(self):
+        return list(self._paths)
+
     def data(self, name):
         if name not in self._data:
             self._data[name] = _contents(self._paths[name])

@@ -6,6 +6,7 @@ needs no privileges. The mirror is the one that this machine's apt is configured
 """
 import contextlib
 import fcntl
+import glob
 import os
 import shutil
 import subprocess
@@ -33,15 +34,25 @@ def _run(command, environment=None):
     return done.stdout
 
 
-def mirror():
-    """The address of Debian's archive, as this machine's apt knows it."""
+def mirrors():
+    """The addresses of Debian's archive and of that of its security updates, or None for the second, as this machine's apt knows them."""
     listed = _run(["apt-get", "indextargets", "--format", "$(CODENAME) $(REPO_URI)", "Created-By: Packages", "Origin: Debian",
                    "Component: main"])
+    archive = security = None
     for line in listed.splitlines():
         codename, address = line.split()
-        if "-" not in codename:  # neither security nor updates: these are other archives, or hold few packages
-            return address
-    raise Unavailable("apt knows no Debian archive: add one to its sources, and run apt-get update")
+        if codename.endswith("-security"):
+            security = security or address
+        elif "-" not in codename:  # updates and backports may be archives that hold few packages
+            archive = archive or address
+    if not archive:
+        raise Unavailable("apt knows no Debian archive: add one to its sources, and run apt-get update")
+    return archive, security
+
+
+def mirror():
+    """The address of Debian's archive, as this machine's apt knows it."""
+    return mirrors()[0]
 
 
 @contextlib.contextmanager
@@ -77,13 +88,17 @@ class Apt:
         with open(os.path.join(self._folder, name), "w", encoding="utf-8") as file:
             file.write(text)
 
-    def depends_on(self, package, beginning):
-        """The package that a meta-package stands for."""
-        for line in _run(["apt-cache", *self._options, "depends", package]).splitlines():
-            words = line.split()
-            if len(words) == 2 and words[0] == "Depends:" and words[1].startswith(beginning):
-                return words[1]
-        raise Unavailable(f"{package} depends on no {beginning}*")
+    def depends_on(self, package, beginnings):
+        """The packages that a package depends on and whose names begin so."""
+        found = [line.split() for line in _run(["apt-cache", *self._options, "depends", package]).splitlines()]
+        return [words[1] for words in found if len(words) == 2 and words[0] == "Depends:" and words[1].startswith(beginnings)]
+
+    def stands_for(self, package, beginning, parts):
+        """The package that a meta-package stands for, and those with such names that it consists of."""
+        found = self.depends_on(package, beginning)
+        if not found:
+            raise Unavailable(f"{package} depends on no {beginning}*")
+        return [found[0], *self.depends_on(found[0], parts)]
 
     def download(self, packages, with_dependencies, suite=None):
         """Paths of the packages' files."""
@@ -99,20 +114,28 @@ class Apt:
         return sorted(os.path.join(folder, name) for name in os.listdir(folder) if name.endswith(".deb"))
 
 
-def unpacked(cache, name, release, packages, with_dependencies=True, suite=None, meta=None, only=()):
+def _complete(folder, parts):
+    """Whether of each of `parts`, which are tuples of patterns, one at least is there."""
+    return all(any(glob.glob(os.path.join(folder, pattern)) for pattern in part) for part in parts)
+
+
+def unpacked(cache, name, release, packages, with_dependencies=True, suite=None, meta=None, only=(), parts=()):
     """A folder with the contents of `packages` of a release; made once, then found again.
 
-    `meta` is (meta-package, beginning): what it stands for is taken too. `only`: paths inside the packages to keep, else all.
+    `meta` is (meta-package, beginning, beginnings): what it stands for is taken too, with those of its own parts. `only`: paths inside the packages to keep, else all.
+    `parts`: what has to be there, each in one of several places; a folder without is made again, and is not left behind.
     """
     folder = os.path.join(cache, name)
     with locked(folder):
         if os.path.isdir(folder):
-            return folder
+            if _complete(folder, parts):
+                return folder
+            shutil.rmtree(folder)  # of a version that did not know this release's packages
         # It may take minutes, and nothing else is to be seen meanwhile.
         print(f"fetching Debian packages for {name}, once", file=sys.stderr, flush=True)
         with tempfile.TemporaryDirectory(prefix="making-", dir=cache) as work:
             apt = Apt(os.path.join(work, "apt"), [release, suite] if suite else [release])
-            wanted = list(packages) + ([apt.depends_on(*meta)] if meta else [])
+            wanted = list(packages) + (apt.stands_for(*meta) if meta else [])
             files = apt.download(wanted, with_dependencies, suite)
             contents = os.path.join(work, "contents")
             os.mkdir(contents)
@@ -121,6 +144,10 @@ def unpacked(cache, name, release, packages, with_dependencies=True, suite=None,
                     _unpack(tar.stdout, contents, only)
                 if tar.returncode != 0 and not only:
                     raise Unavailable(f"{file} cannot be unpacked")
+            if not _complete(contents, parts):
+                places = "; ".join(" or ".join(part) for part in parts)
+                raise Unavailable(f"{name}: the packages {' '.join(os.path.basename(file) for file in files)} lack what is "
+                                  f"looked for in them ({places}): this release packs it otherwise")
             os.rename(contents, folder)
             shutil.rmtree(os.path.join(work, "apt"))
     return folder
@@ -143,4 +170,6 @@ def program_command(folder, name):
         raise Unavailable(f"{folder} has no loader: remove this folder and try again")
     libraries = [path for path in (os.path.join(folder, "usr/lib/x86_64-linux-gnu"), os.path.join(folder, "lib/x86_64-linux-gnu"))
                  if os.path.isdir(path)]
-    return [os.path.realpath(loader), "--library-path", ":".join(libraries), os.path.join(folder, "usr/bin", name)]
+    places = [os.path.join(folder, place, name) for place in ("usr/bin", "usr/sbin")]
+    found = next((path for path in places if os.path.exists(path)), places[0])
+    return [os.path.realpath(loader), "--library-path", ":".join(libraries), found]

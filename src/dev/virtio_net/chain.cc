@@ -52,7 +52,7 @@ ChainBuilder::Step ChainBuilder::add_table(uint64_t guest, uint32_t bytes, bool 
     if (table != nullptr) [[likely]] {
       at = table + size_t{index} * kDescriptorBytes;
     } else if (!gather(memory_, guest + uint64_t{index} * kDescriptorBytes, copy)) {
-      return fail(RingFault::kIndirectOutside);
+      return fail(memory_.away(guest) ? RingFault::kAway : RingFault::kIndirectOutside);
     }
     // Both layouts agree on all but the last two fields, which are swapped.
     const SplitDescriptor entry = SplitDescriptor::load(at);

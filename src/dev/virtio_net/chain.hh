@@ -126,7 +126,7 @@ class ChainBuilder {
     for (;;) {
       const guest::GuestMemory::Piece piece = memory_.piece(guest, bytes);
       if (piece.at == nullptr) [[unlikely]]
-        return fail(RingFault::kOutsideMemory);
+        return fail(memory_.away(guest) ? RingFault::kAway : RingFault::kOutsideMemory);
       if (next_ - first_ == kMaxChainPieces) [[unlikely]]
         return fail(RingFault::kChainPieces);
       if (next_ == kMaxBatchPieces) [[unlikely]] {

@@ -41,6 +41,8 @@ const char* describe(RingFault fault) noexcept {
       return "an indirect table in an indirect table";
     case RingFault::kIndirectOutside:
       return "an indirect table outside guest memory";
+    case RingFault::kAway:
+      return "a buffer in memory that was taken away";
     case RingFault::kNothingToRead:
       return "a chain to transmit without a readable buffer";
     case RingFault::kNothingToWrite:

@@ -25,6 +25,7 @@ enum class RingFault : uint8_t {
   kIndirectBytes,      // a table that is empty, too long or no multiple of a descriptor
   kIndirectNested,     // a table in a table
   kIndirectOutside,    // a table that is not in guest memory
+  kAway,               // no fault yet: memory that the front-end took away, and may bring back
   kNothingToRead,      // in a transmit queue: no readable buffer
   kNothingToWrite,     // in a receive queue: no writable buffer
 };

@@ -13,8 +13,8 @@
 namespace unetmap::virtio {
 namespace {
 
-constexpr uint64_t kData = TestGuest::kBase + TestGuest::kRegion / 2;
-constexpr uint32_t kSize = 16;
+constexpr uint64_t kHostileData = TestGuest::kBase + TestGuest::kRegion / 2;
+constexpr uint32_t kHostileSize = 16;
 constexpr uint16_t kNext = 1, kWrite = 2, kIndirect = 4;
 
 struct Entry {
@@ -27,7 +27,8 @@ struct Entry {
 // Puts descriptors into a fresh ring of either layout, as they are.
 class Hostile {
  public:
-  explicit Hostile(uint64_t features) : driver(make_driver(guest, TestGuest::kBase, kSize, kVersion1 | features)) {}
+  explicit Hostile(uint64_t features)
+      : driver(make_driver(guest, TestGuest::kBase, kHostileSize, kVersion1 | features)) {}
 
   bool packed() const { return driver->has(kRingPacked); }
   void table(uint64_t at, std::vector<Entry> entries) const {
@@ -35,7 +36,7 @@ class Hostile {
   }
   // From slot 0 on; split: with chains beginning at `heads`.
   void ring(std::vector<Entry> entries, std::vector<uint16_t> heads = {0}) {
-    driver = make_driver(guest, TestGuest::kBase, kSize, driver->setup().features);
+    driver = make_driver(guest, TestGuest::kBase, kHostileSize, driver->setup().features);
     for (Entry& entry : entries)
       if (packed()) entry.flags |= 1 << 7;
     table(driver->descriptors_at(), entries);
@@ -86,7 +87,7 @@ INSTANTIATE_TEST_SUITE_P(Layouts, HostileTest, testing::Values(0, kRingPacked),
                          [](const auto& info) { return info.param ? "Packed" : "Split"; });
 
 TEST_P(HostileTest, AnEmptyBuffer) {
-  driver.ring({{kData, 0, 0}});
+  driver.ring({{kHostileData, 0, 0}});
   EXPECT_EQ(driver.run(), RingFault::kZeroLength);
 }
 
@@ -106,19 +107,20 @@ TEST_P(HostileTest, BuffersOutsideMemory) {
 }
 
 TEST_P(HostileTest, ReadableBehindWritable) {
-  driver.ring({{kData, 10, kNext | kWrite, 1}, {kData, 10, 0, 2}});
+  driver.ring({{kHostileData, 10, kNext | kWrite, 1}, {kHostileData, 10, 0, 2}});
   EXPECT_EQ(driver.run(), RingFault::kReadAfterWrite);
 }
 
 TEST_P(HostileTest, WhatCameBeforeIsGivenBack) {
-  driver.ring({{kData, 10, 0}, {kData, 20, kNext, 2}, {kData, 20, 0}, {0, 1, 0}}, {0, 1, 3});
+  driver.ring({{kHostileData, 10, 0}, {kHostileData, 20, kNext, 2}, {kHostileData, 20, 0}, {0, 1, 0}}, {0, 1, 3});
   EXPECT_EQ(driver.run(), RingFault::kOutsideMemory);
   EXPECT_EQ(driver.good, 2u);
 }
 
 TEST_P(HostileTest, ChainsWithoutEnd) {
   std::vector<Entry> entries;
-  for (uint16_t i = 0; i < kSize; i++) entries.push_back({kData, 8, kNext, uint16_t((i + 1) % kSize)});
+  for (uint16_t i = 0; i < kHostileSize; i++)
+    entries.push_back({kHostileData, 8, kNext, uint16_t((i + 1) % kHostileSize)});
   driver.ring(entries);
   EXPECT_EQ(driver.run(), RingFault::kLoop);
 }
@@ -143,20 +145,20 @@ TEST_P(HostileTest, ChainsOfTooManyPieces) {
   for (const uint32_t count : {uint32_t{kMaxChainPieces}, uint32_t{kMaxChainPieces + 1}}) {
     std::vector<Entry> entries;
     for (uint32_t i = 0; i < count; i++) {
-      entries.push_back({kData, 1, uint16_t(i + 1 < count ? kNext : 0), uint16_t(i + 1)});
+      entries.push_back({kHostileData, 1, uint16_t(i + 1 < count ? kNext : 0), uint16_t(i + 1)});
     }
-    driver.table(kData, entries);
-    driver.ring({{kData, 16 * count, kIndirect}});
+    driver.table(kHostileData, entries);
+    driver.ring({{kHostileData, 16 * count, kIndirect}});
     EXPECT_EQ(driver.run(), count == kMaxChainPieces ? RingFault::kNone : RingFault::kChainPieces);
   }
 }
 
 TEST_P(HostileTest, TablesThatCannotBe) {
-  driver.ring({{kData, 0, kIndirect}});
+  driver.ring({{kHostileData, 0, kIndirect}});
   EXPECT_EQ(driver.run(), RingFault::kIndirectBytes);
-  driver.ring({{kData, 17, kIndirect}});
+  driver.ring({{kHostileData, 17, kIndirect}});
   EXPECT_EQ(driver.run(), RingFault::kIndirectBytes);
-  driver.ring({{kData, 0x100010, kIndirect}});
+  driver.ring({{kHostileData, 0x100010, kIndirect}});
   EXPECT_EQ(driver.run(), RingFault::kIndirectBytes);
   driver.ring({{0, 16, kIndirect}});
   EXPECT_EQ(driver.run(), RingFault::kIndirectOutside);
@@ -164,20 +166,21 @@ TEST_P(HostileTest, TablesThatCannotBe) {
   EXPECT_EQ(driver.run(), RingFault::kIndirectOutside);
   driver.ring({{UINT64_MAX - 7, 16, kIndirect}});
   EXPECT_EQ(driver.run(), RingFault::kIndirectOutside);
-  driver.ring({{kData, 16, kIndirect | kNext, 1}, {kData, 16, 0}});
+  driver.ring({{kHostileData, 16, kIndirect | kNext, 1}, {kHostileData, 16, 0}});
   EXPECT_EQ(driver.run(), RingFault::kIndirectFlags);
-  driver.table(kData, {{kData + 64, 16, kIndirect}});
-  driver.ring({{kData, 16, kIndirect}});
+  driver.table(kHostileData, {{kHostileData + 64, 16, kIndirect}});
+  driver.ring({{kHostileData, 16, kIndirect}});
   EXPECT_EQ(driver.run(), RingFault::kIndirectNested);
-  driver.table(kData, {{kData + 64, 16, 0}, {0, 16, 0}});
-  driver.ring({{kData, 32, kIndirect}});
+  driver.table(kHostileData, {{kHostileData + 64, 16, 0}, {0, 16, 0}});
+  driver.ring({{kHostileData, 32, kIndirect}});
   EXPECT_EQ(driver.run(), driver.packed() ? RingFault::kOutsideMemory : RingFault::kNone);
 }
 
 TEST_P(HostileTest, ATableOverTheBorderOfTwoRegionsIsFine) {
   const uint64_t border = TestGuest::kBase + TestGuest::kRegion;
   for (uint64_t before : {8, 16, 20, 33}) {
-    std::vector<Entry> entries{{kData, 5, kNext, 1}, {kData + 64, 6, kNext, 2}, {kData + 128, 7, kWrite}};
+    std::vector<Entry> entries{
+        {kHostileData, 5, kNext, 1}, {kHostileData + 64, 6, kNext, 2}, {kHostileData + 128, 7, kWrite}};
     std::vector<uint8_t> bytes(48);
     for (size_t i = 0; i < entries.size(); i++) {
       memcpy(&bytes[16 * i], &entries[i].address, 8);
@@ -194,49 +197,49 @@ TEST_P(HostileTest, ATableOverTheBorderOfTwoRegionsIsFine) {
 
 TEST(HostileSplit, IndexesOutOfRange) {
   Hostile driver(kIndirectDesc);
-  driver.ring({{kData, 8, 0}}, {kSize});
+  driver.ring({{kHostileData, 8, 0}}, {kHostileSize});
   EXPECT_EQ(driver.run(), RingFault::kHead);
-  driver.ring({{kData, 8, 0}}, {0xffff});
+  driver.ring({{kHostileData, 8, 0}}, {0xffff});
   EXPECT_EQ(driver.run(), RingFault::kHead);
-  driver.ring({{kData, 8, kNext, kSize}});
+  driver.ring({{kHostileData, 8, kNext, kHostileSize}});
   EXPECT_EQ(driver.run(), RingFault::kNext);
-  driver.ring({{kData, 8, kNext, 0xffff}});
+  driver.ring({{kHostileData, 8, kNext, 0xffff}});
   EXPECT_EQ(driver.run(), RingFault::kNext);
-  driver.table(kData, {{kData, 8, kNext, 1}, {kData, 8, kNext, 2}});
-  driver.ring({{kData, 32, kIndirect}});
+  driver.table(kHostileData, {{kHostileData, 8, kNext, 1}, {kHostileData, 8, kNext, 2}});
+  driver.ring({{kHostileData, 32, kIndirect}});
   EXPECT_EQ(driver.run(), RingFault::kNext);
-  driver.table(kData, {{kData, 8, kNext, 1}, {kData, 8, kNext, 0}});
-  driver.ring({{kData, 32, kIndirect}});
+  driver.table(kHostileData, {{kHostileData, 8, kNext, 1}, {kHostileData, 8, kNext, 0}});
+  driver.ring({{kHostileData, 32, kIndirect}});
   EXPECT_EQ(driver.run(), RingFault::kLoop);
-  driver.ring({{kData, 8, 0}});
-  for (uint16_t index : {uint16_t(kSize + 1), uint16_t(0x8000), uint16_t(0xffff)}) {
+  driver.ring({{kHostileData, 8, 0}});
+  for (uint16_t index : {uint16_t(kHostileSize + 1), uint16_t(0x8000), uint16_t(0xffff)}) {
     *driver.at<uint16_t>(driver.driver->device_at() + 2) = 0;
     *driver.at<uint16_t>(driver.driver->driver_at() + 2) = index;
     EXPECT_EQ(driver.run(), RingFault::kAvailableIndex) << index;
   }
   // A chain that is offered again and again is its driver's own trouble.
-  driver.ring({{kData, 8, 0}}, std::vector<uint16_t>(kSize, 0));
+  driver.ring({{kHostileData, 8, 0}}, std::vector<uint16_t>(kHostileSize, 0));
   *driver.at<uint16_t>(driver.driver->device_at() + 2) = 0;
   EXPECT_EQ(driver.run(), RingFault::kNone);
-  EXPECT_EQ(driver.good, kSize);
+  EXPECT_EQ(driver.good, kHostileSize);
 }
 
 TEST(HostileSplit, LoopsToItself) {
   Hostile driver(0);
-  driver.ring({{kData, 8, kNext, 0}});
+  driver.ring({{kHostileData, 8, kNext, 0}});
   EXPECT_EQ(driver.run(), RingFault::kLoop);
 }
 
 TEST(HostilePacked, EverySlotAvailableForEver) {
   // Flags of both laps in turn: more chains than slots must not be taken.
   Hostile driver(kRingPacked);
-  std::vector<Entry> entries(kSize, Entry{kData, 8, 0});
+  std::vector<Entry> entries(kHostileSize, Entry{kHostileData, 8, 0});
   driver.ring(entries);
   EXPECT_EQ(driver.run(), RingFault::kNone);
-  EXPECT_EQ(driver.good, kSize);
+  EXPECT_EQ(driver.good, kHostileSize);
   // A table behind another descriptor of a chain.
   Hostile second(kRingPacked | kIndirectDesc);
-  second.ring({{kData, 8, kNext}, {kData, 16, kIndirect}});
+  second.ring({{kHostileData, 8, kNext}, {kHostileData, 16, kIndirect}});
   EXPECT_EQ(second.run(), RingFault::kIndirectFlags);
 }
 
@@ -247,7 +250,7 @@ INSTANTIATE_TEST_SUITE_P(Layouts, HostileNetTest, testing::Values(0, kRingPacked
 TEST_P(HostileNetTest, WrongDirections) {
   auto batch = std::make_unique<ChainBatch>();
   Hostile driver(GetParam());
-  driver.ring({{kData, 100, kWrite}});
+  driver.ring({{kHostileData, 100, kWrite}});
   TxQueue tx;
   ASSERT_EQ(tx.start(driver.guest.memory, driver.driver->setup()), RingFault::kNone);
   TxPacket packets[4];
@@ -256,7 +259,7 @@ TEST_P(HostileNetTest, WrongDirections) {
   EXPECT_FALSE(tx.complete(0));
 
   Hostile other(GetParam());
-  other.ring({{kData, 100, 0}});
+  other.ring({{kHostileData, 100, 0}});
   RxQueue rx;
   ASSERT_EQ(rx.start(other.guest.memory, other.driver->setup()), RingFault::kNone);
   const std::vector<uint8_t> frame(60);

@@ -2,8 +2,8 @@
 #include "dev/virtio_net/packed_ring.hh"
 
 #include <algorithm>
-#include <atomic>
 
+#include "base/atomic.hh"
 #include "dev/virtio_net/descriptor.hh"
 
 namespace unetmap::virtio {
@@ -21,7 +21,9 @@ void PackedRing::start(uint32_t position, uint32_t size, RingOptions options, Ri
   options_ = options;
   move(parts, log);
   next_.slot = static_cast<uint16_t>((position & 0x7fff) % size);
-  next_.wrap = (position & kWrapBit) != 0;
+  // User Mode Linux says 0 for a new ring of either layout, where this one's wrap counter begins with 1. A ring that
+  // came to where 0 really is has entries that were given back.
+  next_.wrap = (position & kWrapBit) != 0 || (next_.slot == 0 && !any_used());
   used_ = called_ = next_;
   taken_ = 0;
   unpublished_ = called_known_ = false;
@@ -30,6 +32,12 @@ void PackedRing::start(uint32_t position, uint32_t size, RingOptions options, Ri
 uint32_t PackedRing::position() const noexcept {
   const uint32_t half = used_.slot | (used_.wrap ? kWrapBit : 0u);
   return half | half << 16;
+}
+
+bool PackedRing::any_used() const noexcept {
+  for (uint32_t i = 0; i < size_; i++)
+    if (load_acquire16(slot(i) + kFlagsAt) & kDescUsed) return true;
+  return false;
 }
 
 bool PackedRing::is_available(uint16_t flags, bool wrap) noexcept {
@@ -148,7 +156,7 @@ bool PackedRing::call_wanted() noexcept {
   called_ = used_;
   called_known_ = true;
   // Pairs with the driver's fence between asking for a notification and looking at the next entry.
-  std::atomic_thread_fence(std::memory_order_seq_cst);
+  full_fence();
   const auto event = load_once<uint32_t>(parts_.driver);
   const uint16_t flags = static_cast<uint16_t>(event >> 16) & kEventsMask;
   if (flags != kEventsAtPosition || !options_.event_idx) return flags != kEventsOff;
@@ -160,6 +168,12 @@ bool PackedRing::call_wanted() noexcept {
   const uint16_t wanted = lap(event & 0x7fff, (event & kWrapBit) != 0);
   // The first time after a start nobody knows what the driver has seen: better one too many.
   return !known || passes(wanted, used_.slot, lap(before.slot, before.wrap));
+}
+
+// With a position asked for, one that was passed cannot be told from one that is to come.
+bool PackedRing::call_overdue() const noexcept {
+  full_fence();
+  return (load_once<uint32_t>(parts_.driver) >> 16 & kEventsMask) != kEventsOff;
 }
 
 void PackedRing::set_event(const guest::GuestMemory& memory, uint16_t position, uint16_t flags) noexcept {
@@ -174,7 +188,7 @@ bool PackedRing::arm(const guest::GuestMemory& memory) noexcept {
   const auto here = static_cast<uint16_t>(next_.slot | (next_.wrap ? kWrapBit : 0u));
   set_event(memory, here, options_.event_idx ? kEventsAtPosition : kEventsOn);
   // Pairs with the driver's fence between making available and looking whether to kick.
-  std::atomic_thread_fence(std::memory_order_seq_cst);
+  full_fence();
   return taken_ < size_ && is_available(load_acquire16(slot(next_.slot) + kFlagsAt), next_.wrap);
 }
 

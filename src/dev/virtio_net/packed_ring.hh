@@ -32,6 +32,7 @@ class PackedRing {
     taken_ = 0;
   }
   [[nodiscard]] bool call_wanted() noexcept;
+  [[nodiscard]] bool call_overdue() const noexcept;
   [[nodiscard]] bool arm(const guest::GuestMemory& memory) noexcept;
   void disarm(const guest::GuestMemory& memory) noexcept;
 
@@ -49,6 +50,7 @@ class PackedRing {
   };
 
   [[nodiscard]] uint8_t* slot(uint32_t index) const noexcept { return parts_.descriptors + index * size_t{16}; }
+  [[nodiscard]] bool any_used() const noexcept;
   [[nodiscard]] static bool is_available(uint16_t flags, bool wrap) noexcept;
   ChainBuilder::Step walk(const guest::GuestMemory& memory, ChainBatch& batch, uint16_t flags,
                           RingFault& fault) noexcept;

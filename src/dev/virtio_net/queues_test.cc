@@ -16,7 +16,7 @@ namespace unetmap::virtio {
 namespace {
 
 constexpr uint64_t kRing = TestGuest::kBase, kRxRing = TestGuest::kBase + 0x40000;
-constexpr uint64_t kData = TestGuest::kBase + TestGuest::kRegion - 0x40000;  // up to 256 KB before the border
+constexpr uint64_t kQueueData = TestGuest::kBase + TestGuest::kRegion - 0x40000;  // up to 256 KB before the border
 constexpr uint64_t kAllOffloads = kCsum | kGuestCsum | kHostTso4 | kHostTso6 | kHostEcn | kHostUso | kGuestTso4 |
                                   kGuestTso6 | kGuestEcn | kGuestUso4 | kGuestUso6;
 
@@ -49,7 +49,7 @@ class QueuesTest : public testing::TestWithParam<uint64_t> {
     header = header_bytes(features);
     tx_driver = make_driver(guest, kRing, kSize, features);
     rx_driver = make_driver(guest, kRxRing, kSize, features);
-    ASSERT_LE(rx_driver->end(), kData);
+    ASSERT_LE(rx_driver->end(), kQueueData);
     ASSERT_EQ(tx.start(guest.memory, tx_driver->setup()), RingFault::kNone);
     ASSERT_EQ(rx.start(guest.memory, rx_driver->setup()), RingFault::kNone);
   }
@@ -108,7 +108,7 @@ TEST_P(QueuesTest, SentFramesComeWithoutTheirHeaders) {
   // The header alone, in two, with the frame, with a part of it.
   const std::vector<std::vector<uint32_t>> shapes{
       {uint32_t(header)}, {5, uint32_t(header) - 5}, {}, {40}, {1, 1, 1, 50}};
-  for (size_t i = 0; i < shapes.size(); i++) ASSERT_TRUE(send(packet, i, kData + 1000 * i, shapes[i]));
+  for (size_t i = 0; i < shapes.size(); i++) ASSERT_TRUE(send(packet, i, kQueueData + 1000 * i, shapes[i]));
   ASSERT_EQ(fetch(), shapes.size());
   for (size_t i = 0; i < shapes.size(); i++) {
     EXPECT_EQ(packets[i].bytes, frame.size());
@@ -124,7 +124,7 @@ TEST_P(QueuesTest, SentFramesComeWithoutTheirHeaders) {
 
 TEST_P(QueuesTest, WhatIsNotAcceptedComesAgain) {
   start();
-  for (uint32_t i = 0; i < 5; i++) ASSERT_TRUE(send(with_header({}, header, bytes_of(i, 60)), i, kData + 100 * i));
+  for (uint32_t i = 0; i < 5; i++) ASSERT_TRUE(send(with_header({}, header, bytes_of(i, 60)), i, kQueueData + 100 * i));
   ASSERT_EQ(fetch(), 5u);
   (void)tx.complete(2);
   ASSERT_EQ(fetch(), 3u);
@@ -169,9 +169,9 @@ TEST_P(QueuesTest, BadHeadersAreDroppedCountedAndGivenBack) {
       {but([](auto& h) { h.csum_start = 13; }), 2000, HeaderFault::kChecksumRange},
   };
   for (const Case& each : cases) {
-    ASSERT_TRUE(send(with_header(good, header, bytes_of(7, 2000)), 1, kData));
-    ASSERT_TRUE(send(with_header(each.hdr, header, bytes_of(8, each.frame)), 2, kData + 4096));
-    ASSERT_TRUE(send(with_header(good, header, bytes_of(9, 2000)), 3, kData + 0x30000));
+    ASSERT_TRUE(send(with_header(good, header, bytes_of(7, 2000)), 1, kQueueData));
+    ASSERT_TRUE(send(with_header(each.hdr, header, bytes_of(8, each.frame)), 2, kQueueData + 4096));
+    ASSERT_TRUE(send(with_header(good, header, bytes_of(9, 2000)), 3, kQueueData + 0x30000));
     ASSERT_EQ(fetch(), 1u);
     EXPECT_EQ(gathered(packets[0].frame), bytes_of(7, 2000));
     const uint64_t before = tx.counters().dropped[size_t(each.fault)];
@@ -183,7 +183,7 @@ TEST_P(QueuesTest, BadHeadersAreDroppedCountedAndGivenBack) {
     for (uint64_t token = 1; token <= 3; token++) EXPECT_EQ(tx_driver->reap()->token, token);
   }
   // No header at all, and nothing else to be seen.
-  ASSERT_TRUE(send(bytes_of(1, header - 1), 4, kData));
+  ASSERT_TRUE(send(bytes_of(1, header - 1), 4, kQueueData));
   EXPECT_EQ(fetch(), 0u);
   (void)tx.complete(0);
   EXPECT_EQ(tx.counters().dropped[size_t(HeaderFault::kNoHeader)], 1u);
@@ -193,13 +193,13 @@ TEST_P(QueuesTest, BadHeadersAreDroppedCountedAndGivenBack) {
 
 TEST_P(QueuesTest, HeadersOfThoseWhoAgreedToNothingSayNothing) {
   start();
-  ASSERT_TRUE(send(with_header({1, 0, 0, 0, 34, 16}, header, bytes_of(1, 100)), 1, kData));
+  ASSERT_TRUE(send(with_header({1, 0, 0, 0, 34, 16}, header, bytes_of(1, 100)), 1, kQueueData));
   ASSERT_EQ(fetch(), 1u);
   EXPECT_EQ(packets[0].hdr.flags, 0);
   EXPECT_EQ(packets[0].hdr.csum_start, 0);
   (void)tx.complete(1);
   // A sender cannot claim to have verified, nor leave rubbish in fields that mean nothing.
-  ASSERT_TRUE(send(with_header({2, 0, 9, 9, 9, 9}, header, bytes_of(1, 100)), 2, kData));
+  ASSERT_TRUE(send(with_header({2, 0, 9, 9, 9, 9}, header, bytes_of(1, 100)), 2, kQueueData));
   ASSERT_EQ(fetch(), 1u);
   const vale::VnetHdr none{};
   EXPECT_EQ(memcmp(&packets[0].hdr, &none, sizeof none), 0);
@@ -208,8 +208,9 @@ TEST_P(QueuesTest, HeadersOfThoseWhoAgreedToNothingSayNothing) {
 
 TEST_P(QueuesTest, OneBufferAPacket) {
   start();
-  ASSERT_TRUE(rx_driver->offer(std::vector<Buffer>{{kData, 200, true}}, 1, false));
-  ASSERT_TRUE(rx_driver->offer(std::vector<Buffer>{{kData + 1000, 12, true}, {kData + 2000, 188, true}}, 2, false));
+  ASSERT_TRUE(rx_driver->offer(std::vector<Buffer>{{kQueueData, 200, true}}, 1, false));
+  ASSERT_TRUE(
+      rx_driver->offer(std::vector<Buffer>{{kQueueData + 1000, 12, true}, {kQueueData + 2000, 188, true}}, 2, false));
   const auto first = bytes_of(1, 60), second = bytes_of(2, 100);
   EXPECT_EQ(deliver(first), Delivery::kDone);
   EXPECT_EQ(deliver(bytes_of(3, 300)), Delivery::kDropped);
@@ -219,13 +220,13 @@ TEST_P(QueuesTest, OneBufferAPacket) {
   EXPECT_TRUE(rx.finish());
   EXPECT_EQ(rx_driver->reap(), (Used{1, uint32_t(header) + 60}));
   EXPECT_EQ(rx_driver->reap(), (Used{2, uint32_t(header) + 100}));
-  EXPECT_EQ(guest.read(kData + header, 60), first);
+  EXPECT_EQ(guest.read(kQueueData + header, 60), first);
   const uint8_t zero[10] = {};
-  EXPECT_EQ(memcmp(guest.read(kData, 10).data(), zero, 10), 0);
+  EXPECT_EQ(memcmp(guest.read(kQueueData, 10).data(), zero, 10), 0);
   if (!legacy()) {
-    EXPECT_EQ(guest.read(kData + 10, 2), (std::vector<uint8_t>{1, 0}));
+    EXPECT_EQ(guest.read(kQueueData + 10, 2), (std::vector<uint8_t>{1, 0}));
   }
-  auto got = guest.read(kData + 1000, 12), rest = guest.read(kData + 2000, 188);
+  auto got = guest.read(kQueueData + 1000, 12), rest = guest.read(kQueueData + 2000, 188);
   got.insert(got.end(), rest.begin(), rest.end());
   EXPECT_EQ(std::vector<uint8_t>(got.begin() + long(header), got.begin() + long(header) + 100), second);
 }
@@ -237,13 +238,13 @@ TEST_P(QueuesTest, HeadersOfUsedBuffersAreThisPacketsOwn) {
   const auto frame = bytes_of(1, 1514);
   auto header_after = [&](const vale::VnetHdr& hdr, std::vector<uint8_t> before) {
     before.resize(header);
-    guest.write(kData, before);
-    EXPECT_TRUE(rx_driver->offer(std::vector<Buffer>{{kData, 1600, true}}, 1, false));
+    guest.write(kQueueData, before);
+    EXPECT_TRUE(rx_driver->offer(std::vector<Buffer>{{kQueueData, 1600, true}}, 1, false));
     EXPECT_EQ(deliver(frame, hdr), Delivery::kDone);
     (void)rx.finish();
     EXPECT_EQ(rx_driver->reap(), (Used{1, uint32_t(header) + 1514}));
-    EXPECT_EQ(guest.read(kData + header, 1514), frame);
-    return guest.read(kData, header);
+    EXPECT_EQ(guest.read(kQueueData + header, 1514), frame);
+    return guest.read(kQueueData, header);
   };
   auto expected = [&](const vale::VnetHdr& hdr) {
     auto bytes = with_header(hdr, header, {});
@@ -264,7 +265,7 @@ TEST_P(QueuesTest, HeadersOfUsedBuffersAreThisPacketsOwn) {
 TEST_P(QueuesTest, SeveralBuffersAPacket) {
   start(kMrgRxbuf | kGuestCsum | kGuestTso4);
   for (uint64_t i = 0; i < 6; i++)
-    ASSERT_TRUE(rx_driver->offer(std::vector<Buffer>{{kData + 0x800 * i, 1000, true}}, i, false));
+    ASSERT_TRUE(rx_driver->offer(std::vector<Buffer>{{kQueueData + 0x800 * i, 1000, true}}, i, false));
   const auto large = bytes_of(1, 3500), small = bytes_of(2, 60);
   const vale::VnetHdr hdr{1, 1, 54, 1448, 34, 16};
   EXPECT_EQ(deliver(large, hdr, 1999), Delivery::kDone);
@@ -279,11 +280,11 @@ TEST_P(QueuesTest, SeveralBuffersAPacket) {
   EXPECT_EQ(rx_driver->reap(), (Used{3, rest}));
   EXPECT_EQ(rx_driver->reap(), (Used{4, 72}));
   EXPECT_EQ(rx_driver->reap(), std::nullopt);
-  auto got = guest.read(kData, 1000);
+  auto got = guest.read(kQueueData, 1000);
   EXPECT_EQ(memcmp(got.data(), &hdr, 10), 0);
   EXPECT_EQ(got[10], 4);
   for (uint64_t i = 1; i < 4; i++) {
-    auto more = guest.read(kData + 0x800 * i, i < 3 ? 1000 : rest);
+    auto more = guest.read(kQueueData + 0x800 * i, i < 3 ? 1000 : rest);
     got.insert(got.end(), more.begin(), more.end());
   }
   EXPECT_EQ(std::vector<uint8_t>(got.begin() + 12, got.end()), large);
@@ -292,7 +293,7 @@ TEST_P(QueuesTest, SeveralBuffersAPacket) {
 TEST_P(QueuesTest, PacketsWaitForBuffersWithoutMissingAny) {
   start(kMrgRxbuf);
   auto offer = [&](uint64_t token) {
-    return rx_driver->offer(std::vector<Buffer>{{kData + 0x200 * (token % 64), 500, true}}, token, false);
+    return rx_driver->offer(std::vector<Buffer>{{kQueueData + 0x200 * (token % 64), 500, true}}, token, false);
   };
   rx.disarm();
   uint64_t token = 0;
@@ -322,7 +323,7 @@ TEST_P(QueuesTest, TinyBuffersLoseThePacketAndNothingElse) {
   // More pieces than a batch holds never make a packet: only a large queue can offer them.
   auto big = make_driver(guest, kRxRing, 256, GetParam() | kMrgRxbuf);
   ASSERT_EQ(rx.start(guest.memory, big->setup()), RingFault::kNone);
-  for (uint64_t i = 0; i < 256; i++) ASSERT_TRUE(big->offer(std::vector<Buffer>{{kData + i, 1, true}}, i, false));
+  for (uint64_t i = 0; i < 256; i++) ASSERT_TRUE(big->offer(std::vector<Buffer>{{kQueueData + i, 1, true}}, i, false));
   EXPECT_EQ(deliver(bytes_of(1, 200)), Delivery::kDropped);
   EXPECT_EQ(rx.counters().too_many_pieces, 1u);
   EXPECT_EQ(deliver(bytes_of(2, 60)), Delivery::kDone);  // 72 buffers
@@ -358,20 +359,20 @@ TEST_P(QueuesTest, GuestsGetWhatTheyAgreedTo) {
 
   start(kGuestCsum);
   for (uint64_t i = 0; i < 4; i++)
-    ASSERT_TRUE(rx_driver->offer(std::vector<Buffer>{{kData + 0x1000 * i, 0x1000, true}}, i, false));
+    ASSERT_TRUE(rx_driver->offer(std::vector<Buffer>{{kQueueData + 0x1000 * i, 0x1000, true}}, i, false));
   EXPECT_EQ(deliver(frame, tso4), Delivery::kNeedsSoftware);
   EXPECT_EQ(deliver(frame, {1, 0, 0, 0, 0xfff0, 0xfff0}), Delivery::kDropped);
   EXPECT_EQ(rx.counters().bad_header, 1u);
   EXPECT_EQ(deliver(frame, {3, 0, 0, 0, 34, 16}), Delivery::kDone);  // not there yet, so not verified either
   EXPECT_EQ(deliver(frame, {2, 0, 0, 0, 0, 0}), Delivery::kDone);
   (void)rx.finish();
-  EXPECT_EQ(guest.read(kData, 1)[0], vale::kVnetNeedsCsum);
-  EXPECT_EQ(guest.read(kData + 0x1000, 1)[0], vale::kVnetDataValid);
+  EXPECT_EQ(guest.read(kQueueData, 1)[0], vale::kVnetNeedsCsum);
+  EXPECT_EQ(guest.read(kQueueData + 0x1000, 1)[0], vale::kVnetDataValid);
   start();
-  ASSERT_TRUE(rx_driver->offer(std::vector<Buffer>{{kData, 0x1000, true}}, 0, false));
+  ASSERT_TRUE(rx_driver->offer(std::vector<Buffer>{{kQueueData, 0x1000, true}}, 0, false));
   EXPECT_EQ(deliver(frame, {2, 0, 0, 0, 0, 0}), Delivery::kDone);
   (void)rx.finish();
-  EXPECT_EQ(guest.read(kData, 1)[0], 0) << "this guest knows nothing of checksums";
+  EXPECT_EQ(guest.read(kQueueData, 1)[0], 0) << "this guest knows nothing of checksums";
 }
 
 TEST_P(QueuesTest, LogsThePagesOfReceivedPackets) {
@@ -380,16 +381,16 @@ TEST_P(QueuesTest, LogsThePagesOfReceivedPackets) {
   ASSERT_EQ(ftruncate(log.get(), 4096), 0);
   ASSERT_TRUE(guest.memory.set_log(log.get(), 4096, 0));
   guest.memory.set_logging(true);
-  ASSERT_TRUE(rx_driver->offer(std::vector<Buffer>{{kData + 4000, 6000, true}}, 0, false));
-  ASSERT_TRUE(rx_driver->offer(std::vector<Buffer>{{kData + 0x8000, 4096, true}}, 1, false));
+  ASSERT_TRUE(rx_driver->offer(std::vector<Buffer>{{kQueueData + 4000, 6000, true}}, 0, false));
+  ASSERT_TRUE(rx_driver->offer(std::vector<Buffer>{{kQueueData + 0x8000, 4096, true}}, 1, false));
   ASSERT_EQ(deliver(bytes_of(1, 7000)), Delivery::kDone);
   (void)rx.finish();
   std::vector<uint64_t> pages, expected;
   uint8_t bits[4096];
   ASSERT_EQ(pread(log.get(), bits, sizeof bits, 0), ssize_t(sizeof bits));
-  for (uint64_t page = kData / 4096; page < TestGuest::kEnd / 4096; page++)
+  for (uint64_t page = kQueueData / 4096; page < TestGuest::kEnd / 4096; page++)
     if (bits[page / 8] >> (page % 8) & 1) pages.push_back(page * 4096);
-  EXPECT_EQ(pages, (std::vector<uint64_t>{kData, kData + 0x1000, kData + 0x2000, kData + 0x8000}));
+  EXPECT_EQ(pages, (std::vector<uint64_t>{kQueueData, kQueueData + 0x1000, kQueueData + 0x2000, kQueueData + 0x8000}));
 }
 
 // Random packets in random shapes through a device that takes and delivers them at its own pace.

@@ -15,8 +15,8 @@
 namespace unetmap::virtio {
 namespace {
 
-constexpr uint32_t kSize = 8;
-constexpr uint64_t kTable = TestGuest::kBase + 0x8000, kData = TestGuest::kBase + TestGuest::kRegion / 2;
+constexpr uint32_t kRaceSize = 8;
+constexpr uint64_t kTable = TestGuest::kBase + 0x8000, kRaceData = TestGuest::kBase + TestGuest::kRegion / 2;
 
 class Scribbler {
  public:
@@ -29,11 +29,11 @@ class Scribbler {
  private:
   // Mostly what could be right, so that the device gets far before it meets what is not.
   void descriptor(uint64_t at) {
-    const uint64_t address =
-        pick({kData, kData, kData, kData + 100, kTable, kTable, TestGuest::kBase + TestGuest::kRegion - 8, 0x10});
+    const uint64_t address = pick({kRaceData, kRaceData, kRaceData, kRaceData + 100, kTable, kTable,
+                                   TestGuest::kBase + TestGuest::kRegion - 8, 0x10});
     const auto bytes = uint32_t(pick({64, 64, 64, 64, 64, 32, 48, 0, 0xffff'fff0}));
     const auto flags = uint16_t(pick({0, 0, 0, 0, 1, 2, 4}) | (driver_.has(kRingPacked) ? pick({1 << 7, 1 << 15}) : 0));
-    const auto next = uint16_t(pick({0, 1, 2, kSize - 1, 0x7fff}));
+    const auto next = uint16_t(pick({0, 1, 2, kRaceSize - 1, 0x7fff}));
     store(at, address);
     store(at + 8, bytes);
     store(at + (driver_.has(kRingPacked) ? 12 : 14), next);
@@ -41,15 +41,15 @@ class Scribbler {
   }
   void run() {
     while (!stop_) {
-      const uint32_t slot = random_() % kSize;
+      const uint32_t slot = random_() % kRaceSize;
       descriptor(driver_.descriptors_at() + 16 * slot);
       descriptor(kTable + 16 * (random_() % 4));
-      store(kData + 8 * (random_() % 4), random_() % 2 ? 0 : uint64_t(random_()) << 32 | random_());
+      store(kRaceData + 8 * (random_() % 4), random_() % 2 ? 0 : uint64_t(random_()) << 32 | random_());
       if (driver_.has(kRingPacked)) continue;
-      store(driver_.driver_at() + 4 + 2 * slot, uint16_t(pick({0, 1, 2, 3, 4, 5, 6, kSize - 1, kSize})));
+      store(driver_.driver_at() + 4 + 2 * slot, uint16_t(pick({0, 1, 2, 3, 4, 5, 6, kRaceSize - 1, kRaceSize})));
       // The index keeps close to where the device is, or it would be out at once.
       const auto used = __atomic_load_n(guest_.at<uint16_t>(driver_.device_at() + 2), __ATOMIC_RELAXED);
-      store(driver_.driver_at() + 2, uint16_t(used + random_() % (kSize + 1)));
+      store(driver_.driver_at() + 2, uint16_t(used + random_() % (kRaceSize + 1)));
     }
   }
   uint64_t pick(std::initializer_list<uint64_t> choices) { return choices.begin()[random_() % choices.size()]; }
@@ -71,7 +71,7 @@ INSTANTIATE_TEST_SUITE_P(Layouts, RaceTest, testing::Values(0, kRingPacked),
 
 TEST_P(RaceTest, WhatWasCheckedIsWhatIsUsed) {
   TestGuest guest;
-  auto driver = make_driver(guest, TestGuest::kBase, kSize,
+  auto driver = make_driver(guest, TestGuest::kBase, kRaceSize,
                             kVersion1 | kIndirectDesc | kCsum | kHostTso4 | kMrgRxbuf | GetParam());
   auto batch = std::make_unique<ChainBatch>();
   TxPacket packets[kMaxFetch];

@@ -70,6 +70,7 @@ concept RingLayout = requires(R ring, const R& view, const guest::GuestMemory& m
   ring.publish(memory);                                            // shows the entries to the driver
   ring.rewind();                                                   // next = used
   { ring.call_wanted() } -> std::same_as<bool>;                    // after publish: must the driver be notified?
+  { view.call_overdue() } -> std::same_as<bool>;                   // vring.hh
   { ring.arm(memory) } -> std::same_as<bool>;                      // ask for kicks; true: something is there now
   ring.disarm(memory);                                             // ask for none
 };

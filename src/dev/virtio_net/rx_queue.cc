@@ -118,6 +118,13 @@ size_t RxQueue::take_more(ChainBatch& batch, size_t count) noexcept {
   return taken;
 }
 
+// Whether the driver has no descriptor left to offer more buffers with: waiting for them would be for ever.
+bool RxQueue::all_offered(const ChainBatch& batch) const noexcept {
+  uint32_t descriptors = 0;
+  for (size_t at = cursor_; at < batch.size(); at++) descriptors += batch[at].descriptors;
+  return descriptors >= ring_.size();
+}
+
 // How many chains from the cursor on hold so many bytes.
 RxQueue::Room RxQueue::find_room(ChainBatch& batch, uint64_t bytes, size_t& chains) noexcept {
   uint64_t room = 0;
@@ -134,6 +141,7 @@ RxQueue::Room RxQueue::find_room(ChainBatch& batch, uint64_t bytes, size_t& chai
       if (take_more(batch, kTakeAtOnce) == 0) {
         if (!ring_.running()) return Room::kBroken;
         if (batch.full()) continue;
+        if (all_offered(batch)) return Room::kTooManyPieces;
         seen_ = batch.size() - cursor_;
         return Room::kNoBuffers;
       }

@@ -33,7 +33,7 @@ struct RxCounters {
   uint64_t no_buffers = 0;       // times that deliver said so
   uint64_t bad_header = 0;       // dropped: a header that fits no frame
   uint64_t too_long = 0;         // dropped: longer than the guest's buffer, and it takes one buffer a packet
-  uint64_t too_many_pieces = 0;  // dropped: its buffers are so small that a packet would take more than we look at
+  uint64_t too_many_pieces = 0;  // dropped: more than all its buffers hold, or as many of them as we look at
   uint64_t calls = 0;            // notifications that the guest wanted
 };
 
@@ -63,6 +63,7 @@ class RxQueue {
   enum class Room : uint8_t { kEnough, kNoBuffers, kTooLong, kTooManyPieces, kBroken };
   void begin(ChainBatch& batch) noexcept;
   size_t take_more(ChainBatch& batch, size_t count) noexcept;
+  [[nodiscard]] bool all_offered(const ChainBatch& batch) const noexcept;
   Room find_room(ChainBatch& batch, uint64_t bytes, size_t& chains) noexcept;
   void fill(const ChainBatch& batch, size_t chains, Source header, std::span<const Source> frame,
             uint32_t bytes) noexcept;

@@ -2,8 +2,8 @@
 #include "dev/virtio_net/split_ring.hh"
 
 #include <algorithm>
-#include <atomic>
 
+#include "base/atomic.hh"
 #include "dev/virtio_net/descriptor.hh"
 
 namespace unetmap::virtio {
@@ -128,10 +128,18 @@ bool SplitRing::call_wanted() noexcept {
   called_ = published_;
   called_known_ = true;
   // Pairs with the driver's fence between asking for a notification and looking at the used index.
-  std::atomic_thread_fence(std::memory_order_seq_cst);
+  full_fence();
   if (!options_.event_idx) return !(load_once<uint16_t>(parts_.driver + kFlagsAt) & kNoInterrupt);
   // The first time after a start nobody knows what the driver has seen: better one too many.
   return !known || passes(load_once<uint16_t>(parts_.driver + kEntriesAt + size_ * size_t{2}), published_, before);
+}
+
+// With event indexes: the position that it named is behind us, by no more than a ring.
+bool SplitRing::call_overdue() const noexcept {
+  full_fence();
+  if (!options_.event_idx) return !(load_once<uint16_t>(parts_.driver + kFlagsAt) & kNoInterrupt);
+  const auto event = load_once<uint16_t>(parts_.driver + kEntriesAt + size_ * size_t{2});
+  return static_cast<uint16_t>(published_ - event - 1) < size_;
 }
 
 bool SplitRing::arm(const guest::GuestMemory& memory) noexcept {
@@ -144,7 +152,7 @@ bool SplitRing::arm(const guest::GuestMemory& memory) noexcept {
     written(memory, kFlagsAt, 2);
   }
   // Pairs with the driver's fence between its available index and looking whether to kick.
-  std::atomic_thread_fence(std::memory_order_seq_cst);
+  full_fence();
   return load_acquire16(parts_.driver + kIndexAt) != next_;
 }
 

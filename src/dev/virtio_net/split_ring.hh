@@ -31,6 +31,7 @@ class SplitRing {
   void publish(const guest::GuestMemory& memory) noexcept;
   void rewind() noexcept { next_ = used_; }
   [[nodiscard]] bool call_wanted() noexcept;
+  [[nodiscard]] bool call_overdue() const noexcept;
   [[nodiscard]] bool arm(const guest::GuestMemory& memory) noexcept;
   void disarm(const guest::GuestMemory& memory) noexcept;
 

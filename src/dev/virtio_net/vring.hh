@@ -9,10 +9,14 @@
 //   if (ring.finish()) ring the driver's bell;
 //   if (ring.fault() != RingFault::kNone) the device is broken;
 //
+// A ring, or a buffer of it, may lie in memory that the front-end takes away and brings back or has yet to tell: the
+// ring waits, and goes on where it was. What it waits for is what waits_for() says.
+//
 // Costs: take loads each descriptor once and the available index at most once; finish stores the used index once and
 // has one full fence, if there is anything to publish. What was taken and not given is taken again after finish().
 #pragma once
 
+#include <optional>
 #include <variant>
 
 #include "dev/virtio_net/features.hh"
@@ -30,6 +34,8 @@ struct RingSetup {
   uint64_t driver = 0;
   uint64_t device = 0;
   bool log = true;  // while the memory is logging: our writes to the ring, too
+  // Where they are logged: the guest's address of `device`; none: as the memory says.
+  std::optional<uint64_t> log_at = {};
 };
 
 class Vring {
@@ -46,22 +52,35 @@ class Vring {
   }
 
  public:
-  // `memory` must outlive the ring's use. A fault is also kept: fault().
+  // `memory` must outlive the ring's use. A fault is also kept: fault(). That the ring is in no memory is none, it
+  // waits.
   RingFault start(const guest::GuestMemory& memory, const RingSetup& setup) noexcept;
   // Forgets the ring, and its fault. position() is still there.
   void stop() noexcept {
     memory_ = nullptr;
-    fault_ = RingFault::kNone;
+    fault_ = waits_for_ = RingFault::kNone;
   }
   [[nodiscard]] bool running() const noexcept { return memory_ != nullptr && fault_ == RingFault::kNone; }
+  [[nodiscard]] uint32_t size() const noexcept { return setup_.size; }
   [[nodiscard]] RingFault fault() const noexcept { return fault_; }
+  // What keeps a ring that is running from going on, until the memory changes; kNone: nothing.
+  [[nodiscard]] RingFault waits_for() const noexcept { return waits_for_; }
+  // Whether the driver may be waiting for a notification that went to nobody: it wants to be told of what was given
+  // back, and nobody knows whether it has seen it.
+  [[nodiscard]] bool call_overdue() noexcept {
+    return ready() && visit([](const auto& ring) { return ring.call_overdue(); });
+  }
+  // Nothing was ever written to the driver's parts of it: no driver that kicks leaves them so.
+  [[nodiscard]] bool untouched() const noexcept;
+  // Chains taken since start(), those that were taken again counted again.
+  [[nodiscard]] uint64_t taken() const noexcept { return taken_; }
   // Declares it broken for what the layer above found in a chain.
   void breaks(RingFault why) noexcept {
     if (fault_ == RingFault::kNone) fault_ = why;
   }
   // As GET_VRING_BASE wants it. Between two rounds.
   [[nodiscard]] uint32_t position() const noexcept {
-    return visit([](const auto& ring) { return ring.position(); });
+    return placed_once_ ? visit([](const auto& ring) { return ring.position(); }) : setup_.position;
   }
 
   // Adds up to `count` chains to the batch; how many were added. 0 when there are none, or the ring is broken. The
@@ -86,12 +105,16 @@ class Vring {
 
  private:
   RingFault locate(RingParts& parts, RingLog& log) const noexcept;
+  bool place() noexcept;
   // False when there is nothing to work on. Follows the memory when its regions changed.
   bool ready() noexcept;
 
   const guest::GuestMemory* memory_ = nullptr;
   RingSetup setup_;
-  RingFault fault_ = RingFault::kNone;
+  RingFault fault_ = RingFault::kNone, waits_for_ = RingFault::kNone;
+  bool placed_ = false;       // the ring's pointers are good, as of generation_
+  bool placed_once_ = false;  // so that it has a position of its own
+  uint64_t taken_ = 0;
   uint32_t generation_ = 0;
   bool logging_ = false;
   bool packed_ = false;

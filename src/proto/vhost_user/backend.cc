@@ -2,15 +2,18 @@
 #include "proto/vhost_user/backend.hh"
 
 #include <fcntl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "base/bell.hh"
 
 namespace unetmap::vhost_user {
 namespace {
 
 constexpr uint64_t kProtocolFeatures = 1ull << kMq | 1ull << kLogShmfd | 1ull << kRarp | 1ull << kReplyAck |
-                                       1ull << kMtu | 1ull << kResetsDevice | 1ull << kConfigureMemSlots |
-                                       1ull << kStatus;
+                                       1ull << kMtu | 1ull << kBackendReq | 1ull << kResetsDevice |
+                                       1ull << kConfigureMemSlots | 1ull << kStatus;
 constexpr uint32_t kMaxRingSize = 32768;  // virtio's
 constexpr uint64_t kNeedsReset = 64;      // bit of the device status
 constexpr uint64_t kMinMtu = 68, kMaxMtu = 65535;
@@ -18,11 +21,25 @@ constexpr uint64_t kMinMtu = 68, kMaxMtu = 65535;
 Error wrong(Id id, const std::string& cause) { return {EPROTO, name_of(uint32_t(id)) + ": " + cause}; }
 Error wrong(Id id, const Error& error) { return {error.code, name_of(uint32_t(id)) + ": " + error.text}; }
 
-// Eventfds, as far as a descriptor tells: no file, socket or pipe, to which a write could have any effect, and block.
-// What else has no type (timers, epoll instances) refuses writes.
-bool is_eventfd(int fd) {
+int socket_option(int fd, int option) {
+  int value = -1;
+  socklen_t bytes = sizeof value;
+  return getsockopt(fd, SOL_SOCKET, option, &value, &bytes) == 0 ? value : -1;
+}
+
+// What may be written to: eventfds, and pipes; those that User Mode Linux gives as call descriptors are pairs of Unix
+// stream sockets. No file or other socket, to which a write could have any effect. Kicks are waited for by edges and
+// never read, so a pipe would fill up.
+Result<void> check_bell(int fd, bool pipe_is_good) {
+  if (is_eventfd(fd)) return {};
+  if (!pipe_is_good) return Error{EPROTO, "not an eventfd"};
   struct stat st;
-  return fstat(fd, &st) == 0 && (st.st_mode & S_IFMT) == 0;
+  if (fstat(fd, &st) < 0) return Error::from_errno(errno, "descriptor");
+  if (S_ISSOCK(st.st_mode) && socket_option(fd, SO_DOMAIN) == AF_UNIX && socket_option(fd, SO_TYPE) == SOCK_STREAM)
+    return {};
+  if (!S_ISFIFO(st.st_mode)) return Error{EPROTO, "neither an eventfd nor a pipe"};
+  if ((fcntl(fd, F_GETFL) & O_ACCMODE) == O_RDONLY) return Error{EPROTO, "the end of a pipe that only reads"};
+  return {};
 }
 
 }  // namespace
@@ -32,12 +49,39 @@ Backend::Backend(const Offer& offer, Device& device) : offer_(offer), device_(de
 Result<std::optional<Reply>> Backend::handle(Request&& request) {
   Id id = request.id;
   const Expected& expected = **expect({uint32_t(id), kVersion, request.size});
-  if (expected.feature >= 0 && !has(ProtocolFeature(expected.feature)))
-    return wrong(id, "belongs to protocol feature " + std::to_string(expected.feature) + ", which was not agreed on");
-  bool acknowledge = request.need_reply && has(kReplyAck) && !expected.answers;
-  auto answer = serve(request);
-  if (!answer || *answer || !acknowledge) return answer;
+  auto answer = [&]() -> Answer {
+    if (expected.feature >= 0 && !has(ProtocolFeature(expected.feature)))
+      return wrong(id, "belongs to protocol feature " + std::to_string(expected.feature) + ", which was not agreed on");
+    if (auto good = check(request); !good) return good.error();
+    return serve(request);
+  }();
+  // Afterwards: User Mode Linux wants an answer to the very request that agrees on answers.
+  if (!request.need_reply || !has(kReplyAck)) return answer;
+  if (!answer) {
+    // An answer of its own has no room for a failure, but for that of SET_LOG_BASE.
+    if (expected.answers && id != Id::kSetLogBase) return answer;
+    device_.refused(answer.error().text);
+    return std::optional(Reply::of(id, uint64_t{1}));
+  }
+  if (*answer) return answer;
   return std::optional(Reply::of(id, uint64_t{0}));
+}
+
+bool Backend::any_runs() const {
+  for (const Vring& ring : rings_)
+    if (ring.runs()) return true;
+  return false;
+}
+
+// All that may start or stop a ring goes through here: where it stands is known to the device only while it runs.
+template <class F>
+void Backend::change(uint32_t index, F&& what) {
+  Vring& ring = rings_[index];
+  const bool ran = ring.runs();
+  const uint32_t at = ran ? device_.position(index) : 0;
+  what(ring);
+  if (ran && !ring.runs()) ring.base = at;
+  device_.ring_changed(index);
 }
 
 Result<std::optional<Reply>> Backend::serve(Request& request) {
@@ -48,7 +92,8 @@ Result<std::optional<Reply>> Backend::serve(Request& request) {
   };
   switch (id) {
     case Id::kGetFeatures:
-      return std::optional(Reply::of(id, offer_.features | kLogAll | kHasProtocolFeatures));
+      return std::optional(
+          Reply::of(id, (offer_.features & ~(protocol_told_ ? 0 : offer_.in_config)) | kLogAll | kHasProtocolFeatures));
     case Id::kSetFeatures:
       return done(set_features(request.as<uint64_t>()));
     case Id::kGetProtocolFeatures:
@@ -93,6 +138,9 @@ Result<std::optional<Reply>> Backend::serve(Request& request) {
       return done({});
     case Id::kSetOwner:
       return done({});
+    case Id::kSetBackendReqFd:
+      backend_requests_ = std::move(request.fds[0]);
+      return done({});
     case Id::kSetLogFd:
       return done({});  // the log is looked at without being told
     default:
@@ -119,7 +167,9 @@ Result<std::optional<Reply>> Backend::serve_ring(Request& request) {
       done = enable(request.as<VringState>());
       break;
     case Id::kSetVringBase:
-      if (rings_[index].started) return wrong(id, "ring " + std::to_string(index) + " is running");
+      // A ring that runs is set up anew without having been stopped: User Mode Linux does so when its driver is bound
+      // again. It starts with its kick.
+      if (rings_[index].runs()) change(index, [](Vring& ring) { ring.started = false; });
       rings_[index].base = request.as<VringState>().num;
       break;
     case Id::kGetVringBase:
@@ -138,13 +188,15 @@ Result<void> Backend::set_features(uint64_t features) {
     snprintf(bits, sizeof bits, "%#llx", static_cast<unsigned long long>(features & ~offer_.features));
     return wrong(Id::kSetFeatures, std::string("bits that were not offered: ") + bits);
   }
-  bool running = false;
-  for (const Vring& ring : rings_) running = running || ring.started;
   // While rings run, logging is switched on and off; drivers do not change their mind about the rest.
-  if (running && ((features ^ features_) & ~kLogAll)) return wrong(Id::kSetFeatures, "while rings are running");
+  if (any_runs() && ((features ^ features_) & ~kLogAll)) return wrong(Id::kSetFeatures, "while rings are running");
   bool same = features == features_;
   features_ = features;
+  features_told_ = true;
   memory_.set_logging(features & kLogAll);
+  for (uint32_t i = 0; i < rings_.size(); i++)
+    if (enables_by_start() && rings_[i].started && !rings_[i].enabled)
+      change(i, [](Vring& ring) { ring.enabled = true; });
   if (!same) device_.features_changed();
   return {};
 }
@@ -152,6 +204,7 @@ Result<void> Backend::set_features(uint64_t features) {
 Result<void> Backend::set_protocol_features(uint64_t features) {
   if (features & ~kProtocolFeatures) return wrong(Id::kSetProtocolFeatures, "bits that were not offered");
   protocol_features_ = features;
+  protocol_told_ = true;
   return {};
 }
 
@@ -188,26 +241,26 @@ Result<void> Backend::set_status(uint64_t status) {
 }
 
 Result<void> Backend::set_vring_num(const VringState& state) {
-  Vring& ring = rings_[state.index];
+  const Vring& ring = rings_[state.index];
   if (state.num == 0 || state.num > kMaxRingSize)
     return wrong(Id::kSetVringNum, std::to_string(state.num) + " entries, 1 to 32768 can be");
-  if (ring.started && ring.size != state.num)
+  if (ring.runs() && ring.size != state.num)
     return wrong(Id::kSetVringNum, "ring " + std::to_string(state.index) + " is running");
-  ring.size = state.num;
+  change(state.index, [&](Vring& to) { to.size = state.num; });
   return {};
 }
 
 // Whether they lead into the guest's memory is seen when the ring is used: memory may come later, and go.
 Result<void> Backend::set_vring_addr(const VringAddr& addr) {
   if (addr.flags & ~kVringLog) return wrong(Id::kSetVringAddr, "unknown flags");
-  Vring& ring = rings_[addr.index];
-  ring.desc_user = addr.desc;
-  ring.avail_user = addr.avail;
-  ring.used_user = addr.used;
-  ring.log_used = addr.flags & kVringLog;
-  ring.log_guest = addr.log_guest;
-  ring.has_addresses = true;
-  device_.ring_changed(addr.index);
+  change(addr.index, [&](Vring& ring) {
+    ring.desc_user = addr.desc;
+    ring.avail_user = addr.avail;
+    ring.used_user = addr.used;
+    ring.log_used = addr.flags & kVringLog;
+    ring.log_guest = addr.log_guest;
+    ring.has_addresses = true;
+  });
   return {};
 }
 
@@ -217,48 +270,41 @@ Result<void> Backend::set_vring_fd(Request& request) {
   UniqueFd fd;
   if (!request.fds.empty()) {
     fd = std::move(request.fds[0]);
-    if (!is_eventfd(fd.get())) return wrong(request.id, "not an eventfd");
-    // A full counter must not stop us. Kicks are waited for by edges and never read.
-    int flags = fcntl(fd.get(), F_GETFL);
-    if (!(flags & O_NONBLOCK)) fcntl(fd.get(), F_SETFL, flags | O_NONBLOCK);
+    if (auto good = check_bell(fd.get(), request.id != Id::kSetVringKick); !good)
+      return wrong(request.id, good.error());
   }
-  Vring& ring = rings_[index];
-  device_.ring_closing(index);
-  switch (request.id) {
-    case Id::kSetVringKick:
+  if (request.id == Id::kSetVringKick) {
+    device_.ring_closing(index);
+    change(index, [&](Vring& ring) {
       ring.kick = std::move(fd);
       ring.started = true;
-      if (!speaks_protocol_features()) ring.enabled = true;
-      break;
-    case Id::kSetVringCall:
-      ring.call = std::move(fd);
-      break;
-    default:
-      ring.err = std::move(fd);
-      break;
+      if (enables_by_start()) ring.enabled = true;
+    });
+  } else if (request.id == Id::kSetVringCall) {
+    rings_[index].call = std::move(fd);
+    device_.call_changed(index);
+  } else {
+    rings_[index].err = std::move(fd);
   }
-  device_.ring_changed(index);
   return {};
 }
 
 Result<void> Backend::enable(const VringState& state) {
   if (!speaks_protocol_features()) return wrong(Id::kSetVringEnable, "protocol features were not agreed on");
   if (state.num > 1) return wrong(Id::kSetVringEnable, std::to_string(state.num) + " is neither 0 nor 1");
-  rings_[state.index].enabled = state.num;
-  device_.ring_changed(state.index);
+  change(state.index, [&](Vring& ring) { ring.enabled = state.num; });
   return {};
 }
 
 uint32_t Backend::stop(uint32_t index) {
-  Vring& ring = rings_[index];
-  if (ring.started) ring.base = device_.position(index);
-  ring.started = false;
-  device_.ring_closing(index);
-  ring.kick.reset();
-  ring.call.reset();
-  if (!speaks_protocol_features()) ring.enabled = false;
-  device_.ring_changed(index);
-  return ring.base;
+  change(index, [&](Vring& ring) {
+    ring.started = false;
+    device_.ring_closing(index);
+    ring.kick.reset();
+    ring.call.reset();
+    if (enables_by_start()) ring.enabled = false;
+  });
+  return rings_[index].base;
 }
 
 void Backend::stop_all() {
@@ -275,15 +321,12 @@ void Backend::disconnected() {
     device_.ring_changed(i);
   }
   features_ = protocol_features_ = status_ = 0;
+  features_told_ = protocol_told_ = false;
+  backend_requests_.reset();
   memory_.set_logging(false);
   (void)memory_.set_log(-1, 0, 0);
   memory_.clear();
   device_.memory_changed();
-}
-
-void Backend::signal_error(uint32_t index) const {
-  uint64_t one = 1;
-  if (rings_[index].err && write(rings_[index].err.get(), &one, sizeof one) < 0) return;
 }
 
 }  // namespace unetmap::vhost_user

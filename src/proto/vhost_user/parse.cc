@@ -31,6 +31,7 @@ constexpr Rule kRules[] = {
     {Id::kSetVringEnable, {"SET_VRING_ENABLE", kState, kState, 0, 0, -1, false}},
     {Id::kSendRarp, {"SEND_RARP", kU64, kU64, 0, 0, kRarp, false}},
     {Id::kNetSetMtu, {"NET_SET_MTU", kU64, kU64, 0, 0, kMtu, false}},
+    {Id::kSetBackendReqFd, {"SET_BACKEND_REQ_FD", 0, 0, 1, 1, kBackendReq, false}},
     {Id::kResetDevice, {"RESET_DEVICE", 0, 0, 0, 0, kResetsDevice, false}},
     {Id::kGetMaxMemSlots, {"GET_MAX_MEM_SLOTS", 0, 0, 0, 0, kConfigureMemSlots, true}},
     {Id::kAddMemReg, {"ADD_MEM_REG", sizeof(SingleRegion), sizeof(SingleRegion), 1, 1, kConfigureMemSlots, false}},
@@ -61,9 +62,9 @@ Result<void> check_fds(const Request& request) {
       auto table = request.as<MemTable>();
       if (table.count > kMaxTableRegions)
         return wrong(uint32_t(request.id), std::to_string(table.count) + " regions, at most 8 can be told so");
-      // Front-ends may send room for all regions, whatever their number.
+      // Front-ends may send room for more regions than they name: User Mode Linux does for two, others for all.
       uint32_t needed = 8 + table.count * uint32_t(sizeof(MemRegion));
-      if (request.size != needed && request.size != sizeof(MemTable))
+      if (request.size < needed)
         return wrong(uint32_t(request.id),
                      std::to_string(request.size) + " bytes for " + std::to_string(table.count) + " regions");
       return count_for(table.count, "as many regions");
@@ -108,17 +109,22 @@ Result<Request> parse(const Header& header, std::span<const uint8_t> payload, st
   auto rule = expect(header);
   if (!rule) return rule.error();
   if (payload.size() != header.size) return wrong(header.request, "payload cut short");
-  const Expected& expected = **rule;
-  if (request.fds.size() < expected.min_fds || request.fds.size() > expected.max_fds)
-    return wrong(header.request, std::to_string(request.fds.size()) + " descriptors, " +
-                                     std::to_string(expected.min_fds) + " to " + std::to_string(expected.max_fds) +
-                                     " can be");
   request.id = Id(header.request);
   request.need_reply = header.flags & kNeedReply;
   request.size = header.size;
   memcpy(request.payload.data(), payload.data(), payload.size());
-  if (auto good = check_fds(request); !good) return good.error();
   return request;
+}
+
+Result<void> check(const Request& request) {
+  const Rule* rule = find(uint32_t(request.id));
+  if (!rule) return wrong(uint32_t(request.id), "not known or not offered");
+  const Expected& expected = rule->expected;
+  if (request.fds.size() < expected.min_fds || request.fds.size() > expected.max_fds)
+    return wrong(uint32_t(request.id), std::to_string(request.fds.size()) + " descriptors, " +
+                                           std::to_string(expected.min_fds) + " to " +
+                                           std::to_string(expected.max_fds) + " can be");
+  return check_fds(request);
 }
 
 }  // namespace unetmap::vhost_user

@@ -47,7 +47,10 @@ Result<const Expected*> expect(const Header& header);
 // The name of a request: "SET_MEM_TABLE", or "request 77".
 std::string name_of(uint32_t request);
 
-// A request of whole header and payload. The descriptors are gone on error.
+// A request of whole header and payload, to be looked at with check(). The descriptors are gone on error.
 Result<Request> parse(const Header& header, std::span<const uint8_t> payload, std::vector<UniqueFd>&& fds);
+// Whether payload and descriptors fit each other: as many of them as the request has, no unknown bits. What comes after
+// a request that is wrong here can be read all the same.
+Result<void> check(const Request& request);
 
 }  // namespace unetmap::vhost_user
