@@ -47,7 +47,7 @@ Result<void> GuestMemory::check(const std::vector<Entry>& table, const Region& r
 }
 
 Result<GuestMemory::Entry> GuestMemory::map(const Region& region, int fd) const {
-  auto window = SharedWindow::map(fd, region.bytes, region.offset, *broken_);
+  auto window = SharedWindow::map(fd, region.bytes, region.offset, *broken_, region.writable);
   if (!window) return Error{window.error().code, named(region) + ": " + window.error().text};
   Entry entry{region.guest, region.bytes, region.user, window->data(), nullptr};
   entry.window = std::make_unique<Window>(std::move(*window));
@@ -63,6 +63,7 @@ Result<void> GuestMemory::add(const Region& region, int fd) {
   if (!entry) return entry.error();
   table_.push_back(std::move(*entry));
   std::stable_sort(table_.begin(), table_.end(), kBySize);
+  std::erase_if(away_, [&](const Region& gone) { return overlap(gone.guest, gone.bytes, region.guest, region.bytes); });
   generation_++;
   return {};
 }
@@ -73,6 +74,8 @@ Result<void> GuestMemory::remove(const Region& region) {
   });
   if (found == table_.end()) return Error{ENOENT, named(region) + ": no such region"};
   table_.erase(found);
+  if (away_.size() == kMaxRegions) away_.erase(away_.begin());
+  away_.push_back(region);
   generation_++;
   return {};
 }
@@ -93,12 +96,14 @@ Result<void> GuestMemory::replace(std::span<const Region> regions, std::span<con
   }
   std::stable_sort(table.begin(), table.end(), kBySize);
   table_ = std::move(table);
+  away_.clear();
   generation_++;
   return {};
 }
 
 void GuestMemory::clear() {
   table_.clear();
+  away_.clear();
   broken_->store(false, std::memory_order_relaxed);
   generation_++;
 }
@@ -109,6 +114,10 @@ uint8_t* GuestMemory::at_user(uint64_t user, uint64_t len) const {
     if (into < entry.bytes && len <= entry.bytes - into) return entry.host + into;
   }
   return nullptr;
+}
+
+bool GuestMemory::away(uint64_t guest) const {
+  return std::any_of(away_.begin(), away_.end(), [&](const Region& gone) { return guest - gone.guest < gone.bytes; });
 }
 
 bool GuestMemory::guest_of_user(uint64_t user, uint64_t& guest) const {

@@ -27,8 +27,9 @@ namespace unetmap::guest {
 struct Region {
   uint64_t guest = 0;  // where the guest sees it
   uint64_t bytes = 0;
-  uint64_t user = 0;    // where the front-end sees it
-  uint64_t offset = 0;  // in the file
+  uint64_t user = 0;     // where the front-end sees it
+  uint64_t offset = 0;   // in the file
+  bool writable = true;  // else what is written here stays here
 };
 
 class GuestMemory {
@@ -43,7 +44,8 @@ class GuestMemory {
   // Maps one region more. The descriptor is not needed afterwards. Errors: EINVAL empty, wrapping or overlapping
   // region, file too short or of a kind that can block; ENOSPC too many; what mmap(2) gives.
   Result<void> add(const Region& region, int fd);
-  // Unmaps the region that `region` names by guest address, size and user address. ENOENT if there is none.
+  // Unmaps the region that `region` names by guest address, size and user address. ENOENT if there is none. A front-end
+  // that changes a region takes it away and adds it again, while rings run: see away().
   Result<void> remove(const Region& region);
   // All of them at once; on error everything stays as it was. fds[i] belongs to regions[i].
   Result<void> replace(std::span<const Region> regions, std::span<const UniqueFd> fds);
@@ -54,6 +56,10 @@ class GuestMemory {
   uint32_t generation() const { return generation_; }
   // A file behind it was cut short: what was read since is zeros. Only clear() or replace() mends it.
   bool broken() const { return broken_->load(std::memory_order_relaxed); }
+
+  // Whether `guest` lies where a region was taken away and none came in its place yet. Who meets such an address waits
+  // for generation() to change; any other that is in no region is a lie.
+  bool away(uint64_t guest) const;
 
   // Where [guest, guest + len) is here; nullptr unless it lies in one region whole.
   uint8_t* at(uint64_t guest, uint64_t len) const {
@@ -114,6 +120,7 @@ class GuestMemory {
   void mark(uint64_t guest, uint64_t bytes) const;
 
   std::vector<Entry> table_;
+  std::vector<Region> away_;  // taken away, and nothing was added there since; at most kMaxRegions
   uint32_t generation_ = 1;
   bool logging_ = false;
   std::unique_ptr<std::atomic<bool>> broken_;  // on the heap: the signal handler knows its address

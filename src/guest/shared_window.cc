@@ -106,12 +106,14 @@ Result<uint64_t> check_file(int fd, uint64_t bytes, uint64_t offset) {
 
 }  // namespace
 
-Result<SharedWindow> SharedWindow::map(int fd, uint64_t bytes, uint64_t offset, std::atomic<bool>& broken) {
+Result<SharedWindow> SharedWindow::map(int fd, uint64_t bytes, uint64_t offset, std::atomic<bool>& broken,
+                                       bool writable) {
   auto page = check_file(fd, bytes, offset);
   if (!page) return page.error();
   install_handler();
   uint64_t from = offset / *page * *page, length = (offset + bytes - from + *page - 1) / *page * *page;
-  void* at = mmap(nullptr, length, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, off_t(from));
+  void* at = mmap(nullptr, length, PROT_READ | PROT_WRITE, (writable ? MAP_SHARED : MAP_PRIVATE) | MAP_NORESERVE, fd,
+                  off_t(from));
   if (at == MAP_FAILED) return Error::from_errno(errno, "shared memory: map " + std::to_string(length) + " bytes");
   madvise(at, length, MADV_DONTDUMP);
   SharedWindow window;

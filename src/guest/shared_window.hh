@@ -20,10 +20,13 @@ class SharedWindow {
   SharedWindow& operator=(SharedWindow&& other) noexcept;
   ~SharedWindow();
 
-  // Maps [offset, offset + bytes) of `fd`, read-write, shared. `broken` is set when the file turns out to be shorter;
-  // it has to outlive the window. Errors: EINVAL the range wraps, is empty or not in the file, or the file is of a kind
-  // that can block its readers for ever (a FUSE or network file system, a device); ENOSPC too many windows.
-  static Result<SharedWindow> map(int fd, uint64_t bytes, uint64_t offset, std::atomic<bool>& broken);
+  // Maps [offset, offset + bytes) of `fd`, read-write, shared; if not `writable`, with a copy of our own of each page
+  // that is written here: a device that is told to write to memory that it may only read harms nobody. `broken` is set
+  // when the file turns out to be shorter; it has to outlive the window. Errors: EINVAL the range wraps, is empty or
+  // not in the file, or the file is of a kind that can block its readers for ever (a FUSE or network file system, a
+  // device); ENOSPC too many windows.
+  static Result<SharedWindow> map(int fd, uint64_t bytes, uint64_t offset, std::atomic<bool>& broken,
+                                  bool writable = true);
 
   uint8_t* data() const { return data_; }
   uint64_t size() const { return bytes_; }

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "driver/e1000/device.hh"
+
+#include <cerrno>
+
+#include "dev/e1000/registers.hh"
+
+namespace unetmap::driver {
+namespace {
+
+namespace reg = unetmap::e1000::reg;
+using namespace unetmap::e1000;
+
+constexpr uint32_t kCtrlAsde = 1u << 5;
+constexpr uint32_t kAddressValid = 1u << 31;                 // RAH
+constexpr uint32_t kPhyAddress = 1u << 21, kPhyControl = 0;  // MDIC's field; MII register 0
+constexpr unsigned kPhyRegisterShift = 16;
+constexpr uint16_t kAutoNegotiate = 1u << 12, kRestartNegotiation = 1u << 9;
+constexpr uint32_t kTctlAtWork = kTctlEn | kTctlPsp | 0x0fu << 4 | 0x40u << 12;  // collisions as for full duplex
+constexpr uint32_t kTipgCopper = 10 | 8u << 10 | 6u << 20;
+// With buffers of 1024 bytes a frame takes several; of 2048, which only a frame of up to 1522 bytes may fill here.
+constexpr uint32_t kBsize1024 = 1u << kRctlBsizeShift;
+constexpr uint32_t kOrdinaryMtu = 1500;
+constexpr uint32_t kMostBytes = 16288;
+
+constexpr uint32_t kResetPause_us = 100, kDrainPause_us = 10'000, kPhyPause_us = 50, kPhyTries = 64, kResetTries = 100;
+
+}  // namespace
+
+bool E1000Device::write_phy(uint32_t phy_register, uint16_t value, const PauseFor& pause) {
+  registers_.write32(reg::kMdic, kMdicWrite | kPhyAddress | phy_register << kPhyRegisterShift | value);
+  for (uint32_t i = 0; i < kPhyTries; i++) {
+    if (registers_.read32(reg::kMdic) & kMdicReady) return true;
+    pause(kPhyPause_us);
+  }
+  return false;
+}
+
+// A driver that let go of it may have switched it off.
+bool E1000Device::wake_phy(const PauseFor& pause) {
+  return write_phy(kPhyControl, kAutoNegotiate | kRestartNegotiation, pause);
+}
+
+void E1000Device::set_filters(const DeviceSettings& settings) {
+  const auto& mac = settings.mac;
+  registers_.write32(reg::kRa,
+                     uint32_t(mac[0]) | uint32_t(mac[1]) << 8 | uint32_t(mac[2]) << 16 | uint32_t(mac[3]) << 24);
+  registers_.write32(reg::kRa + 4, uint32_t(mac[4]) | uint32_t(mac[5]) << 8 | kAddressValid);
+  constexpr uint32_t kAddresses = 16, kTableWords = 128;
+  for (uint32_t i = 1; i < kAddresses; i++) registers_.write32(reg::kRa + 8 * i + 4, 0);
+  for (uint32_t i = 0; i < kTableWords; i++) registers_.write32(reg::kMta + 4 * i, 0);
+}
+
+void E1000Device::set_rings(const DeviceSettings& settings) {
+  const uint64_t tx = settings.page_addresses[kTxDescriptors], rx = settings.page_addresses[kRxDescriptors];
+  for (auto [low, high, length, head, tail, address] :
+       {std::array<uint64_t, 6>{reg::kTdbal, reg::kTdbah, reg::kTdlen, reg::kTdh, reg::kTdt, tx},
+        std::array<uint64_t, 6>{reg::kRdbal, reg::kRdbah, reg::kRdlen, reg::kRdh, reg::kRdt, rx}}) {
+    registers_.write32(uint32_t(low), uint32_t(address));
+    registers_.write32(uint32_t(high), uint32_t(address >> 32));
+    registers_.write32(uint32_t(length), settings.descriptors * 16);
+    registers_.write32(uint32_t(head), 0);
+    registers_.write32(uint32_t(tail), 0);
+  }
+}
+
+Result<void> E1000Device::start(const DeviceSettings& settings, Shared& shared, const PauseFor& pause) {
+  stop(pause);
+  if (registers_.read32(reg::kStatus) == UINT32_MAX)
+    return Error{EIO, "e1000: its registers read as all ones; it may be asleep or gone, look at lspci"};
+  // Set the link up, and no tags out of frames.
+  registers_.write32(reg::kCtrl, kCtrlSlu | kCtrlAsde | kCtrlFd);
+  set_filters(settings);
+  set_rings(settings);
+  // No interrupts but those that somebody waits for, and none of the timers.
+  for (uint32_t timer : {reg::kRdtr, reg::kRadv, reg::kTidv, reg::kTadv, reg::kItr}) registers_.write32(timer, 0);
+  registers_.write32(reg::kRxcsum, 0);
+  registers_.write32(reg::kTipg, kTipgCopper);
+  uint32_t rctl = kRctlEn | kRctlBam | kRctlMpe | kRctlSecrc;
+  if (settings.promiscuous) rctl |= kRctlUpe;
+  if (settings.mtu > kOrdinaryMtu) rctl |= kRctlLpe | kBsize1024;
+  if (!wake_phy(pause)) return Error{EIO, "e1000: its PHY does not answer; take another mode (--nic-mode)"};
+  registers_.write32(reg::kTctl, kTctlAtWork);
+  registers_.write32(reg::kRctl, rctl);
+  shared.model = Model::kE1000;
+  shared.descriptors = settings.descriptors;
+  shared.bar_bytes = kBarBytes;
+  shared.most_bytes = kMostBytes;
+  return {};
+}
+
+void E1000Device::stop(const PauseFor& pause) {
+  registers_.write32(reg::kImc, UINT32_MAX);
+  registers_.write32(reg::kRctl, 0);
+  registers_.write32(reg::kTctl, kTctlPsp);
+  (void)registers_.read32(reg::kStatus);  // the writes have arrived
+  pause(kDrainPause_us);                  // what was under way is over
+  registers_.write32(reg::kCtrl, registers_.read32(reg::kCtrl) | kCtrlRst);
+  pause(kResetPause_us);
+  for (uint32_t i = 0; i < kResetTries && (registers_.read32(reg::kCtrl) & kCtrlRst); i++) pause(kResetPause_us);
+  registers_.write32(reg::kImc, UINT32_MAX);
+  (void)registers_.read32(reg::kIcr);
+}
+
+bool E1000Device::link_up() { return registers_.read32(reg::kStatus) & kStatusLu; }
+
+}  // namespace unetmap::driver

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// The memory of one device in mode `driver`: what those who sync its rings share, and the pages that the device reads
+// and writes. Made by the keeper, which fills in the first part; mapped by programs that have a ring of it.
+//
+//   Shared, in whole pages                what the drivers know: the device is told of none of it
+//   kDmaPages pages                       descriptors and their like
+//   u64 of each page of netmap's buffers  where the device finds it
+//
+// A ring's state is written by who holds its lock. Each step first says what it is about to make of the device's index
+// (step, giving: index of the next descriptor in the low half, slot in the high one), then moves that. So who takes the
+// lock over from a dead holder sees whether that step happened.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include "driver/hardware.hh"
+
+namespace unetmap::driver {
+
+constexpr uint32_t kMostDescriptors = 256;  // 16 bytes each: one page, which needs no neighbour
+
+enum class Model : uint32_t { kE1000 = 1, kVirtioNet = 2 };
+
+struct TxState {
+  std::atomic<uint64_t> step;
+  std::atomic<uint32_t>
+      in_flight[kMostDescriptors];  // by slot: 0, or its (packet's) descriptor + 1; and a mark of e1000's
+  // Of virtio: used elements looked at; descriptors that are free; of each packet in flight, by its first descriptor,
+  // how many slots and (above 16 bits) descriptors it has, its first slot, and by each descriptor the one that follows.
+  std::atomic<uint32_t> used, free_count;
+  std::atomic<uint32_t> free_ids[kMostDescriptors];
+  std::atomic<uint32_t> chain[kMostDescriptors], chain_slot[kMostDescriptors], following[kMostDescriptors];
+};
+
+struct RxState {
+  std::atomic<uint64_t> giving, given;  // next descriptor or available index | next slot whose buffer goes out
+  std::atomic<uint64_t> taken;          // next one that comes back | hwtail
+  std::atomic<uint32_t> posted[kMostDescriptors];  // by descriptor: buffer + 1
+  std::atomic<uint32_t> ids[kMostDescriptors];     // virtio: descriptors that are free, in the order of their next use
+  // Buffers of two slots change places: to be done again if `swapping`.
+  std::atomic<uint32_t> swapping, slot_a, slot_b, buf_a, buf_b;
+};
+
+constexpr uint64_t pack(uint32_t index, uint32_t slot) { return index | uint64_t{slot} << 32; }
+
+struct Shared {
+  Model model;
+  uint32_t descriptors;  // of each ring, a power of two, kMostDescriptors at most
+  uint32_t bar_bytes;
+  uint32_t tx_notify, rx_notify;  // virtio: where queues are kicked
+  uint32_t most_bytes;            // of a packet
+  uint64_t headers_address;       // virtio: the device's address of page kHeaders, which stays zero
+  uint64_t buffer_pages;          // behind the pages of DmaPage
+  std::atomic<uint32_t> closed;   // not 0: the device is another's by now, hands off
+  TxState tx;
+  RxState rx;
+};
+
+enum DmaPage : uint32_t {
+  kTxDescriptors,
+  kTxAvailable,
+  kTxUsed,
+  kRxDescriptors,
+  kRxAvailable,
+  kRxUsed,
+  kHeaders,
+  kDmaPages
+};
+
+constexpr uint64_t kSharedBytes = (sizeof(Shared) + kPageBytes - 1) / kPageBytes * kPageBytes;
+constexpr uint64_t dma_page_offset(uint32_t page) { return kSharedBytes + uint64_t{page} * kPageBytes; }
+constexpr uint64_t kBufferPagesOffset = dma_page_offset(kDmaPages);
+constexpr uint64_t memory_bytes(uint64_t buffer_pages) {
+  return (kBufferPagesOffset + 8 * buffer_pages + kPageBytes - 1) / kPageBytes * kPageBytes;
+}
+
+}  // namespace unetmap::driver
