@@ -7,7 +7,8 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
-#include <nlohmann/json.hpp>
+
+#include "parts/json_report.hh"
 
 namespace bridge {
 namespace {
@@ -123,7 +124,7 @@ bool Loop::fail(const Port& port, const char* action, int error) {
 }
 
 void Loop::print_json_summary(double seconds) const {
-  nlohmann::json ways = nlohmann::json::array();
+  unetmap::Json ways = unetmap::Json::array();
   for (int i = 0; i < direction_count_; ++i) {
     const Direction& direction = directions_[i];
     const Counters& count = direction.counters;
@@ -136,8 +137,7 @@ void Loop::print_json_summary(double seconds) const {
                       {"bad_slot", count.dropped_bad_slot},
                       {"bad_chain", count.dropped_bad_chain}}}});
   }
-  const nlohmann::json summary = {{"zero_copy", zero_copy_}, {"seconds", seconds}, {"directions", ways}};
-  printf("%s\n", summary.dump(2).c_str());
+  unetmap::parts::print_json("bridge", {{"zero_copy", zero_copy_}, {"seconds", seconds}, {"directions", ways}});
 }
 
 void Loop::print_summary() const {

@@ -11,8 +11,10 @@
 #include <cstring>
 #include <string>
 
+#include "base/output.hh"
 #include "loop.hh"
 #include "options.hh"
+#include "parts/json_report.hh"
 
 namespace {
 
@@ -30,7 +32,7 @@ void on_signal(int) {
   errno = kept;
 }
 
-void on_library_error(nmctx*, const char* message) { fprintf(stderr, "%s: %s\n", program, message); }
+void on_library_error(nmctx*, const char* message) { unetmap::parts::fail(program, message); }
 
 /// An eventfd rather than a flag: a signal between a check and poll is not lost.
 bool watch_signals() {
@@ -60,12 +62,8 @@ int run(const bridge::Options& options) {
   if (!wait_for_links(options)) return 0;
   fprintf(stderr, "Ready to go, %s <-> %s.\n", a.name().c_str(), options.loopback ? "itself" : b.name().c_str());
   const bool stopped = loop.run();
+  if (!stopped) unetmap::parts::fail(program, loop.failure());
   loop.print_summary();
-  if (!stopped) fprintf(stderr, "%s: %s\n", program, loop.failure().c_str());
-  if (fflush(stdout) != 0) {
-    fprintf(stderr, "%s: cannot write the summary: %s\n", program, strerror(errno));
-    return kExitFailed;
-  }
   return stopped ? 0 : kExitFailed;
 }
 
@@ -74,15 +72,19 @@ int run(const bridge::Options& options) {
 int main(int argc, char** argv) {
   const char* slash = strrchr(argv[0], '/');
   program = slash ? slash + 1 : argv[0];
+  unetmap::check_output_at_exit(program);
   bridge::Options options;
   std::string why;
   switch (bridge::parse_options(argc, argv, options, why)) {
     case bridge::Parsed::kHelp:
       fputs(bridge::help_text(program).c_str(), stdout);
       return 0;
+    case bridge::Parsed::kVersion:
+      unetmap::print_out("{} of unetmap {}\n", program, UNETMAP_VERSION);
+      return 0;
     case bridge::Parsed::kUsageError:
-      fprintf(stderr, "%s: %s\n%s", program, why.c_str(), bridge::help_text(program).c_str());
-      return kExitUsage;
+      unetmap::parts::fail(program, why + "; see " + program + " --help");
+      return unetmap::parts::ended(program, kExitUsage, unetmap::parts::json_wanted(argc, argv));
     case bridge::Parsed::kRun:
       break;
   }
@@ -92,5 +94,5 @@ int main(int argc, char** argv) {
             strerror(errno));
     return kExitFailed;
   }
-  return run(options);
+  return unetmap::parts::ended(program, run(options), options.json);
 }

@@ -15,6 +15,7 @@ namespace {
 
 constexpr int kJsonFlag = 256;
 constexpr int kHelpFlag = 257;
+constexpr int kVersionFlag = 258;
 constexpr uint32_t kMaxWait_s = 3600;
 constexpr uint32_t kMaxBatch = 1u << 20;
 
@@ -32,6 +33,7 @@ constexpr std::array kHelp{
     Flag{"-v", "print rates each second; twice, also what poll reports"},
     Flag{"--json", "print the summary as JSON"},
     Flag{"-h, --help", "this text"},
+    Flag{"--version", "the version"},
 };
 
 std::optional<uint32_t> parse_count(std::string_view text, uint32_t min, uint32_t max) {
@@ -85,8 +87,10 @@ bool is_interface(const std::string& port) {
 }
 
 Parsed parse_options(int argc, char** argv, Options& out, std::string& why) {
-  const option long_flags[] = {
-      {"json", no_argument, nullptr, kJsonFlag}, {"help", no_argument, nullptr, kHelpFlag}, {nullptr, 0, nullptr, 0}};
+  const option long_flags[] = {{"json", no_argument, nullptr, kJsonFlag},
+                               {"help", no_argument, nullptr, kHelpFlag},
+                               {"version", no_argument, nullptr, kVersionFlag},
+                               {nullptr, 0, nullptr, 0}};
   std::vector<std::string> names;
   opterr = 0;
   optind = 1;
@@ -95,6 +99,8 @@ Parsed parse_options(int argc, char** argv, Options& out, std::string& why) {
       case 'h':
       case kHelpFlag:
         return Parsed::kHelp;
+      case kVersionFlag:
+        return Parsed::kVersion;
       case kJsonFlag:
         out.json = true;
         break;

@@ -19,7 +19,7 @@ struct Options {
   unsigned verbose = 0;
 };
 
-enum class Parsed { kRun, kHelp, kUsageError };
+enum class Parsed { kRun, kHelp, kVersion, kUsageError };
 
 /// Fills `out`; on kUsageError `why` is a sentence for the user. One name means an interface and its own host rings.
 Parsed parse_options(int argc, char** argv, Options& out, std::string& why);

@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <vector>
 
+#include "base/output.hh"
 #include "open.hh"
 #include "parts/l2_descriptor.hh"
 #include "parts/option_table.hh"
@@ -17,7 +18,7 @@ using namespace unetmap;
 constexpr int kFailed = 1, kCannotRun = 126, kNotFound = 127;
 
 int fail(const std::string& text, int status = kFailed) {
-  fmt::print(stderr, "l2open: {}\n", text);
+  print_err("l2open: {}\n", text);
   return status;
 }
 
@@ -41,7 +42,9 @@ int run(UniqueFd descriptor, const std::string& interface, const std::vector<std
 }  // namespace
 
 int main(int argc, char** argv) {
+  check_output_at_exit("l2open");
   std::string raw, tap;
+  bool wait = false;
   l2::RawOptions options;
   parts::OptionTable table(
       "l2open", "Runs PROGRAM with a raw socket (-r) or a tap (-t) as descriptor 3, whose number is also in L2_FD.",
@@ -50,7 +53,9 @@ int main(int argc, char** argv) {
        {'t', "tap", "IFNAME", "the tap of that name, made for the program's life where there is none",
         parts::set_text(tap)},
        {'p', "promiscuous", nullptr, "with -r: also frames to other stations", parts::set_flag(options.promiscuous)},
-       {'o', "outgoing", nullptr, "with -r: also what this machine sends there", parts::set_flag(options.outgoing)}});
+       {'o', "outgoing", nullptr, "with -r: also what this machine sends there", parts::set_flag(options.outgoing)},
+       {'w', "wait", nullptr, "until a bridge forwards what comes from there (up to a minute)",
+        parts::set_flag(wait)}});
   int status = 0;
   auto words = table.run(argc, argv, &status, true);
   if (!words) return status;
@@ -59,5 +64,6 @@ int main(int argc, char** argv) {
   if (words->empty()) return table.usage_error("no program to run");
   auto descriptor = raw.empty() ? l2::open_tap(tap) : l2::open_raw(raw, options);
   if (!descriptor) return fail(descriptor.error().text);
+  if (wait) l2::await_bridge(raw.empty() ? tap : raw);
   return run(std::move(*descriptor), raw.empty() ? tap : raw, *words);
 }

@@ -14,6 +14,8 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
+#include "base/output.hh"
+
 namespace unetmap::l2 {
 namespace {
 
@@ -46,8 +48,7 @@ Result<short> flags_of(int socket, const std::string& interface) {
 }
 
 void warn_when_down(short flags, const std::string& interface) {
-  if (!(flags & IFF_UP))
-    fmt::print(stderr, "l2open: {0} is down: no frame passes before 'ip link set {0} up'\n", interface);
+  if (!(flags & IFF_UP)) print_err("l2open: {0} is down: no frame passes before 'ip link set {0} up'\n", interface);
 }
 
 // The kernel tells bridges and routes of a new carrier a moment later: frames that come before that are dropped. Not
@@ -88,6 +89,8 @@ Result<UniqueFd> open_raw(const std::string& interface, const RawOptions& option
   auto flags = flags_of(socket.get(), interface);
   if (!flags) return flags.error();
   const int on = 1;
+  // Tags of VLANs come beside the frames.
+  setsockopt(socket.get(), SOL_PACKET, PACKET_AUXDATA, &on, sizeof on);
   if (!options.outgoing && setsockopt(socket.get(), SOL_PACKET, PACKET_IGNORE_OUTGOING, &on, sizeof on) < 0) {
     return refused(interface, "leave out what this machine sends", errno);
   }

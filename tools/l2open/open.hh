@@ -20,4 +20,8 @@ Result<UniqueFd> open_raw(const std::string& interface, const RawOptions& option
 // A queue of the tap: of the existing one, else of one made now, which is up, and goes with its last descriptor.
 Result<UniqueFd> open_tap(const std::string& interface);
 
+// Where the interface, or the other end of a veth pair, is a bridge's port that is still coming up: until it forwards,
+// for a limited time. Says so on standard error.
+void await_bridge(const std::string& interface);
+
 }  // namespace unetmap::l2

@@ -2,6 +2,8 @@
 // l2recv: counts the frames on the descriptor that l2open left, from the first one until there was silence.
 #include <fmt/core.h>
 
+#include "base/output.hh"
+#include "parts/json_report.hh"
 #include "parts/l2_descriptor.hh"
 #include "parts/option_table.hh"
 #include "parts/quantities.hh"
@@ -9,6 +11,7 @@
 
 int main(int argc, char** argv) {
   using namespace unetmap;
+  check_output_at_exit("l2recv");
   l2::ReceiveOptions options;
   bool json = false;
   parts::OptionTable table(
@@ -30,19 +33,15 @@ int main(int argc, char** argv) {
   if (!words) return status;
   if (!words->empty()) return table.usage_error("it takes no words: " + words->front());
   auto descriptor = parts::inherited_l2_descriptor("l2recv");
-  if (!descriptor) {
-    fmt::print(stderr, "l2recv: {}\n", descriptor.error().text);
-    return 1;
-  }
+  if (!descriptor) return parts::ended("l2recv", parts::fail("l2recv", descriptor.error().text), json);
   parts::stop_on_signals();
   auto received = l2::receive(*descriptor, options);
-  if (!received) {
-    fmt::print(stderr, "l2recv: {}\n", received.error().text);
-    return 1;
+  if (!received) return parts::ended("l2recv", parts::fail("l2recv", received.error().text), json);
+  if (json) {
+    parts::print_l2_json("l2recv", received->count, "dropped", received->dropped);
+    return 0;
   }
-  fmt::print("{}", json ? parts::l2_report_json(received->count, "dropped", received->dropped)
-                        : parts::l2_report("Received", received->count));
-  if (!json && received->dropped)
-    fmt::print("Dropped by the kernel, as we were too slow: {} packets\n", received->dropped);
+  print_out("{}", parts::l2_report("Received", received->count));
+  if (received->dropped) print_out("Dropped by the kernel, as we were too slow: {} packets\n", received->dropped);
   return 0;
 }

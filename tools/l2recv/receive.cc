@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "receive.hh"
 
+#include <arpa/inet.h>
 #include <fcntl.h>
 #include <fmt/core.h>
+#include <linux/if_ether.h>
 #include <linux/if_packet.h>
 #include <poll.h>
 #include <sys/socket.h>
@@ -10,9 +12,12 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <limits>
+#include <optional>
 #include <vector>
 
+#include "base/output.hh"
 #include "parts/packet_filter.hh"
 
 namespace unetmap::l2 {
@@ -20,15 +25,24 @@ namespace {
 
 constexpr size_t kBatch = 64;
 constexpr size_t kSlotBytes = 65536 + 64;  // a frame that was joined from several (GRO) is at most 64 KB
+constexpr size_t kAddresses = 12, kTagBytes = 4;
+
+// What the kernel tells beside a frame.
+union Beside {
+  cmsghdr head;
+  uint8_t room[CMSG_SPACE(sizeof(tpacket_auxdata))];
+};
 
 class Receiver {
  public:
   Receiver(const parts::L2Descriptor& descriptor, const ReceiveOptions& options)
       : descriptor_(descriptor), options_(options), memory_(kBatch * kSlotBytes) {
     for (size_t i = 0; i < kBatch; i++) {
-      vectors_[i] = {memory_.data() + i * kSlotBytes, kSlotBytes};
+      // Room for a tag in front.
+      vectors_[i] = {memory_.data() + i * kSlotBytes + kTagBytes, kSlotBytes - kTagBytes};
       messages_[i].msg_hdr.msg_iov = &vectors_[i];
       messages_[i].msg_hdr.msg_iovlen = 1;
+      messages_[i].msg_hdr.msg_control = &beside_[i];
     }
   }
   Result<Received> run();
@@ -36,6 +50,7 @@ class Receiver {
  private:
   // Frames read, 0 when there are none now; -1 with errno.
   int read_some();
+  void count_message(size_t i, uint64_t now);
   void count(const uint8_t* bytes, size_t stored, size_t size, uint64_t now);
   uint64_t silence_left_ns() const;
   bool wait();
@@ -50,6 +65,7 @@ class Receiver {
   std::vector<uint8_t> memory_;
   std::array<iovec, kBatch> vectors_;
   std::array<mmsghdr, kBatch> messages_{};
+  std::array<Beside, kBatch> beside_{};
 };
 
 void Receiver::count(const uint8_t* bytes, size_t stored, size_t size, uint64_t now) {
@@ -59,6 +75,35 @@ void Receiver::count(const uint8_t* bytes, size_t stored, size_t size, uint64_t 
   out_.count.last_ns = now;
 }
 
+// The tag that a card or the kernel took out of the frame; none for frames that have it inside, or never had one.
+std::optional<uint32_t> tag_beside(msghdr& message) {
+  for (cmsghdr* head = CMSG_FIRSTHDR(&message); head; head = CMSG_NXTHDR(&message, head)) {
+    if (head->cmsg_level != SOL_PACKET || head->cmsg_type != PACKET_AUXDATA) continue;
+    if (head->cmsg_len < CMSG_LEN(sizeof(tpacket_auxdata))) continue;
+    tpacket_auxdata beside;
+    memcpy(&beside, CMSG_DATA(head), sizeof beside);
+    if (!(beside.tp_status & TP_STATUS_VLAN_VALID)) return std::nullopt;
+    const uint32_t protocol = beside.tp_status & TP_STATUS_VLAN_TPID_VALID ? beside.tp_vlan_tpid : ETH_P_8021Q;
+    return protocol << 16 | beside.tp_vlan_tci;
+  }
+  return std::nullopt;
+}
+
+// A frame as it was on the wire: its tag goes back to where it was.
+void Receiver::count_message(size_t i, uint64_t now) {
+  uint8_t* frame = static_cast<uint8_t*>(vectors_[i].iov_base);
+  size_t size = messages_[i].msg_len, stored = std::min(size, vectors_[i].iov_len);
+  if (const auto tag = tag_beside(messages_[i].msg_hdr); tag && stored >= kAddresses) {
+    memmove(frame - kTagBytes, frame, kAddresses);
+    frame -= kTagBytes;
+    const uint32_t wire = htonl(*tag);
+    memcpy(frame + kAddresses, &wire, sizeof wire);
+    size += kTagBytes;
+    stored += kTagBytes;
+  }
+  count(frame, stored, size, now);
+}
+
 int Receiver::read_some() {
   if (descriptor_.tap) {
     const ssize_t got = read(descriptor_.fd, memory_.data(), kSlotBytes);
@@ -66,14 +111,12 @@ int Receiver::read_some() {
     count(memory_.data(), size_t(got), size_t(got), parts::monotonic_ns());
     return 1;
   }
+  for (mmsghdr& message : messages_) message.msg_hdr.msg_controllen = sizeof(Beside);  // it is overwritten each time
   // MSG_TRUNC: the true length of frames that did not fit.
   const int got = recvmmsg(descriptor_.fd, messages_.data(), kBatch, MSG_DONTWAIT | MSG_TRUNC, nullptr);
   if (got < 0) return errno == EAGAIN ? 0 : -1;
   const uint64_t now = parts::monotonic_ns();
-  for (int i = 0; i < got; i++) {
-    const size_t size = messages_[size_t(i)].msg_len;
-    count(memory_.data() + size_t(i) * kSlotBytes, std::min(size, kSlotBytes), size, now);
-  }
+  for (int i = 0; i < got; i++) count_message(size_t(i), now);
   return got;
 }
 
@@ -117,7 +160,10 @@ Result<Received> Receiver::run() {
     filter_ = std::move(*filter);
   }
   if (descriptor_.tap) fcntl(descriptor_.fd, F_SETFL, fcntl(descriptor_.fd, F_GETFL) | O_NONBLOCK);
-  fmt::print(stderr, "l2recv: waiting for packets on {}\n", descriptor_.interface);
+  // For tags of VLANs, which come beside the frames; l2open asks for them as well, for those that are here already.
+  const int on = 1;
+  if (!descriptor_.tap) setsockopt(descriptor_.fd, SOL_PACKET, PACKET_AUXDATA, &on, sizeof on);
+  print_err("l2recv: waiting for packets on {}\n", descriptor_.interface);
   while (!full() && silence_left_ns() > 0 && !parts::stop_wanted) {
     const int got = read_some();
     if (got > 0) continue;

@@ -6,7 +6,9 @@
 #include <sys/socket.h>
 
 #include "base/fd.hh"
+#include "base/output.hh"
 #include "options.hh"
+#include "parts/json_report.hh"
 
 namespace {
 
@@ -14,10 +16,7 @@ using namespace unetmap;
 
 constexpr uint64_t kLocalMac = 0x020000000001;  // for a tap: whoever is behind it is not the interface itself
 
-int fail(const std::string& text, int status) {
-  fmt::print(stderr, "l2send: {}\n", text);
-  return status;
-}
+int fail(const std::string& text, bool json) { return parts::ended("l2send", parts::fail("l2send", text), json); }
 
 // The address that frames of this descriptor come from: the interface's own on a socket.
 uint64_t own_mac(const parts::L2Descriptor& descriptor) {
@@ -34,6 +33,7 @@ uint64_t own_mac(const parts::L2Descriptor& descriptor) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  check_output_at_exit("l2send");
   l2::CommandLine line;
   parts::OptionTable table = l2::option_table(line);
   int status = 0;
@@ -42,13 +42,16 @@ int main(int argc, char** argv) {
   if (!words->empty()) return table.usage_error("it takes no words: " + words->front());
   if (auto right = l2::complete(line, kLocalMac); !right) return table.usage_error(right.error().text);
   auto descriptor = parts::inherited_l2_descriptor("l2send");
-  if (!descriptor) return fail(descriptor.error().text, 1);
-  if (auto right = l2::complete(line, own_mac(*descriptor)); !right) return fail(right.error().text, 1);
+  if (!descriptor) return fail(descriptor.error().text, line.json);
+  if (auto right = l2::complete(line, own_mac(*descriptor)); !right) return fail(right.error().text, line.json);
   parts::stop_on_signals();
   auto sent = l2::send(*descriptor, line.send);
-  if (!sent) return fail(sent.error().text, 1);
-  fmt::print("{}", line.json ? parts::l2_report_json(sent->count, "refused", sent->refused)
-                             : parts::l2_report("Sent", sent->count));
-  if (!line.json && sent->refused) fmt::print("Full queue, tried again: {} times\n", sent->refused);
+  if (!sent) return fail(sent.error().text, line.json);
+  if (line.json) {
+    parts::print_l2_json("l2send", sent->count, "refused", sent->refused);
+    return 0;
+  }
+  print_out("{}", parts::l2_report("Sent", sent->count));
+  if (sent->refused) print_out("Full queue, tried again: {} times\n", sent->refused);
   return 0;
 }

@@ -90,7 +90,7 @@ void Balancer::deal(RingView& rx, const Chain& chain, Pipe& pipe, bool last) {
 
 void Balancer::send(RingView& rx, const Chain& chain, Pipe& pipe, bool last) {
   uint32_t from = rx.head(), to = pipe.ring->head();
-  const bool swap = swap_ && last && !rx.offset_mask() && !pipe.ring->offset_mask();
+  const bool swap = pipe.swap && last && !rx.offset_mask() && !pipe.ring->offset_mask();
   for (uint32_t i = 0; i < chain.count; i++, from = rx.next(from), to = pipe.ring->next(to)) {
     const SlotCopy& slot = chain.slots[i];
     netmap_slot& target = pipe.ring->slot(to);
@@ -109,7 +109,8 @@ void Balancer::send(RingView& rx, const Chain& chain, Pipe& pipe, bool last) {
 }
 
 bool Balancer::enqueue(RingView& rx, const Chain& chain, Pipe& pipe, bool last) {
-  if (!swap_ || rx.offset_mask() || pipe.ring->offset_mask() || !find_free(chain.count)) return false;
+  if (rx.offset_mask() || !find_free(chain.count)) return false;
+  home_ = &rx;
   uint32_t from = rx.head();
   for (uint32_t i = 0; i < chain.count; i++, from = rx.next(from)) {
     SlotCopy slot = chain.slots[i];
@@ -155,6 +156,24 @@ uint32_t Balancer::drop_oldest(Pipe& pipe) {
   return slots;
 }
 
+// The next slot of a pipe, with what a buffer of ours has.
+void Balancer::fill(Pipe& pipe, const SlotCopy& slot) {
+  const uint32_t at = pipe.ring->head();
+  netmap_slot& target = pipe.ring->slot(at);
+  const SlotCopy had = pipe.ring->load(at);
+  const bool swap = pipe.swap && !pipe.ring->offset_mask();
+  if (swap) {
+    free_.push_back(had.buf_idx);
+    target.buf_idx = slot.buf_idx;
+  } else {
+    if (pipe.ring->valid_buffer(had.buf_idx) && pipe.ring->offset(at) + slot.len <= pipe.ring->buf_size())
+      memcpy(pipe.ring->buffer(had.buf_idx) + pipe.ring->offset(at), home_->buffer(slot.buf_idx), slot.len);
+    free_.push_back(slot.buf_idx);
+  }
+  target.len = slot.len;
+  target.flags = uint16_t((slot.flags & NS_MOREFRAG) | (swap ? NS_BUF_CHANGED : 0));
+}
+
 void Balancer::drain() {
   for (Group& group : groups_) {
     for (Pipe& pipe : group) {
@@ -164,11 +183,7 @@ void Balancer::drain() {
         for (uint32_t i = 0; i < slots; i++) {
           const SlotCopy slot = pipe.queue.front();
           pipe.queue.pop_front();
-          netmap_slot& target = pipe.ring->slot(pipe.ring->head());
-          free_.push_back(pipe.ring->load(pipe.ring->head()).buf_idx);
-          target.buf_idx = slot.buf_idx;
-          target.len = slot.len;
-          target.flags = uint16_t(NS_BUF_CHANGED | (slot.flags & NS_MOREFRAG));
+          fill(pipe, slot);
           pipe.ring->skip(1);
         }
       }

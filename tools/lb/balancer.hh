@@ -22,6 +22,7 @@ using parts::SlotCopy;
 struct Pipe {
   std::string name;
   RingView* ring;
+  bool swap;                   // it is in the input's memory: buffers change places, else packets are copied
   std::deque<SlotCopy> queue;  // whole packets, oldest first, in extra buffers
   uint64_t packets = 0, bytes = 0, dropped = 0;
 };
@@ -36,10 +37,9 @@ struct Totals {
 
 class Balancer {
  public:
-  // `extra` are buffers of the region in which `swap` says all rings are; without `swap` packets are copied, and there
-  // is no queueing.
-  Balancer(std::vector<Group> groups, std::vector<uint32_t> extra, bool swap)
-      : groups_(std::move(groups)), free_(std::move(extra)), swap_(swap) {}
+  // `extra` are buffers of the input's region: what a pipe has no room for waits in them.
+  Balancer(std::vector<Group> groups, std::vector<uint32_t> extra)
+      : groups_(std::move(groups)), free_(std::move(extra)) {}
 
   // Deals out at most `limit` packets of a receive ring. Publishes that ring; the pipes' rings by publish().
   uint32_t take(RingView& rx, uint32_t limit);
@@ -69,12 +69,13 @@ class Balancer {
   void deal(RingView& rx, const Chain& chain, Pipe& pipe, bool last);
   void send(RingView& rx, const Chain& chain, Pipe& pipe, bool last);
   bool enqueue(RingView& rx, const Chain& chain, Pipe& pipe, bool last);
+  void fill(Pipe& pipe, const SlotCopy& slot);
   bool find_free(uint32_t count);
   uint32_t drop_oldest(Pipe& pipe);
 
   std::vector<Group> groups_;
   std::vector<uint32_t> free_;
-  bool swap_;
+  const RingView* home_ = nullptr;  // a ring of the input: where queued buffers are
   Totals totals_;
 };
 

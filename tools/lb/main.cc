@@ -3,11 +3,14 @@
 #include <fmt/core.h>
 #include <libnetmap.h>
 
+#include "base/output.hh"
+#include "parts/json_report.hh"
 #include "parts/stop.hh"
 #include "run.hh"
 
 int main(int argc, char** argv) {
   using namespace unetmap;
+  check_output_at_exit("lb");
   lb::Options options;
   parts::OptionTable table = lb::option_table(options);
   int status = 0;
@@ -15,7 +18,7 @@ int main(int argc, char** argv) {
   if (!words) return status;
   if (!words->empty()) return table.usage_error("it takes no words: " + words->front());
   if (auto right = lb::complete(options); !right) return table.usage_error(right.error().text);
-  nmctx_get()->error = [](nmctx*, const char* message) { fmt::print(stderr, "lb: {}\n", message); };
+  nmctx_get()->error = [](nmctx*, const char* message) { parts::fail("lb", message); };
   parts::stop_on_signals();
-  return lb::run(options);
+  return parts::ended("lb", lb::run(options), options.json);
 }

@@ -7,9 +7,11 @@
 
 #include <chrono>
 #include <list>
-#include <nlohmann/json.hpp>
 
 #include "balancer.hh"
+#include "base/json.hh"
+#include "base/output.hh"
+#include "parts/json_report.hh"
 #include "parts/ring_port.hh"
 #include "parts/stop.hh"
 
@@ -17,13 +19,9 @@ namespace unetmap::lb {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-using Json = nlohmann::ordered_json;
 using parts::RingPort;
 
-int fail(const std::string& text) {
-  fmt::print(stderr, "lb: {}\n", text);
-  return 1;
-}
+int fail(const std::string& text) { return parts::fail("lb", text); }
 
 class Run {
  public:
@@ -38,6 +36,7 @@ class Run {
   void print_summary();
 
  private:
+  bool open_pipe(RingPort& pipe, const std::string& name);
   bool wait();
   bool check(const RingPort& port, short events);
   void report();
@@ -52,6 +51,17 @@ class Run {
   bool leftover_ = false;  // packets in the input that the last look did not take
 };
 
+// In the input's memory, also below another port; it is ours alone to send to. A reader that came first has made the
+// pipe in memory of its own: then packets are copied there.
+bool Run::open_pipe(RingPort& pipe, const std::string& name) {
+  nmctx* errors = nmctx_get();
+  const int told = errors->verbose;
+  errors->verbose = 0;
+  const bool shared = pipe.open(fmt::format("{}/xT@{}", name, input_.memory_id()));
+  errors->verbose = told;
+  return shared || pipe.open(name + "/xT");
+}
+
 // The library says on standard error why a port cannot be opened.
 bool Run::open() {
   if (!input_.open(options_.input, options_.extra_buffers)) return false;
@@ -61,7 +71,7 @@ bool Run::open() {
   }
   std::vector<uint32_t> extra = input_.take_extra_buffers();
   if (extra.size() < options_.extra_buffers) {
-    fmt::print(stderr, "lb: {} of {} extra buffers granted\n", extra.size(), options_.extra_buffers);
+    print_err("lb: {} of {} extra buffers granted\n", extra.size(), options_.extra_buffers);
   }
   std::vector<Group> groups;
   bool swap = true;
@@ -69,18 +79,17 @@ bool Run::open() {
     Group group;
     for (uint32_t i = 0; i < spec.pipes; i++) {
       RingPort& pipe = pipes_.emplace_back();
-      // In the input's memory, also below another port; it is ours alone to send to.
-      if (!pipe.open(fmt::format("{}/xT@{}", pipe_name(spec, i, '{'), input_.memory_id()))) {
+      if (!open_pipe(pipe, pipe_name(spec, i, '{'))) {
         input_.put_extra_buffers(extra);
         return false;
       }
       swap = swap && pipe.same_region(input_);
-      group.push_back({pipe_name(spec, i, '}'), pipe.tx.data()});
+      group.push_back({pipe_name(spec, i, '}'), pipe.tx.data(), pipe.same_region(input_)});
     }
     groups.push_back(std::move(group));
   }
-  fmt::print(stderr, "lb: zerocopy {}\n", swap ? "enabled" : "disabled");
-  balancer_.emplace(std::move(groups), std::move(extra), swap);
+  print_err("lb: zerocopy {}\n", swap ? "enabled" : "disabled");
+  balancer_.emplace(std::move(groups), std::move(extra));
   return true;
 }
 
@@ -148,6 +157,7 @@ bool Run::loop() {
       }
     }
     report();
+    if (options_.stdout_interval_s && !output_works()) return false;
   }
   return true;
 }
@@ -179,8 +189,7 @@ void Run::report() {
   const auto now = Clock::now();
   if (options_.stdout_interval_s && now - stdout_at_ >= std::chrono::seconds(options_.stdout_interval_s)) {
     stdout_at_ = now;
-    fmt::print("{}\n", statistics().dump());
-    fflush(stdout);
+    parts::print_json("lb", statistics());
   }
   if (options_.syslog_interval_s && now - syslog_at_ >= std::chrono::seconds(options_.syslog_interval_s)) {
     syslog_at_ = now;
@@ -194,17 +203,17 @@ void Run::report() {
 void Run::print_summary() {
   balancer_->drop_queues();
   if (options_.json) {
-    fmt::print("{}\n", statistics().dump());
+    parts::print_json("lb", statistics());
     return;
   }
   const Totals totals = balancer_->totals();
   for (const Group& group : balancer_->groups()) {
     for (const Pipe& pipe : group) {
-      fmt::print("{}: {} packets {} bytes, {} dropped\n", pipe.name, pipe.packets, pipe.bytes, pipe.dropped);
+      print_out("{}: {} packets {} bytes, {} dropped\n", pipe.name, pipe.packets, pipe.bytes, pipe.dropped);
     }
   }
-  fmt::print("{} packets forwarded. {} packets dropped. Total {}\n", totals.forwarded, totals.dropped,
-             totals.forwarded + totals.dropped);
+  print_out("{} packets forwarded. {} packets dropped. Total {}\n", totals.forwarded, totals.dropped,
+            totals.forwarded + totals.dropped);
 }
 
 }  // namespace
@@ -216,10 +225,10 @@ int run(const Options& options) {
   if (options.wait_link_s && options.input.starts_with("netmap:") &&
       options.input.find_first_of("{}") == std::string::npos) {
     pollfd stop{parts::stop_event(), POLLIN, 0};
-    fmt::print(stderr, "lb: waiting {} s for the link\n", options.wait_link_s);
+    print_err("lb: waiting {} s for the link\n", options.wait_link_s);
     if (::poll(&stop, 1, int(options.wait_link_s * 1000)) > 0) return 0;
   }
-  fmt::print(stderr, "lb: ready, reading from {}\n", options.input);
+  print_err("lb: ready, reading from {}\n", options.input);
   const bool ended_well = lb.loop();
   lb.print_summary();
   return ended_well ? 0 : 1;

@@ -3,8 +3,10 @@
 #include <fmt/core.h>
 
 #include <limits>
-#include <nlohmann/json.hpp>
 
+#include "base/output.hh"
+#include "parts/capture_file.hh"
+#include "parts/json_report.hh"
 #include "parts/option_table.hh"
 #include "parts/quantities.hh"
 #include "parts/stop.hh"
@@ -49,32 +51,38 @@ parts::OptionTable option_table(nmreplay::Options& o) {
           o.verbose++;
           return Result<void>();
         }},
-       {'l', "loops", "NUMBER", "play so many times; 0 until interrupted (default 1)", set_whole(o.loops)},
+       {'l', "loops", "NUMBER", "play so many times; 0 until interrupted (default 0, with -B 0 1)",
+        [&o](const char* text) {
+          o.loops_given = true;
+          return set_whole(o.loops)(text);
+        }},
        {0, "seed", "NUMBER", "of what is random (default 1)", set_whole(o.seed)},
        {0, "json", nullptr, "print JSON", set_flag(o.json)}});
 }
 
 void print(const nmreplay::Outcome& out, bool json) {
   if (json) {
-    const nlohmann::ordered_json text = {
-        {"sent", out.sent},           {"bytes", out.bytes},           {"lost", out.lost},
-        {"truncated", out.truncated}, {"unsendable", out.unsendable}, {"seconds", out.seconds}};
-    fmt::print("{}\n", text.dump());
+    parts::print_json("nmreplay", {{"sent", out.sent},
+                                   {"bytes", out.bytes},
+                                   {"lost", out.lost},
+                                   {"truncated", out.truncated},
+                                   {"unsendable", out.unsendable},
+                                   {"seconds", out.seconds}});
     return;
   }
-  fmt::print("Sent {} packets {} bytes in {:.3f} seconds", out.sent, out.bytes, out.seconds);
+  print_out("Sent {} packets {} bytes in {:.3f} seconds", out.sent, out.bytes, out.seconds);
   if (out.seconds > 0)
-    fmt::print(", {}pps {}bps", parts::scaled(double(out.sent) / out.seconds),
-               parts::scaled(8 * double(out.bytes) / out.seconds));
-  fmt::print("\n");
-  if (out.lost) fmt::print("Lost, as emulated: {}\n", out.lost);
-  if (out.truncated) fmt::print("Filled up with zeroes, as the capture has their beginning only: {}\n", out.truncated);
-  if (out.unsendable) fmt::print("Left out, as too short or too long: {}\n", out.unsendable);
+    print_out(", {}pps {}bps", parts::scaled(double(out.sent) / out.seconds),
+              parts::scaled(8 * double(out.bytes) / out.seconds));
+  print_out("\n");
+  if (out.lost) print_out("Lost, as emulated: {}\n", out.lost);
+  if (out.unsendable) print_out("Left out, as too short or too long: {}\n", out.unsendable);
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
+  check_output_at_exit("nmreplay");
   nmreplay::Options options;
   options.model.bandwidth.real = true;
   // The file is not a queue: nothing is lost for want of room.
@@ -88,12 +96,13 @@ int main(int argc, char** argv) {
     return table.usage_error("give a capture with -f and a port with -i");
   if (!options.port.starts_with("netmap:") && !options.port.starts_with("vale"))
     options.port = "netmap:" + options.port;
+  // As fast as possible and for ever is nothing that anybody means without saying so.
+  const parts::Bandwidth& bandwidth = options.model.bandwidth;
+  if (!options.loops_given && !bandwidth.real && bandwidth.bits_per_second == 0) options.loops = 1;
   parts::stop_on_signals();
   auto out = nmreplay::replay(options);
-  if (!out) {
-    fmt::print(stderr, "nmreplay: {}\n", out.error().text);
-    return 1;
-  }
+  if (!out) return parts::ended("nmreplay", parts::fail("nmreplay", out.error().text), options.json);
+  if (out->truncated) print_err("nmreplay: {}\n", parts::shortened_note(out->truncated));
   print(*out, options.json);
   return 0;
 }

@@ -11,10 +11,12 @@
 #include <unetmap/port.hh>
 #include <vector>
 
+#include "base/output.hh"
 #include "parts/alarm.hh"
 #include "parts/capture_file.hh"
 #include "parts/quantities.hh"
 #include "parts/stop.hh"
+#include "parts/system.hh"
 
 namespace unetmap::nmreplay {
 namespace {
@@ -51,15 +53,11 @@ class Replay {
   uint32_t unsynced_ = 0;
 };
 
-uint64_t stamp_ns(const pcap_pkthdr& header) {
-  return uint64_t(header.ts.tv_sec) * 1'000'000'000 + uint64_t(header.ts.tv_usec) * 1000;
-}
-
 // When the packet leaves, since the start.
 uint64_t Replay::due(const pcap_pkthdr& header, size_t bytes, bool& lost) {
   uint64_t comes_ns = pass_ns_;
   if (options_.model.bandwidth.real) {
-    const uint64_t stamp = stamp_ns(header);
+    const uint64_t stamp = parts::stamp_ns(header);
     if (!first_stamp_) first_stamp_ = stamp;
     // Captures are not always in order; no packet comes before the one that stands before it.
     const uint64_t since = stamp > *first_stamp_ ? stamp - *first_stamp_ : 0;
@@ -122,7 +120,7 @@ bool Replay::make_room() {
 }
 
 Result<void> Replay::send(const parts::Capture::Record& record) {
-  const size_t bytes = std::max<size_t>(record.header.len, record.bytes.size());
+  const size_t bytes = parts::full_bytes(record);
   if (bytes < kShortest || bytes > kMaxSlots * port_.tx_ring(0).buffer_size()) {
     out_.unsendable++;
     return {};
@@ -191,8 +189,8 @@ void Replay::report() {
   if (!options_.verbose) return;
   const uint64_t now = parts::now_ns();
   if (now - report_ns_ < 1'000'000'000) return;
-  fmt::print(stderr, "{}pps, {} sent, {} lost\n",
-             parts::scaled(double(out_.sent - reported_) * 1e9 / double(now - report_ns_)), out_.sent, out_.lost);
+  print_err("{}pps, {} sent, {} lost\n", parts::scaled(double(out_.sent - reported_) * 1e9 / double(now - report_ns_)),
+            out_.sent, out_.lost);
   report_ns_ = now;
   reported_ = out_.sent;
 }
@@ -223,7 +221,7 @@ Result<Outcome> replay(const Options& options) {
   }
   if (options.wait_link_s && options.port.starts_with("netmap:") &&
       options.port.find_first_of("{}") == std::string::npos) {
-    fmt::print(stderr, "nmreplay: waiting {} s for the link\n", options.wait_link_s);
+    print_err("nmreplay: waiting {} s for the link\n", options.wait_link_s);
     pollfd stop{parts::stop_event(), POLLIN, 0};
     ::poll(&stop, 1, int(options.wait_link_s * 1000));
   }

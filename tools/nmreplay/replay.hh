@@ -15,7 +15,8 @@ struct Options {
   parts::LinkModel model;
   uint32_t batch = 1024;
   uint32_t wait_link_s = 2;
-  uint32_t loops = 1;  // 0: until told to stop
+  uint32_t loops = 0;  // 0: until told to stop
+  bool loops_given = false;
   uint64_t seed = 1;
   uint16_t processor = 0;
   bool on_processor = false;

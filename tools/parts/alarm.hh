@@ -2,6 +2,8 @@
 // A moment to wait for together with descriptors: poll's own timeout counts in milliseconds only.
 #pragma once
 
+#include <time.h>
+
 #include <cstdint>
 
 #include "base/fd.hh"
@@ -20,9 +22,11 @@ class Alarm {
   uint64_t at_ns_ = 0;
 };
 
-uint64_t now_ns();  // CLOCK_MONOTONIC
-
-// Runs the calling thread on these processors; an errno value.
-int run_on(const uint16_t* processors, int count);
+// CLOCK_MONOTONIC
+inline uint64_t now_ns() {
+  timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return uint64_t(t.tv_sec) * 1'000'000'000 + uint64_t(t.tv_nsec);
+}
 
 }  // namespace unetmap::parts

@@ -14,12 +14,16 @@
 
 namespace unetmap::parts {
 
+// Longer than any port takes: what a file says a packet's length was is not believed beyond it.
+constexpr uint32_t kLongestPacket = 64 * 2112;
+
 class Capture {
  public:
+  // All interfaces of a pcapng file must be of one kind, so that no file ends in the middle for another one's sake.
   static Result<Capture> open(const std::string& path);
 
   struct Record {
-    pcap_pkthdr header;              // caplen bytes were stored of len that the packet had
+    pcap_pkthdr header;              // caplen bytes were stored of len that the packet had; ts.tv_usec are nanoseconds
     std::span<const uint8_t> bytes;  // valid until the next call
   };
   // The next one; no value at the end of the file.
@@ -29,33 +33,51 @@ class Capture {
   std::string link_type_name() const;
   int link_type() const { return pcap_datalink(file_.get()); }
   int snapshot_bytes() const { return pcap_snapshot(file_.get()); }
+  // Whether its stamps may be finer than microseconds.
+  bool has_nanoseconds() const { return nanoseconds_; }
 
  private:
   struct Close {
     void operator()(pcap_t* file) const { pcap_close(file); }
   };
-  explicit Capture(pcap_t* file, std::string path) : file_(file), path_(std::move(path)) {}
+  Capture(pcap_t* file, std::string path, bool nanoseconds)
+      : file_(file), path_(std::move(path)), nanoseconds_(nanoseconds) {}
 
   std::unique_ptr<pcap_t, Close> file_;
   std::string path_;
+  bool nanoseconds_;
   uint64_t records_ = 0;
 };
 
+// A record's time, and its bytes as all programs here send them: as many as the packet had, zeroes where the file has
+// its beginning only.
+inline uint64_t stamp_ns(const pcap_pkthdr& header) {
+  return uint64_t(header.ts.tv_sec) * 1'000'000'000 + uint64_t(header.ts.tv_usec);
+}
+inline size_t full_bytes(const Capture::Record& record) {
+  return record.header.len > record.bytes.size() ? record.header.len : record.bytes.size();
+}
+// What is said of packets that were filled up so.
+std::string shortened_note(uint64_t packets);
+
 class CaptureWriter {
  public:
-  // A pcap file with the link type and the snapshot length of `like`.
+  // A pcap file with the link type, the snapshot length and the unit of stamps of `like`.
   static Result<CaptureWriter> create(const std::string& path, const Capture& like);
-  void write(const pcap_pkthdr& header, std::span<const uint8_t> bytes);
+  // `header` as a Record has it; false, once the file cannot be written any more.
+  bool write(pcap_pkthdr header, std::span<const uint8_t> bytes);
   Result<void> finish();
 
  private:
   struct Close {
     void operator()(pcap_dumper_t* file) const { pcap_dump_close(file); }
   };
-  CaptureWriter(pcap_dumper_t* file, std::string path) : file_(file), path_(std::move(path)) {}
+  CaptureWriter(pcap_dumper_t* file, std::string path, bool nanoseconds)
+      : file_(file), path_(std::move(path)), nanoseconds_(nanoseconds) {}
 
   std::unique_ptr<pcap_dumper_t, Close> file_;
   std::string path_;
+  bool nanoseconds_;
 };
 
 }  // namespace unetmap::parts

@@ -66,6 +66,69 @@ TEST(FlowHash, FragmentsStayTogether) {
   EXPECT_EQ(flow_hash(ip4(1, 2, 77, 99, 17, 0x0010)), first) << "bytes there are no ports";
 }
 
+// A GRE packet from 10.0.0.9 to 10.0.0.8, with what follows its Ethernet and IPv4 headers.
+Frame gre4(std::vector<uint8_t> header, const Frame& inner, size_t skip) {
+  Frame f = ip4(9, 8, 0, 0, 47);
+  f.resize(34);
+  f.insert(f.end(), header.begin(), header.end());
+  f.insert(f.end(), inner.begin() + long(skip), inner.end());
+  return f;
+}
+
+TEST(FlowHash, WhatGreCarriesIsOneFlowInBothDirections) {
+  const Frame there = ip4(1, 2, 1000, 80, 6), back = ip4(2, 1, 80, 1000, 6), other = ip4(1, 2, 1001, 80, 6);
+  struct Kind {
+    const char* name;
+    std::vector<uint8_t> header;
+    size_t skip;
+  };
+  const Kind kinds[] = {
+      {"IPv4", {0, 0, 8, 0}, 14},
+      {"IPv4 with key", {0x20, 0, 8, 0, 1, 2, 3, 4}, 14},
+      {"IPv4 with checksum, key and sequence", {0xb0, 0, 8, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}, 14},
+      {"Ethernet", {0, 0, 0x65, 0x58}, 0},
+      {"Ethernet with key", {0x20, 0, 0x65, 0x58, 9, 9, 9, 9}, 0},
+  };
+  for (const Kind& kind : kinds) {
+    SCOPED_TRACE(kind.name);
+    const auto hash = flow_hash(gre4(kind.header, there, kind.skip));
+    EXPECT_EQ(hash, flow_hash(there));
+    EXPECT_EQ(hash, flow_hash(gre4(kind.header, back, kind.skip)));
+    EXPECT_NE(hash, flow_hash(gre4(kind.header, other, kind.skip)));
+  }
+  const Frame six = ip6(1, 2, 1000, 80);
+  EXPECT_EQ(flow_hash(gre4({0, 0, 0x86, 0xdd}, six, 14)), flow_hash(six));
+  EXPECT_EQ(flow_hash(gre4({0, 0, 0x65, 0x58}, tagged(there), 0)), flow_hash(there));
+  EXPECT_EQ(flow_hash(gre4({0, 0, 0x65, 0x58}, gre4({0, 0, 8, 0}, there, 14), 0)), flow_hash(there));
+}
+
+TEST(FlowHash, WhatCannotBeLookedIntoGoesByTheTunnel) {
+  const Frame inner = ip4(1, 2, 1000, 80), other = ip4(1, 2, 1001, 80);
+  const std::vector<uint8_t> headers[] = {
+      {0x40, 0, 8, 0, 0, 0, 0, 0},  // with source routes
+      {0, 1, 8, 0},                 // of another version
+      {0, 0, 0x88, 0x47},           // MPLS
+  };
+  for (const auto& header : headers) {
+    const auto hash = flow_hash(gre4(header, inner, 14));
+    ASSERT_TRUE(hash);
+    EXPECT_EQ(hash, flow_hash(gre4(header, other, 14)));
+  }
+  // Fragments of the tunnel's own packets: only the first has the inner headers.
+  Frame fragment = gre4({0, 0, 8, 0}, inner, 14);
+  fragment[20] = 0x20;
+  Frame next = gre4({0, 0, 8, 0}, other, 14);
+  next[21] = 0x10;
+  EXPECT_EQ(flow_hash(fragment), flow_hash(next));
+  EXPECT_NE(flow_hash(fragment), flow_hash(inner));
+}
+
+TEST(FlowHash, TunnelsWithoutEndAreLookedIntoOnlySoFar) {
+  Frame f = ip4(1, 2, 3, 4);
+  for (int i = 0; i < 20; i++) f = gre4({0, 0, 0x65, 0x58}, f, 0);
+  EXPECT_TRUE(flow_hash(f));
+}
+
 TEST(FlowHash, FlowsSpread) {
   std::set<uint32_t> hashes;
   std::vector<int> buckets(4);
@@ -81,7 +144,9 @@ TEST(FlowHash, FlowsSpread) {
 }
 
 TEST(FlowHash, AnyBeginningOfAFrameIsReadable) {
-  for (Frame f : {ip4(1, 2, 3, 4), ip6(1, 2, 3, 4, true), tagged(ip6(1, 2, 3, 4))}) {
+  const Frame inner = ip4(1, 2, 3, 4);
+  for (Frame f :
+       {inner, ip6(1, 2, 3, 4, true), tagged(ip6(1, 2, 3, 4)), gre4({0x20, 0, 0x65, 0x58, 0, 0, 0, 1}, inner, 0)}) {
     while (!f.empty()) {
       f.pop_back();
       f.shrink_to_fit();

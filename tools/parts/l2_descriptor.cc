@@ -9,8 +9,8 @@
 #include <time.h>
 
 #include <cstdlib>
-#include <nlohmann/json.hpp>
 
+#include "json_report.hh"
 #include "quantities.hh"
 
 namespace unetmap::parts {
@@ -55,14 +55,13 @@ std::string l2_report(const char* verb, const L2Count& count) {
   return out;
 }
 
-std::string l2_report_json(const L2Count& count, const char* lost_name, uint64_t lost) {
+void print_l2_json(const std::string& program, const L2Count& count, const char* lost_name, uint64_t lost) {
   const bool rated = count.packets > 1 && count.seconds() > 0;
-  const nlohmann::ordered_json json = {{"packets", count.packets},
-                                       {"bytes", count.bytes},
-                                       {"seconds", count.seconds()},
-                                       {"pps", rated ? double(count.packets - 1) / count.seconds() : 0.0},
-                                       {lost_name, lost}};
-  return json.dump() + "\n";
+  print_json(program, {{"packets", count.packets},
+                       {"bytes", count.bytes},
+                       {"seconds", count.seconds()},
+                       {"pps", rated ? double(count.packets - 1) / count.seconds() : 0.0},
+                       {lost_name, lost}});
 }
 
 uint64_t monotonic_ns() {

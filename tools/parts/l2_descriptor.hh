@@ -33,7 +33,7 @@ struct L2Count {
 };
 // "Received 10 packets 600 bytes in 0.12 seconds" and the line of rates. `verb` is "Sent" or "Received".
 std::string l2_report(const char* verb, const L2Count& count);
-std::string l2_report_json(const L2Count& count, const char* lost_name, uint64_t lost);
+void print_l2_json(const std::string& program, const L2Count& count, const char* lost_name, uint64_t lost);
 
 uint64_t monotonic_ns();
 

@@ -8,6 +8,8 @@
 #include <string_view>
 
 #include "base/fold.hh"
+#include "base/output.hh"
+#include "json_report.hh"
 
 namespace unetmap::parts {
 namespace {
@@ -26,6 +28,7 @@ OptionTable::OptionTable(std::string program, std::string about, std::string wor
 }
 
 Result<std::vector<std::string>> OptionTable::parse(int argc, char** argv, bool words_last) {
+  json_wanted_ = json_wanted(argc, argv);
   std::string letters = words_last ? "+:" : ":";
   std::vector<option> names;
   for (size_t i = 0; i < rows_.size(); i++) {
@@ -68,19 +71,19 @@ std::string OptionTable::help_text() const {
 }
 
 int OptionTable::usage_error(const std::string& text) const {
-  fmt::print(stderr, "{}: {}; see {} --help\n", program_, text, program_);
-  return 2;
+  fail(program_, text + "; see " + program_ + " --help");
+  return ended(program_, 2, json_wanted_);
 }
 
 std::optional<std::vector<std::string>> OptionTable::run(int argc, char** argv, int* exit_status, bool words_last) {
   auto words = parse(argc, argv, words_last);
   if (help_wanted_) {
-    fmt::print("{}", help_text());
+    print_out("{}", help_text());
     *exit_status = 0;
     return std::nullopt;
   }
   if (version_wanted_) {
-    fmt::print("{} of unetmap {}\n", program_, UNETMAP_VERSION);
+    print_out("{} of unetmap {}\n", program_, UNETMAP_VERSION);
     *exit_status = 0;
     return std::nullopt;
   }

@@ -41,7 +41,7 @@ class OptionTable {
  private:
   std::string program_, about_, words_;
   std::vector<OptionRow> rows_;
-  bool help_wanted_ = false, version_wanted_ = false;
+  bool help_wanted_ = false, version_wanted_ = false, json_wanted_ = false;
 };
 
 // Makes a row's store of common kinds.

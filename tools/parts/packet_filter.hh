@@ -8,6 +8,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "base/result.hh"
 
@@ -17,7 +18,11 @@ class PacketFilter {
  public:
   // Lets everything pass.
   PacketFilter() = default;
+  // What pcap-filter(7) says; where it says nothing, everything passes.
   static Result<PacketFilter> compile(const std::string& expression);
+
+  // Its instructions, each as code (16) | jt (8) | jf (8) | k (32); none where everything passes.
+  std::vector<uint64_t> words() const;
 
   // `frame` may be the beginning of a packet of `bytes` bytes.
   bool passes(std::span<const uint8_t> frame, size_t bytes) const {

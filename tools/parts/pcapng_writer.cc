@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "pcapng_writer.hh"
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -13,7 +14,7 @@ constexpr size_t kFlushBytes = 65536;
 
 // Block types, and option codes within them.
 constexpr uint32_t kSectionHeader = 0x0a0d0d0a, kInterface = 1, kStatistics = 5, kPacket = 6;
-constexpr uint16_t kEnd = 0;
+constexpr uint16_t kEnd = 0, kComment = 1;
 constexpr uint16_t kSectionProgram = 4;
 constexpr uint16_t kInterfaceName = 2, kInterfaceDescription = 3, kInterfaceResolution = 9, kInterfaceFilter = 11;
 constexpr uint16_t kPacketFlags = 2, kPacketLost = 4;
@@ -82,37 +83,55 @@ void PcapngWriter::end(size_t block) {
   for (size_t i = 0; i < 4; i++) pending_[block + 4 + i] = uint8_t(bytes >> (8 * i));
 }
 
-PcapngWriter::PcapngWriter(UniqueFd file, const Origin& origin) : file_(std::move(file)) {
-  size_t block = begin(kSectionHeader);
+PcapngWriter::PcapngWriter(UniqueFd file, const Origin& origin)
+    : file_(std::move(file)), snapshot_bytes_(origin.snapshot_bytes), filter_(origin.filter) {
+  const size_t block = begin(kSectionHeader);
   number(kByteOrder, 4);
   number(1, 2);  // version 1.0
   number(0, 2);
   number(~uint64_t{0}, 8);  // the section's length is not known
   option(kSectionProgram, origin.program);
   end(block);
+  add_interface(origin.interface, origin.description);
+}
 
-  block = begin(kInterface);
+uint32_t PcapngWriter::add_interface(const std::string& name, const std::string& description) {
+  const size_t block = begin(kInterface);
   number(kEthernet, 2);
   number(0, 2);
-  number(origin.snapshot_bytes, 4);
-  option(kInterfaceName, origin.interface);
-  option(kInterfaceDescription, origin.description);
+  number(snapshot_bytes_, 4);
+  option(kInterfaceName, name);
+  option(kInterfaceDescription, description);
   option(kInterfaceResolution, kNanoseconds, 1);
-  if (!origin.filter.empty()) option(kInterfaceFilter, std::string(1, char(kFilterIsText)) + origin.filter);
+  if (!filter_.empty()) option(kInterfaceFilter, std::string(1, char(kFilterIsText)) + filter_);
   end(block);
+  return interfaces_++;
 }
 
 Result<void> PcapngWriter::write(const Packet& packet) {
   const size_t block = begin(kPacket);
-  number(0, 4);  // the interface
+  number(packet.interface, 4);
   time(packet.time_ns);
   number(packet.bytes.size(), 4);
   number(packet.original_bytes, 4);
   padded(packet.bytes);
+  option(kComment, packet.comment);
   if (packet.direction != Direction::kUnknown) option(kPacketFlags, uint32_t(packet.direction), 4);
   if (packet.lost_before) option(kPacketLost, packet.lost_before, 8);
   end(block);
   return pending_.size() < kFlushBytes ? Result<void>() : flush();
+}
+
+// After a failure: a file ends with the last block that went into it whole, so that readers take it.
+void PcapngWriter::cut(size_t written) {
+  size_t whole = 0;
+  for (uint32_t bytes; whole + 8 <= written; whole += bytes) {
+    memcpy(&bytes, &pending_[whole + 4], sizeof bytes);
+    if (bytes > written - whole) break;
+  }
+  struct stat is;
+  if (fstat(file_.get(), &is) == 0 && S_ISREG(is.st_mode)) (void)!ftruncate(file_.get(), off_t(written_ + whole));
+  pending_.clear();
 }
 
 Result<void> PcapngWriter::flush() {
@@ -120,9 +139,14 @@ Result<void> PcapngWriter::flush() {
   while (done < pending_.size()) {
     const ssize_t written = ::write(file_.get(), pending_.data() + done, pending_.size() - done);
     if (written < 0 && errno == EINTR) continue;
-    if (written < 0) return Error::from_errno(errno, "capture: write");
+    if (written < 0) {
+      Error why = Error::from_errno(errno, "capture: write");
+      cut(done);
+      return why;
+    }
     done += size_t(written);
   }
+  written_ += done;
   pending_.clear();
   return {};
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// A pcapng file of Ethernet packets from one interface, with what libpcap 1.10 cannot write: the direction of each
-// packet, and how many were lost before it. Layout: draft-ietf-opsawg-pcapng.
+// A pcapng file of Ethernet packets from one interface or several, with what libpcap 1.10 cannot write: the direction
+// of each packet, how many were lost before it, and a comment. Layout: draft-ietf-opsawg-pcapng.
 #pragma once
 
 #include <cstdint>
@@ -31,6 +31,8 @@ class PcapngWriter {
     size_t original_bytes = 0;
     Direction direction = Direction::kUnknown;
     uint64_t lost_before = 0;  // since the packet before this one
+    uint32_t interface = 0;
+    std::string comment;  // empty: none
   };
   struct Totals {
     uint64_t start_ns = 0, end_ns = 0;
@@ -43,9 +45,13 @@ class PcapngWriter {
   // there.
   PcapngWriter(UniqueFd file, const Origin& origin);
 
+  // One more interface, for packets behind it; its number. That of the origin is 0.
+  uint32_t add_interface(const std::string& name, const std::string& description);
   Result<void> write(const Packet& packet);
+  // Of the file, written or not.
+  uint64_t bytes() const { return written_ + pending_.size(); }
   Result<void> flush();
-  // The statistics that end a file; flushes.
+  // The statistics that end a file, of its first interface; flushes.
   Result<void> finish(const Totals& totals);
 
  private:
@@ -57,10 +63,15 @@ class PcapngWriter {
   void time(uint64_t ns);
   void time_option(uint16_t code, uint64_t ns);
   size_t begin(uint32_t type);
+  void cut(size_t written);
   void end(size_t block);
 
   UniqueFd file_;
-  std::vector<uint8_t> pending_;
+  std::vector<uint8_t> pending_;  // whole blocks
+  const uint32_t snapshot_bytes_;
+  const std::string filter_;
+  uint32_t interfaces_ = 0;
+  uint64_t written_ = 0;
 };
 
 }  // namespace unetmap::parts

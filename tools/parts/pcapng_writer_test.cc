@@ -113,7 +113,7 @@ TEST_F(PcapngWriterTest, LibpcapReadsIt) {
     EXPECT_EQ((*record)->bytes.size(), size);
     EXPECT_EQ(memcmp((*record)->bytes.data(), bytes_, size), 0);
     EXPECT_EQ((*record)->header.ts.tv_sec, time_t(size));
-    EXPECT_EQ((*record)->header.ts.tv_usec, 5);
+    EXPECT_EQ((*record)->header.ts.tv_usec, 5000);  // nanoseconds
   }
   auto end = capture->next();
   ASSERT_TRUE(end);

@@ -7,20 +7,24 @@
 #include <array>
 #include <charconv>
 #include <cmath>
+#include <cstdlib>
+#include <cstring>
 
 namespace unetmap::parts {
-namespace {
 
-// Takes the decimal number at the start of `text` away; no value when there is none, or one below 0.
-Result<double> take_number(std::string_view& text) {
-  double value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value, std::chars_format::fixed);
-  if (error != std::errc{} || !std::isfinite(value) || value < 0) {
-    return Error{EINVAL, fmt::format("'{}' is not a number", text)};
-  }
-  text.remove_prefix(size_t(end - text.data()));
+std::optional<double> take_number(std::string_view& text, const char* characters) {
+  if (text.empty() || !std::strchr("0123456789.", text[0])) return std::nullopt;
+  const std::string copy(text.substr(0, text.find_first_not_of(characters)));
+  char* end = nullptr;
+  const double value = std::strtod(copy.c_str(), &end);
+  if (end == copy.c_str() || !std::isfinite(value)) return std::nullopt;
+  text.remove_prefix(size_t(end - copy.c_str()));
   return value;
 }
+
+namespace {
+
+Error no_number(std::string_view text) { return {EINVAL, fmt::format("'{}' is not a number", text)}; }
 
 }  // namespace
 
@@ -35,8 +39,8 @@ Result<uint64_t> parse_whole(std::string_view text, uint64_t low, uint64_t high)
 
 Result<double> parse_scaled(std::string_view text, std::initializer_list<std::string_view> units) {
   std::string_view rest = text;
-  auto value = take_number(rest);
-  if (!value) return value;
+  const auto value = take_number(rest);
+  if (!value) return no_number(text);
   double factor = 1;
   if (!rest.empty()) {
     constexpr std::string_view kSuffixes = "kmgt";
@@ -59,8 +63,8 @@ Result<uint64_t> parse_time_ns(std::string_view text, std::string_view unit) {
   };
   constexpr std::array kUnits{Unit{"ns", 1}, Unit{"us", 1e3}, Unit{"ms", 1e6}, Unit{"s", 1e9}, Unit{"m", 60e9}};
   std::string_view rest = text;
-  auto value = take_number(rest);
-  if (!value) return value.error();
+  const auto value = take_number(rest);
+  if (!value) return no_number(text);
   const std::string_view wanted = rest.empty() ? unit : rest;
   const auto* found = std::find_if(kUnits.begin(), kUnits.end(), [&](const Unit& each) { return each.name == wanted; });
   if (found == kUnits.end())
@@ -72,12 +76,10 @@ Result<uint64_t> parse_time_ns(std::string_view text, std::string_view unit) {
 
 Result<double> parse_probability(std::string_view text) {
   std::string_view rest = text;
-  double value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  rest.remove_prefix(size_t(end - text.data()));
+  const auto number = take_number(rest, "0123456789.eE+-");
   const bool percent = rest == "%";
-  if (percent) value /= 100;
-  if (error != std::errc{} || !(rest.empty() || percent) || !(value >= 0 && value <= 1)) {
+  const double value = number.value_or(-1) / (percent ? 100 : 1);
+  if (!(rest.empty() || percent) || !(value >= 0 && value <= 1)) {
     return Error{EINVAL, fmt::format("'{}' is not a probability from 0 to 1", text)};
   }
   return value;

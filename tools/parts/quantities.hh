@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <limits>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -12,6 +13,9 @@
 
 namespace unetmap::parts {
 
+// Takes the decimal number that `text` begins with away, as long as it has these characters; no value where there is none, or it is
+// too large. Not std::from_chars, which knows no double in the library of FreeBSD.
+std::optional<double> take_number(std::string_view& text, const char* characters = "0123456789.");
 // Digits only, within the limits.
 Result<uint64_t> parse_whole(std::string_view text, uint64_t low = 0,
                              uint64_t high = std::numeric_limits<uint64_t>::max());

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // A netmap ring seen with care. The region is shared: other programs may write any of it at any time, so geometry is
 // copied once at open, head and cur are kept here, and tail and slots are loaded once and checked before use.
+// By compiler's builtins: std::atomic_ref is not in FreeBSD's library.
 #pragma once
 
 #include <net/netmap.h>
 
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 
@@ -40,7 +40,7 @@ class RingView {
 
   /// Slots that are ours; none while tail makes no sense. Acquire: slots before tail were written before it.
   uint32_t space() const {
-    const uint32_t tail = std::atomic_ref(ring_->tail).load(std::memory_order_acquire);
+    const uint32_t tail = __atomic_load_n(&ring_->tail, __ATOMIC_ACQUIRE);
     if (tail >= num_slots_) return 0;
     return tail >= head_ ? tail - head_ : tail + num_slots_ - head_;
   }
@@ -78,20 +78,21 @@ class RingView {
   /// Hands the slots before head over. Release: what was written in them comes first.
   void publish() {
     too_few_ = 0;
-    std::atomic_ref(ring_->cur).store(head_, std::memory_order_relaxed);
-    std::atomic_ref(ring_->head).store(head_, std::memory_order_release);
+    __atomic_store_n(&ring_->cur, head_, __ATOMIC_RELAXED);
+    __atomic_store_n(&ring_->head, head_, __ATOMIC_RELEASE);
   }
 
-  /// After publish(): `slots` do not suffice, so cur at the end of them makes poll wait for more.
+  /// After publish(): `slots` do not suffice, so cur at the end of them makes poll wait for more. To be given as they
+  /// were found: where another thread syncs the ring, too, tail may have moved on since, and nothing comes behind it.
   void want_more(uint32_t slots) {
     too_few_ = slots;
     const uint32_t cur = head_ + slots;
-    std::atomic_ref(ring_->cur).store(cur >= num_slots_ ? cur - num_slots_ : cur, std::memory_order_relaxed);
+    __atomic_store_n(&ring_->cur, cur >= num_slots_ ? cur - num_slots_ : cur, __ATOMIC_RELAXED);
   }
 
   /// Takes up where the ring was set after an error.
   void reload() {
-    const uint32_t head = std::atomic_ref(ring_->head).load(std::memory_order_acquire);
+    const uint32_t head = __atomic_load_n(&ring_->head, __ATOMIC_ACQUIRE);
     head_ = head < num_slots_ ? head : 0;
     too_few_ = 0;
   }

@@ -6,32 +6,37 @@
 
 #include <algorithm>
 
+#include "parts/capture_file.hh"
+
 namespace unetmap::pktgen {
 
 Result<Capture> Capture::read(const std::string& path, uint32_t prefix) {
-  char reason[PCAP_ERRBUF_SIZE] = "";
-  std::unique_ptr<pcap_t, decltype(&pcap_close)> file(pcap_open_offline(path.c_str(), reason), pcap_close);
-  if (!file) return Error{EINVAL, fmt::format("capture file {}: {}; give a pcap or pcapng file", path, reason)};
-  if (pcap_datalink(file.get()) != DLT_EN10MB) {
-    return Error{
-        EINVAL,
-        fmt::format("capture file {}: its packets are not Ethernet frames, which are all a port can send", path)};
+  auto file = parts::Capture::open(path);
+  if (!file) return file.error();
+  if (file->link_type() != DLT_EN10MB) {
+    return Error{EINVAL,
+                 fmt::format("capture {}: has packets of {}; only Ethernet can be sent", path, file->link_type_name())};
   }
   Capture capture;
-  pcap_pkthdr* header;
-  const u_char* data;
-  int got;
-  while ((got = pcap_next_ex(file.get(), &header, &data)) == 1) {
+  for (;;) {
+    auto record = file->next();
+    if (!record) return record.error();
+    if (!*record) break;
+    const std::span<const uint8_t> stored = (*record)->bytes;
+    const size_t bytes = parts::full_bytes(**record);
+    if (bytes > parts::kLongestPacket) {
+      return Error{
+          EINVAL, fmt::format("capture {}: packet {} is of {} bytes, which is longer than any port takes; leave it out",
+                              path, capture.count() + 1, bytes)};
+    }
     capture.bytes_.insert(capture.bytes_.end(), prefix, 0);
-    capture.bytes_.insert(capture.bytes_.end(), data, data + header->caplen);
+    capture.bytes_.insert(capture.bytes_.end(), stored.begin(), stored.end());
+    capture.bytes_.insert(capture.bytes_.end(), bytes - stored.size(), 0);
     capture.ends_.push_back(capture.bytes_.size());
-    capture.largest_ = std::max(capture.largest_, header->caplen + prefix);
+    capture.largest_ = std::max(capture.largest_, uint32_t(bytes) + prefix);
+    capture.shortened_ += stored.size() < bytes;
   }
-  if (got != PCAP_ERROR_BREAK) {
-    return Error{EINVAL,
-                 fmt::format("capture file {}: packet {}: {}", path, capture.count() + 1, pcap_geterr(file.get()))};
-  }
-  if (capture.count() == 0) return Error{EINVAL, fmt::format("capture file {}: it holds no packet", path)};
+  if (capture.count() == 0) return Error{EINVAL, fmt::format("capture {}: it holds no packet", path)};
   capture.bytes_.resize(capture.bytes_.size() + 64);  // copies work in whole cache lines
   return capture;
 }
@@ -54,20 +59,21 @@ Result<CaptureWriter> CaptureWriter::create(const std::string& path) {
   writer.handles_->type = pcap_open_dead(DLT_EN10MB, 262144);
   writer.handles_->dumper = pcap_dump_open(writer.handles_->type, path.c_str());
   if (!writer.handles_->dumper) {
-    return Error{EIO, fmt::format("capture file {}", pcap_geterr(writer.handles_->type))};
+    return Error{EIO, fmt::format("capture {}", pcap_geterr(writer.handles_->type))};
   }
   return writer;
 }
 
-void CaptureWriter::write(const timeval& when, const uint8_t* data, uint32_t bytes) {
+bool CaptureWriter::write(const timeval& when, const uint8_t* data, uint32_t bytes) {
   pcap_pkthdr header{when, bytes, bytes};
   pcap_dump(reinterpret_cast<u_char*>(handles_->dumper), &header, data);
+  return !ferror(pcap_dump_file(handles_->dumper));
 }
 
 Result<void> CaptureWriter::finish() {
   bool failed = pcap_dump_flush(handles_->dumper) != 0 || ferror(pcap_dump_file(handles_->dumper));
   handles_.reset();
-  if (failed) return Error{EIO, fmt::format("capture file {}: could not be written in full; is the disk full?", path_)};
+  if (failed) return Error{EIO, fmt::format("capture {}: could not be written in full; is the disk full?", path_)};
   return {};
 }
 

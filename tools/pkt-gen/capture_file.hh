@@ -29,17 +29,21 @@ class Capture {
     return {bytes_.data() + from, uint32_t(ends_[i] - from)};
   }
   uint32_t largest() const { return largest_; }
+  // Packets whose beginning only is in the file: zeroes follow it.
+  uint64_t shortened() const { return shortened_; }
 
  private:
   std::vector<uint8_t> bytes_;
   std::vector<size_t> ends_;
   uint32_t largest_ = 0;
+  uint64_t shortened_ = 0;
 };
 
 class CaptureWriter {
  public:
   static Result<CaptureWriter> create(const std::string& path);
-  void write(const timeval& when, const uint8_t* data, uint32_t bytes);
+  // False, once the file cannot be written any more; finish() says why.
+  bool write(const timeval& when, const uint8_t* data, uint32_t bytes);
   // Writes out what is buffered and closes. Later writes are not allowed.
   Result<void> finish();
 

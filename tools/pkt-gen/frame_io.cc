@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "frame_io.hh"
 
-#include <fcntl.h>
 #include <fmt/core.h>
-#include <linux/if.h>
-#include <linux/if_tun.h>
+#include <net/if.h>
 #include <pcap/pcap.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -14,6 +12,7 @@
 
 #include "base/fd.hh"
 #include "log.hh"
+#include "parts/system.hh"
 
 namespace unetmap::pktgen {
 namespace {
@@ -64,10 +63,10 @@ class PcapIo final : public FrameIo {
 };
 
 // A tap that is down swallows nothing and refuses writes; a fresh one always is.
-void bring_up(const char* name) {
+void bring_up(const std::string& name) {
   UniqueFd control(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   ifreq request{};
-  std::copy_n(name, strnlen(name, IFNAMSIZ - 1), request.ifr_name);
+  name.copy(request.ifr_name, IFNAMSIZ - 1);
   if (control.get() < 0 || ioctl(control.get(), SIOCGIFFLAGS, &request) < 0 || request.ifr_flags & IFF_UP) return;
   request.ifr_flags |= IFF_UP;
   if (ioctl(control.get(), SIOCSIFFLAGS, &request) < 0) {
@@ -77,22 +76,10 @@ void bring_up(const char* name) {
 }
 
 Result<std::unique_ptr<FrameIo>> open_tap(const Options& options) {
-  auto failed = [&](int code, const char* what) {
-    const char* remedy = code == EPERM || code == EACCES ? "run as root or with CAP_NET_ADMIN"
-                         : code == EBUSY                 ? "another program holds this tap; end it or use another tap"
-                         : code == ENOENT                ? "the kernel has no tun driver; run 'modprobe tun'"
-                                                         : "check that the name is that of a tap device";
-    return Error{code, fmt::format("unable to open tap {}: {}: {}; {}", options.device, what, strerror(code), remedy)};
-  };
-  if (options.device.size() >= IFNAMSIZ) return failed(ENAMETOOLONG, "its name");
-  UniqueFd fd(open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC));
-  if (fd.get() < 0) return failed(errno, "/dev/net/tun");
-  ifreq request{};
-  request.ifr_flags = IFF_TAP | IFF_NO_PI;
-  std::copy(options.device.begin(), options.device.end(), request.ifr_name);
-  if (ioctl(fd.get(), TUNSETIFF, &request) < 0) return failed(errno, "TUNSETIFF");
-  bring_up(request.ifr_name);
-  return std::unique_ptr<FrameIo>(new TapIo(std::move(fd)));
+  Result<UniqueFd> fd = parts::open_tap(options.device);
+  if (!fd) return fd.error();
+  bring_up(options.device);
+  return std::unique_ptr<FrameIo>(new TapIo(std::move(*fd)));
 }
 
 Result<std::unique_ptr<FrameIo>> open_pcap(const Options& options) {

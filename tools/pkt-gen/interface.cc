@@ -1,16 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "interface.hh"
 
-#include <net/if.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
-#include <unistd.h>
+#include <unetmap/unetmap.h>
 
-#include <cstring>
-#include <fstream>
+#include <optional>
 #include <string_view>
 
-#include "base/fd.hh"
+#include "parts/system.hh"
 
 namespace unetmap::pktgen {
 
@@ -20,24 +16,45 @@ std::string interface_of(const std::string& device) {
   return std::string(name.substr(0, name.find_first_of("^*-@/{}")));
 }
 
+namespace {
+
+uint64_t number(const parts::EtherAddress& address) {
+  uint64_t out = 0;
+  for (const uint8_t byte : address) out = out << 8 | byte;
+  return out;
+}
+
+std::optional<uint64_t> interface_address(const std::string& name) {
+  if (name.find(':') != std::string::npos) return std::nullopt;
+  const auto found = parts::ether_address(name);
+  return found ? std::optional(number(*found)) : std::nullopt;
+}
+
+// "vale0:1", "vale0:1{2": with its pipe, without what only says how it is opened.
+std::string port_of(const std::string& device) {
+  std::string_view name = device;
+  if (name.starts_with("netmap:")) name.remove_prefix(7);
+  return std::string(name.substr(0, name.find_first_of("^*@/")));
+}
+
+}  // namespace
+
 MacRange own_mac(const Options& options) {
-  std::string name = interface_of(options.device);
-  ifreq request{};
-  if (name.empty() || name.size() >= IFNAMSIZ || options.backend == Backend::null) return {};
-  memcpy(request.ifr_name, name.data(), name.size());
-  UniqueFd control(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  if (!control || ioctl(control.get(), SIOCGIFHWADDR, &request) < 0) return {};
-  uint64_t mac = 0;
-  for (int i = 0; i < 6; i++) mac = mac << 8 | uint8_t(request.ifr_hwaddr.sa_data[i]);
+  if (options.backend == Backend::null) return {};
+  const std::string name = interface_of(options.device);
+  const auto found = interface_address(name);
+  if (!found && options.backend != Backend::netmap) return {};
+  uint64_t mac = found.value_or(0);
+  if (!found) {
+    parts::EtherAddress own;
+    unetmap_port_address(port_of(options.device).c_str(), own.data());
+    mac = number(own);
+  }
   // We are what is plugged into a tap, not the host's end of it, whose address the host keeps for itself.
   if (options.backend == Backend::tap) mac = (mac ^ 1) | uint64_t{0x02} << 40;
   return {mac, mac};
 }
 
-bool link_is_up(const Options& options) {
-  std::ifstream file("/sys/class/net/" + interface_of(options.device) + "/operstate");
-  std::string state;
-  return !(file >> state) || state == "up" || state == "unknown";
-}
+bool link_is_up(const Options& options) { return parts::link_is_up(interface_of(options.device)); }
 
 }  // namespace unetmap::pktgen

@@ -12,6 +12,7 @@
 #include <string_view>
 
 #include "base/fold.hh"
+#include "parts/quantities.hh"
 
 namespace unetmap::pktgen {
 namespace {
@@ -372,9 +373,10 @@ const char* name_of(Function function) {
 }
 
 Result<uint64_t> parse_scaled(const std::string& text) {
-  double number = 0;
-  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number, std::chars_format::fixed);
-  std::string_view unit(end, size_t(text.data() + text.size() - end));
+  std::string_view unit = text;
+  const auto number = parts::take_number(unit);
+  const char* const end = unit.data();
+  bool wrong = !number;
   if (unit.ends_with("pps")) unit.remove_suffix(3);
   double factor = 1;
   if (unit == "k" || unit == "K") {
@@ -384,9 +386,9 @@ Result<uint64_t> parse_scaled(const std::string& text) {
   } else if (unit == "g" || unit == "G") {
     factor = 1e9;
   } else if (!unit.empty()) {
-    error = std::errc::invalid_argument;
+    wrong = true;
   }
-  if (error != std::errc{} || !(number >= 0) || number * factor > 9e18) {
+  if (wrong || *number * factor > 9e18) {
     return invalid(fmt::format("'{}' is not a number; write it like 1000, 250K or 1.5M", text));
   }
   if (factor == 1) {
@@ -395,7 +397,7 @@ Result<uint64_t> parse_scaled(const std::string& text) {
     auto [stop, failed] = std::from_chars(text.data(), end, exact);
     if (failed == std::errc{} && stop == end) return exact;
   }
-  return uint64_t(std::llround(number * factor));
+  return uint64_t(std::llround(*number * factor));
 }
 
 Result<Options> parse_options(int argc, char* const argv[]) {
@@ -458,7 +460,7 @@ std::string usage_text() {
     text += line + row.help + "\n";
   }
   text += "\nExit status: 0 done, 1 failed, 2 wrong usage. See pkt-gen(8).\n";
-  return fold(text);
+  return unetmap::fold(text);
 }
 
 }  // namespace unetmap::pktgen

@@ -6,6 +6,7 @@
 #include <net/netmap.h>
 #include <net/netmap_user.h>
 #include <sys/ioctl.h>
+#include <unetmap/unetmap.h>
 
 #include <string_view>
 
@@ -89,6 +90,7 @@ Result<Port> Port::open(const Options& options) {
     request.nr_ringid = 0;
   }
   if (nmport_open_desc(port.port_.get()) < 0) return open_error(options.interface, errno);
+  port.missed_before_ = unetmap_missed(port.fd());
   uint32_t queues = port.queues(options.sends());
   if (options.threads > queues) {
     return Error{EINVAL,
@@ -119,6 +121,7 @@ Result<Port> Port::open_ring(unsigned index, const Options& options) const {
   if (nmport_open_desc(port.port_.get()) < 0) {
     return open_error(fmt::format("{} (ring {})", name_, index), errno);
   }
+  port.missed_before_ = unetmap_missed(port.fd());
   return port;
 }
 
@@ -160,6 +163,11 @@ Result<void> Port::set_vnet_header(uint32_t bytes) const {
   Result<uint32_t> set = header_request(port_.get(), NETMAP_REQ_PORT_HDR_SET, bytes);
   if (!set) return Error{set.error().code, set.error().text + "; this kind of port has none that can be set"};
   return {};
+}
+
+uint64_t Port::missed() const {
+  const int64_t now = unetmap_missed(fd());
+  return now > missed_before_ ? uint64_t(now - missed_before_) : 0;
 }
 
 std::string Port::failure() const {

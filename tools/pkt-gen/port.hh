@@ -41,6 +41,8 @@ class Port {
 
   // Why poll reported an error on this port: asks it with a sync. A sentence.
   std::string failure() const;
+  // Packets for its receive rings that were lost for want of room since it was opened.
+  uint64_t missed() const;
 
  private:
   struct Close {
@@ -48,6 +50,7 @@ class Port {
   };
   std::unique_ptr<nmport_d, Close> port_;
   std::string name_;
+  int64_t missed_before_ = 0;
   uint32_t asked_mode_ = 0;  // before a ring of its own was chosen for each thread
 };
 

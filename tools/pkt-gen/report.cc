@@ -5,7 +5,8 @@
 
 #include <algorithm>
 #include <cmath>
-#include <nlohmann/json.hpp>
+
+#include "base/json.hh"
 
 namespace unetmap::pktgen {
 namespace {
@@ -94,13 +95,13 @@ std::string sequence_text(const SequenceCounts& counts) {
 }
 
 std::string json_text(const Options& options, const Outcome& outcome) {
-  using nlohmann::ordered_json;
   Units units{options.normalize, options.framing};
   double per_second = outcome.seconds > 0 ? 1 / outcome.seconds : 0;
-  auto counts = [](const Totals& t) {
-    return ordered_json{{"packets", t.packets}, {"bytes", t.bytes}, {"events", t.events}};
-  };
-  ordered_json out{{"program", "pkt-gen"}, {"function", name_of(options.function)}, {"interface", options.interface}};
+  auto counts = [](const Totals& t) { return Json{{"packets", t.packets}, {"bytes", t.bytes}, {"events", t.events}}; };
+  Json out{{"program", "pkt-gen"}, {"version", UNETMAP_VERSION}, {"error", nullptr}};
+  if (!outcome.failure.empty()) out["error"] = outcome.failure;
+  out["function"] = name_of(options.function);
+  out["interface"] = options.interface;
   out.update(counts(outcome.totals));
   out["seconds"] = outcome.seconds;
   out["pps"] = double(outcome.totals.packets) * per_second;
@@ -108,11 +109,11 @@ std::string json_text(const Options& options, const Outcome& outcome) {
   out["raw_bps"] = bits(outcome.totals, units) * per_second;
   out["average_batch"] = double(outcome.totals.packets) / double(std::max<uint64_t>(1, outcome.totals.events));
   out["interval_pps"] = outcome.interval_rates;
-  out["threads"] = ordered_json::array();
+  out["threads"] = Json::array();
   for (const Totals& totals : outcome.by_thread) out["threads"].push_back(counts(totals));
   if (outcome.latency) {
     const Histogram& h = *outcome.latency;
-    ordered_json buckets = ordered_json::array();
+    Json buckets = Json::array();
     h.for_each_octave([&](uint64_t low, uint64_t high, uint64_t count) {
       buckets.push_back({{"from", low}, {"to", high}, {"count", count}});
     });
@@ -123,13 +124,13 @@ std::string json_text(const Options& options, const Outcome& outcome) {
                      {"p99.9", h.percentile(99.9)}, {"max", h.max()},          {"buckets", buckets}};
   }
   if (options.function == Function::pong) out["unanswered"] = outcome.unanswered;
+  if (options.receives()) out["missed"] = outcome.missed;
   if (outcome.sequence) {
     const SequenceCounts& s = *outcome.sequence;
     out["sequence"] = {
         {"gaps", s.gaps}, {"missing", s.missing}, {"out_of_order", s.out_of_order}, {"too_short", s.too_short}};
   }
-  out["error"] = outcome.failure.empty() ? ordered_json(nullptr) : ordered_json(outcome.failure);
-  return out.dump();
+  return unetmap::json_text(out);
 }
 
 }  // namespace unetmap::pktgen

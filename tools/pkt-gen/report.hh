@@ -68,6 +68,7 @@ struct Outcome {
   uint64_t pings_lost = 0;
   uint64_t unanswered = 0;  // pong: requests dropped for want of room
   std::optional<SequenceCounts> sequence;
+  uint64_t missed = 0;  // receivers: packets lost for want of room in their rings
   std::string failure;  // empty: none
 };
 std::string json_text(const Options& options, const Outcome& outcome);

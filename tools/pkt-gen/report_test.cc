@@ -5,10 +5,10 @@
 
 #include <algorithm>
 #include <cmath>
-#include <nlohmann/json.hpp>
 #include <random>
 #include <vector>
 
+#include "base/json.hh"
 #include "sequence.hh"
 
 namespace unetmap::pktgen {
@@ -69,7 +69,7 @@ TEST(PktGenReport, JsonIsOneLineAndComplete) {
   outcome.pings_lost = 1;
   std::string text = json_text(options, outcome);
   EXPECT_EQ(text.find('\n'), std::string::npos);
-  auto json = nlohmann::json::parse(text);
+  auto json = parse_json(text);
   EXPECT_EQ(json["function"], "ping");
   EXPECT_EQ(json["interface"], "vale0:\"1");
   EXPECT_EQ(json["packets"], 4);
@@ -80,12 +80,12 @@ TEST(PktGenReport, JsonIsOneLineAndComplete) {
   EXPECT_EQ(json["rtt_ns"]["count"], 4);
   EXPECT_TRUE(json["error"].is_null());
   outcome.failure = "broken";
-  EXPECT_EQ(nlohmann::json::parse(json_text(options, outcome))["error"], "broken");
+  EXPECT_EQ(parse_json(json_text(options, outcome))["error"], "broken");
 }
 
 TEST(PktGenReport, JsonOfNothingHasNoInfinities) {
   Outcome outcome;
-  auto json = nlohmann::json::parse(json_text(Options{}, outcome));
+  auto json = parse_json(json_text(Options{}, outcome));
   EXPECT_EQ(json["pps"], 0.0);
   EXPECT_EQ(json["packets"], 0);
 }

@@ -5,7 +5,6 @@
 
 #include <fmt/core.h>
 #include <pthread.h>
-#include <sched.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -18,6 +17,8 @@
 #include "interface.hh"
 #include "log.hh"
 #include "pacer.hh"
+#include "parts/capture_file.hh"
+#include "parts/system.hh"
 #include "worker.hh"
 
 namespace unetmap::pktgen {
@@ -40,13 +41,11 @@ sigset_t main_signals() {
 }
 
 void work(Worker& w, int cpu, pthread_t main_thread) {
-  pthread_setname_np(pthread_self(), fmt::format("pkt-gen-{}", w.index).c_str());
+  parts::name_thread(fmt::format("pkt-gen-{}", w.index));
   bool pinned = true;
   if (cpu >= 0) {
-    cpu_set_t set;
-    CPU_ZERO(&set);
-    CPU_SET(cpu, &set);
-    int error = pthread_setaffinity_np(pthread_self(), sizeof set, &set);
+    const auto processor = uint16_t(cpu);
+    const int error = parts::run_on(&processor, 1);
     pinned = error == 0;
     if (error)
       w.failure = fmt::format("unable to pin a thread to CPU {}: {}; choose another with -a", cpu, strerror(error));
@@ -139,6 +138,7 @@ void announce(const Run& run, const Workers& workers) {
             to_string(run.frame.source_mac).c_str(), to_string(run.frame.destination_mac).c_str());
   } else if (run.capture) {
     fprintf(run.live, "%zu packets of %s\n", run.capture->count(), o.packet_file.c_str());
+    if (uint64_t shortened = run.capture->shortened()) say(parts::shortened_note(shortened));
   }
 }
 
@@ -148,7 +148,7 @@ bool wait_for_link(const Run& run, const Workers& workers) {
   bool hardware = workers[0]->port && !workers[0]->port->is_software();
   if (o.wait_s.value_or(hardware ? 2 : 0) == 0) return true;
   uint32_t seconds = o.wait_s.value_or(2);
-  if (o.wait_s || o.verbosity) say(fmt::format("waiting {} s for the link of {}", seconds, o.interface));
+  live(stderr, "wait_for_link", __LINE__, fmt::format("Wait {} secs for phy reset", seconds));
   uint64_t until = now_ns() + uint64_t{seconds} * 1000 * kMs;
   while (now_ns() < until) {
     if (!o.wait_s && link_is_up(o)) break;  // a wait that was asked for is waited in full
@@ -162,7 +162,8 @@ bool wait_for_link(const Run& run, const Workers& workers) {
 
 class Reporter {
  public:
-  Reporter(Run& run, Workers& workers, Outcome& outcome) : run_(run), workers_(workers), outcome_(outcome) {}
+  Reporter(Run& run, Workers& workers, Outcome& outcome)
+      : run_(run), workers_(workers), outcome_(outcome), lines_(run.options.json) {}
 
   // Until all threads have ended.
   void watch() {
@@ -190,6 +191,7 @@ class Reporter {
   }
 
   void start() {
+    lines_.say("start", __LINE__, "Ready...");
     pthread_t main_thread = pthread_self();
     unsigned online = unsigned(sysconf(_SC_NPROCESSORS_ONLN));
     for (auto& w : workers_) {
@@ -220,6 +222,8 @@ class Reporter {
     int got = sigtimedwait(&signals, nullptr, &limit);
     if (got != SIGINT && got != SIGTERM) return;
     const uint64_t now = now_ns();
+    if (got == SIGINT)
+      lines_.say("sigint_h", __LINE__, fmt::format("received control-C on thread {:#x}", uintptr_t(pthread_self())));
     if (!run_.cancel.exchange(true)) {
       asked_ns_ = now;
     } else if (now - asked_ns_ > kSameRequestNs) {
@@ -242,9 +246,10 @@ class Reporter {
     double rate = double(since.packets) * 1e6 / double(usec);
     window_.add(rate);
     outcome_.interval_rates.push_back(rate);
-    live(run_.live, "main_thread", __LINE__,
-         rate_line(since, usec, space_seen ? uint32_t(space) : 0, {run_.options.normalize, run_.options.framing},
-                   run_.options.has(kRateStatistics) ? &window_ : nullptr));
+    lines_.say("main_thread", __LINE__,
+               rate_line(since, usec, space_seen ? uint32_t(space) : 0, {run_.options.normalize, run_.options.framing},
+                         run_.options.has(kRateStatistics) ? &window_ : nullptr));
+    if (ferror(stdout)) run_.cancel = true;  // nobody can read what we find out
     last_ = totals;
     last_ns_ = now;
   }
@@ -252,6 +257,7 @@ class Reporter {
   Run& run_;
   Workers& workers_;
   Outcome& outcome_;
+  const LiveLines lines_;
   std::vector<std::thread> threads_;
   RateWindow window_;
   Totals last_;
@@ -270,6 +276,7 @@ void collect(const Run& run, const Workers& workers, Outcome& outcome) {
       start = std::min(start, w->start_ns);
       end = std::max(end, w->end_ns);
     }
+    if (run.options.receives() && w->port) outcome.missed += w->port->missed();
     if (outcome.latency) outcome.latency->merge(w->latency);
     if (outcome.sequence) *outcome.sequence += w->sequence;
     outcome.pings_sent += w->pings_sent;
@@ -291,6 +298,8 @@ void print_summary(const Options& o, const Outcome& outcome) {
     case Function::rxseq:
       fputs(summary("Received", outcome.totals, outcome.seconds, units).c_str(), stdout);
       if (outcome.sequence) fputs(sequence_text(*outcome.sequence).c_str(), stdout);
+      if (outcome.missed)
+        printf("Missed %llu packets, as the receive rings were full\n", (unsigned long long)outcome.missed);
       break;
     case Function::ping:
       fputs(latency_text(*outcome.latency, outcome.pings_sent, outcome.pings_lost).c_str(), stdout);

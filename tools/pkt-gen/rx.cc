@@ -16,7 +16,7 @@
 namespace unetmap::pktgen {
 namespace {
 
-constexpr int kPollMs = 1000;
+constexpr int kReceiveWait_ms = 1000;
 
 struct Taken {
   uint64_t packets = 0;
@@ -44,6 +44,7 @@ template <bool kTouch>
 class CountTake {
  public:
   explicit CountTake(Worker&) {}
+  bool goes_on() const { return true; }
   Taken take(netmap_ring* ring, uint32_t limit) {
     Taken taken;
     uint32_t head = for_each_run(
@@ -62,6 +63,9 @@ class DetailTake {
         dump_(w.run.options.has(kDump) ? w.run.live : nullptr),
         writer_(w.run.writer.get()) {}
 
+  // Not once the file is full: finish() says so.
+  bool goes_on() const { return written_; }
+
   Taken take(netmap_ring* ring, uint32_t limit) {
     Taken taken;
     uint32_t head = ring->head, slots = std::min(limit, nm_ring_space(ring));
@@ -77,7 +81,7 @@ class DetailTake {
       taken.packets++;
       if (writer_) {
         uint32_t skipped = std::min<uint32_t>(vnet_header_, uint32_t(packet_.size()));
-        writer_->write(now, packet_.data() + skipped, uint32_t(packet_.size()) - skipped);
+        written_ = writer_->write(now, packet_.data() + skipped, uint32_t(packet_.size()) - skipped) && written_;
         packet_.clear();
       }
     }
@@ -89,6 +93,7 @@ class DetailTake {
   uint32_t vnet_header_;
   FILE* dump_;
   CaptureWriter* writer_;
+  bool written_ = true;
   std::vector<uint8_t> packet_;
 };
 
@@ -98,11 +103,11 @@ void receive_on_rings(Worker& w) {
   const uint32_t rings = w.port->rx_rings();
   const uint32_t burst = w.run.options.burst;
   Totals totals;
-  while (!w.cancelled() && totals.packets < w.quota) {
-    Worker::Wait wait = w.wait_for(POLLIN, kPollMs);
+  while (!w.cancelled() && totals.packets < w.quota && take.goes_on()) {
+    Worker::Wait wait = w.wait_for(POLLIN, kReceiveWait_ms);
     if (wait == Worker::Wait::failed) break;
     if (wait == Worker::Wait::idle && w.run.options.exit_when_idle && !w.cancelled()) {
-      w.end_ns = now_ns() - uint64_t{kPollMs} * 1'000'000;
+      w.end_ns = now_ns() - uint64_t{kReceiveWait_ms} * 1'000'000;
       break;
     }
     uint64_t free_slots = 0;
@@ -131,10 +136,10 @@ void receive_frames(Worker& w) {
   std::vector<uint8_t> buffer(1 << 17);
   Totals totals;
   while (!w.cancelled() && totals.packets < w.quota) {
-    Worker::Wait wait = w.wait_for(POLLIN, kPollMs);
+    Worker::Wait wait = w.wait_for(POLLIN, kReceiveWait_ms);
     if (wait == Worker::Wait::failed) break;
     if (wait == Worker::Wait::idle && w.run.options.exit_when_idle && !w.cancelled()) {
-      w.end_ns = now_ns() - uint64_t{kPollMs} * 1'000'000;
+      w.end_ns = now_ns() - uint64_t{kReceiveWait_ms} * 1'000'000;
       break;
     }
     uint32_t in_batch = 0;
@@ -149,7 +154,7 @@ void receive_frames(Worker& w) {
       if (w.run.writer) {
         timeval now;
         gettimeofday(&now, nullptr);
-        w.run.writer->write(now, buffer.data(), stored);
+        if (!w.run.writer->write(now, buffer.data(), stored)) return;  // finish() says why
       }
       totals.packets++;
       totals.bytes += uint64_t(got);

@@ -16,7 +16,7 @@
 namespace unetmap::pktgen {
 namespace {
 
-constexpr int kPollMs = 2000;
+constexpr int kLongestWait_ms = 2000;
 
 Traffic traffic_of(const Worker& w) {
   return {.frame = w.run.frame, .options = w.run.options, .capture = w.run.capture.get(), .thread = w.index};
@@ -33,12 +33,12 @@ void send_on_rings(Worker& w, Fill& fill) {
   Totals totals;
   while (!w.cancelled() && totals.packets < w.quota) {
     uint64_t allowed = pacer.allowance(w.run.cancel);
-    Worker::Wait wait = w.wait_for(POLLOUT, kPollMs);
+    Worker::Wait wait = w.wait_for(POLLOUT, kLongestWait_ms);
     if (wait == Worker::Wait::failed) break;
     if (wait == Worker::Wait::idle) {
       if (!told_stuck && !w.cancelled()) {
         say(fmt::format("{}: no room to send for {} s; its receiver does not read", w.run.options.interface,
-                        kPollMs / 1000));
+                        kLongestWait_ms / 1000));
       }
       told_stuck = true;
       continue;
@@ -75,7 +75,7 @@ void send_frames(Worker& w) {
       PacketSource::Packet packet = source.current();
       int error = w.run.io->send(packet.data, packet.bytes);
       if (error == EAGAIN || error == ENOBUFS) {
-        if (w.wait_for(POLLOUT, kPollMs) == Worker::Wait::failed) break;
+        if (w.wait_for(POLLOUT, kLongestWait_ms) == Worker::Wait::failed) break;
         continue;
       }
       if (error) {

@@ -109,7 +109,11 @@ bool Direction::put(std::span<const uint8_t> packet) {
       count(counters_.malformed);
       return true;
     }
-    if (ring.space() < slots) continue;
+    if (const uint32_t room = ring.space(); room < slots) {
+      // As it was found: the other way's thread, which waits at the same port, may have it refreshed any time.
+      ring.want_more(room);
+      continue;
+    }
     uint32_t at = ring.head();
     for (uint32_t i = 0; i < slots; i++, at = ring.next(at)) {
       const size_t from = i * piece, part = std::min(piece, packet.size() - from);
@@ -147,8 +151,10 @@ bool Direction::wait(bool blocked) {
   short wanted = 0;
   for (RingView& ring : to_.tx) {
     // Slots that have not left ask for another look: some ports take them in a sync of ours only.
-    if (!blocked && !ring.pending()) continue;
-    ring.want_more(ring.space());
+    if (const uint32_t room = ring.space(); !blocked && room + 1 < ring.num_slots())
+      ring.want_more(room);
+    else if (!blocked)
+      continue;
     wanted = POLLOUT;
   }
   alarm_.set(blocked || line_.next_ns() == DelayLine::kNever ? 0 : line_.next_ns());

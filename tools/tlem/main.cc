@@ -3,11 +3,14 @@
 #include <fmt/core.h>
 #include <libnetmap.h>
 
+#include "base/output.hh"
+#include "parts/json_report.hh"
 #include "parts/stop.hh"
 #include "run.hh"
 
 int main(int argc, char** argv) {
   using namespace unetmap;
+  check_output_at_exit("tlem");
   tlem::Options options;
   parts::OptionTable table = tlem::option_table(options);
   int status = 0;
@@ -15,7 +18,7 @@ int main(int argc, char** argv) {
   if (!words) return status;
   if (!words->empty()) return table.usage_error("it takes no words: " + words->front());
   if (auto right = tlem::complete(options); !right) return table.usage_error(right.error().text);
-  nmctx_get()->error = [](nmctx*, const char* message) { fmt::print(stderr, "tlem: {}\n", message); };
+  nmctx_get()->error = [](nmctx*, const char* message) { parts::fail("tlem", message); };
   parts::stop_on_signals();
-  return tlem::run(options);
+  return parts::ended("tlem", tlem::run(options), options.json);
 }

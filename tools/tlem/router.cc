@@ -12,6 +12,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "parts/system.hh"
+
 namespace unetmap::tlem {
 namespace {
 
@@ -68,8 +70,9 @@ Result<RouterPort> router_port_of(const std::string& port) {
   out.address = address_in(request.ifr_addr);
   if (ioctl(socket.get(), SIOCGIFNETMASK, &request) < 0) return Error::from_errno(errno, name + ": network mask");
   out.mask = address_in(request.ifr_netmask);
-  if (ioctl(socket.get(), SIOCGIFHWADDR, &request) < 0) return Error::from_errno(errno, name + ": address");
-  memcpy(out.mac.data(), request.ifr_hwaddr.sa_data, out.mac.size());
+  const auto mac = parts::ether_address(name);
+  if (!mac) return Error{EADDRNOTAVAIL, name + ": it has no Ethernet address, and route mode needs one"};
+  out.mac = *mac;
   return out;
 }
 

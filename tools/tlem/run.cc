@@ -8,25 +8,23 @@
 
 #include <algorithm>
 #include <list>
-#include <nlohmann/json.hpp>
 #include <thread>
 
+#include "base/json.hh"
+#include "base/output.hh"
 #include "direction.hh"
+#include "parts/json_report.hh"
 #include "parts/quantities.hh"
 #include "parts/stop.hh"
+#include "parts/system.hh"
 #include "session.hh"
 
 namespace unetmap::tlem {
 namespace {
 
-using Json = nlohmann::ordered_json;
-
 constexpr uint64_t kReportNs = 1'000'000'000;
 
-int fail(const std::string& text) {
-  fmt::print(stderr, "tlem: {}\n", text);
-  return 1;
-}
+int fail(const std::string& text) { return parts::fail("tlem", text); }
 
 uint64_t get(const std::atomic<uint64_t>& counter) { return counter.load(std::memory_order_relaxed); }
 
@@ -96,9 +94,9 @@ bool Emulation::run(std::optional<SessionServer>& session, const Limits& limits)
   size_t way = 0;
   for (Direction& direction : ways_) {
     const std::vector<uint16_t>& cpus = options_.processors;
-    threads.emplace_back([this, &direction, &failures, &cpus, way] {
+    threads.emplace_back([&direction, &failures, &cpus, way] {
       if (!cpus.empty() && parts::run_on(&cpus[way * 2], 2) != 0) {
-        fmt::print(stderr, "tlem: cannot run on processors {} and {}\n", cpus[way * 2], cpus[way * 2 + 1]);
+        print_err("tlem: cannot run on processors {} and {}\n", cpus[way * 2], cpus[way * 2 + 1]);
       }
       direction.run();
       if (direction.failure().empty()) return;
@@ -130,9 +128,9 @@ void Emulation::report(uint64_t now) {
   for (const Direction& direction : ways_) {
     const Counters& c = direction.counters();
     const uint64_t sent = get(c.sent);
-    fmt::print(stderr, "{}: {}pps, {} received, {} sent, {} lost, {} queue full\n", direction.name(),
-               parts::scaled(double(sent - reported_[way]) * 1e9 / double(now - report_ns_)), get(c.received), sent,
-               get(c.lost), get(c.queue_full));
+    print_err("{}: {}pps, {} received, {} sent, {} lost, {} queue full\n", direction.name(),
+              parts::scaled(double(sent - reported_[way]) * 1e9 / double(now - report_ns_)), get(c.received), sent,
+              get(c.lost), get(c.queue_full));
     reported_[way++] = sent;
   }
   report_ns_ = now;
@@ -143,9 +141,9 @@ void Emulation::print_summary() const {
   for (const Direction& direction : ways_) {
     const Counters& c = direction.counters();
     if (!options_.json) {
-      fmt::print("{}: {} received, {} sent, {} lost, {} queue full, {} no memory, {} unroutable, {} malformed\n",
-                 direction.name(), get(c.received), get(c.sent), get(c.lost), get(c.queue_full), get(c.no_memory),
-                 get(c.unroutable), get(c.malformed));
+      print_out("{}: {} received, {} sent, {} lost, {} queue full, {} no memory, {} unroutable, {} malformed\n",
+                direction.name(), get(c.received), get(c.sent), get(c.lost), get(c.queue_full), get(c.no_memory),
+                get(c.unroutable), get(c.malformed));
     }
     list.push_back({{"way", direction.name()},
                     {"received", get(c.received)},
@@ -158,8 +156,7 @@ void Emulation::print_summary() const {
                     {"malformed", get(c.malformed)}});
   }
   if (options_.json) {
-    const Json json{{"seconds", double(parts::now_ns() - start_ns_) / 1e9}, {"ways", list}};
-    fmt::print("{}\n", json.dump());
+    parts::print_json("tlem", {{"seconds", double(parts::now_ns() - start_ns_) / 1e9}, {"ways", list}});
   }
 }
 
@@ -168,7 +165,7 @@ bool wait_for_links(const Options& options) {
     return port.starts_with("netmap:") && port.find_first_of("{}") == std::string::npos;
   });
   if (!links || options.wait_link_s == 0) return true;
-  fmt::print(stderr, "tlem: waiting {} s for the links\n", options.wait_link_s);
+  print_err("tlem: waiting {} s for the links\n", options.wait_link_s);
   pollfd stop{parts::stop_event(), POLLIN, 0};
   return ::poll(&stop, 1, int(options.wait_link_s * 1000)) == 0;
 }
@@ -197,7 +194,7 @@ int run(const Options& options) {
   Emulation emulation(options);
   if (!emulation.open(models)) return 1;
   if (!wait_for_links(options)) return 0;
-  fmt::print(stderr, "tlem: ready, {} <-> {}\n", options.ports[0], options.ports[1]);
+  print_err("tlem: ready, {} <-> {}\n", options.ports[0], options.ports[1]);
   const bool ended_well = emulation.run(session, limits);
   emulation.print_summary();
   return ended_well ? 0 : 1;

@@ -10,12 +10,11 @@
 #include <unistd.h>
 
 #include <cstring>
-#include <nlohmann/json.hpp>
+
+#include "base/json.hh"
 
 namespace unetmap::tlem {
 namespace {
-
-using Json = nlohmann::json;
 
 constexpr size_t kLongestMessage = 8192;
 constexpr int kPatience_s = 2;  // for a client that connects and says nothing
@@ -38,7 +37,7 @@ Json to_json(const SessionRequest& r) {
 
 Result<SessionRequest> parse(const std::string& text) {
   try {
-    const Json json = Json::parse(text);
+    const Json json = parse_json(text);
     SessionRequest out;
     auto texts = [&json](const char* name) {
       auto list = json.at(name).get<std::vector<std::string>>();
@@ -108,7 +107,7 @@ Result<void> ask_session(const std::string& file, const SessionRequest& request)
     return Error{errno, fmt::format("session {}: nobody emulates: {}; start its first tlem with two ports", file,
                                     strerror(errno))};
   }
-  const std::string text = to_json(request).dump();
+  const std::string text = json_text(to_json(request));
   if (send(socket.get(), text.data(), text.size(), MSG_NOSIGNAL) < 0)
     return Error::from_errno(errno, "session " + file);
   auto answer = receive(socket.get());

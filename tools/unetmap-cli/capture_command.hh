@@ -2,10 +2,10 @@
 // `unetmap capture`, and `unetmap extcap`, through which Wireshark captures.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <string>
 #include <vector>
 
+#include "unetmap-cli/cli11.hh"
 #include "watch_port.hh"
 
 namespace unetmap::cli {
@@ -13,7 +13,7 @@ namespace unetmap::cli {
 class CaptureCommands {
  public:
   explicit CaptureCommands(CLI::App& app);
-  bool chosen() const { return *capture_ || *extcap_; }
+  bool chosen() const;
   // The exit status.
   int run();
 
@@ -21,14 +21,15 @@ class CaptureCommands {
   void add_capture(CLI::App& app);
   void add_extcap(CLI::App& app);
   int capture();
+  Result<void> understand();
   int extcap();
 
   CLI::App *capture_ = nullptr, *extcap_ = nullptr;
   WatchOptions options_;
-  std::string file_;
   std::vector<std::string> filter_;
-  std::string duration_;
-  bool quiet_ = false;
+  std::string duration_, rotate_;
+  uint32_t keep_ = 0;
+  bool quiet_ = false, json_ = false;
   // Of the extcap protocol.
   bool interfaces_ = false, dlts_ = false, config_ = false, start_ = false;
   std::string version_, interface_, fifo_;

@@ -2,6 +2,7 @@
 #include "daemon_link.hh"
 
 #include <fmt/core.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -10,13 +11,13 @@
 #include <cstring>
 #include <vector>
 
+#include "access_lists.hh"
+#include "asked_port.hh"
 #include "wire/channel.hh"
 #include "wire/framing.hh"
 
 namespace unetmap::cli {
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 Error not_understood() {
   return {EPROTO, "unetmapd: answer not understood; is the daemon of the same version as this program? End it and try again"};
@@ -61,7 +62,7 @@ Result<std::optional<DaemonLink>> DaemonLink::connect(const std::string& path) {
   return Error{code, fmt::format("unetmapd at {}: {}{}", path, strerror(code), remedy)};
 }
 
-Result<std::string> DaemonLink::ask(wire::Op op, const std::string& body) {
+Result<std::string> DaemonLink::ask(wire::Op op, const std::string& body, int timeout_ms) {
   int pair[2];
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) return Error::from_errno(errno, "socketpair");
   UniqueFd ours(pair[0]), theirs(pair[1]);
@@ -73,6 +74,8 @@ Result<std::string> DaemonLink::ask(wire::Op op, const std::string& body) {
   }
   theirs.reset();
 
+  pollfd entry{ours.get(), POLLIN, 0};
+  if (timeout_ms >= 0 && ::poll(&entry, 1, timeout_ms) == 0) return Error{ETIMEDOUT, "unetmapd: no answer in time"};
   auto answer = wire::receive(ours.get(), wire::kMaxReply);
   if (!answer) return Error{answer.error().code, "unetmapd: " + answer.error().text};
   if (answer->bytes.empty()) return Error{ENXIO, "unetmapd: it ended before it answered; try again"};
@@ -83,22 +86,36 @@ Result<std::string> DaemonLink::ask(wire::Op op, const std::string& body) {
   return read_all(answer->fds[0].get());
 }
 
-Result<Json> DaemonLink::query(const Json& question) {
-  auto text = ask(wire::Op::kQuery, question.dump());
+Result<Json> DaemonLink::query(const Json& question, int timeout_ms) {
+  Json asked = asked_from_here(question);
+  if (auto set = asked.find("set"); set != asked.end())
+    if (auto done = compile_lists(*set); !done) return done.error();
+  auto text = ask(wire::Op::kQuery, json_text(asked), timeout_ms);
   if (!text) return text.error();
-  Json answer = Json::parse(*text, nullptr, false);
+  Json answer = parse_json(*text);
   if (!answer.is_object()) return not_understood();
   return answer;
 }
 
 Result<void> DaemonLink::tell(wire::Op op, const Json& wanted) {
-  auto text = ask(op, wanted.dump());
+  auto text = ask(op, json_text(wanted));
   if (!text) return text.error();
   return {};
 }
 
-Result<void> DaemonLink::set(const Json& wanted) { return tell(wire::Op::kSet, wanted); }
-Result<void> DaemonLink::plug(const Json& wanted) { return tell(wire::Op::kPlug, wanted); }
+Result<void> DaemonLink::set(const Json& wanted) {
+  Json asked = asked_from_here(wanted);
+  if (auto done = compile_lists(asked); !done) return Error{EINVAL, wanted.value("port", "") + ": " + done.error().text};
+  return tell(wire::Op::kSet, asked);
+}
+
+Result<void> DaemonLink::plug(const Json& wanted) {
+  Json asked = wanted;
+  if (auto set = asked.find("set"); set != asked.end())
+    if (auto done = compile_lists(*set); !done) return done;
+  return tell(wire::Op::kPlug, asked);
+}
+
 Result<void> DaemonLink::unplug(const Json& wanted) { return tell(wire::Op::kUnplug, wanted); }
 
 }  // namespace unetmap::cli

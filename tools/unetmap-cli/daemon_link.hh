@@ -2,11 +2,11 @@
 // Questions to a daemon that runs already. Unlike opening the device, looking at things here never starts one.
 #pragma once
 
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 
 #include "base/fd.hh"
+#include "base/json.hh"
 #include "base/result.hh"
 #include "wire/messages.hh"
 
@@ -17,19 +17,19 @@ class DaemonLink {
   // To the daemon at `path`; no value when none runs there. Errors: it runs, but cannot be talked to.
   static Result<std::optional<DaemonLink>> connect(const std::string& path);
 
-  // {"what": ...} to the daemon's answer.
-  Result<nlohmann::ordered_json> query(const nlohmann::ordered_json& question);
+  // {"what": ...} to the daemon's answer; ETIMEDOUT if that does not come in so many milliseconds (-1: without limit).
+  Result<Json> query(const Json& question, int timeout_ms = -1);
   // {"port": NAME, ...}: changes a port.
-  Result<void> set(const nlohmann::ordered_json& wanted);
+  Result<void> set(const Json& wanted);
   // {"port": NAME, "kind": KIND, ...}: has a worker serve a port; {"port": NAME}: no longer.
-  Result<void> plug(const nlohmann::ordered_json& wanted);
-  Result<void> unplug(const nlohmann::ordered_json& wanted);
+  Result<void> plug(const Json& wanted);
+  Result<void> unplug(const Json& wanted);
 
  private:
   explicit DaemonLink(UniqueFd socket) : socket_(std::move(socket)) {}
   // The text that came with the answer.
-  Result<std::string> ask(wire::Op op, const std::string& body);
-  Result<void> tell(wire::Op op, const nlohmann::ordered_json& wanted);
+  Result<std::string> ask(wire::Op op, const std::string& body, int timeout_ms = -1);
+  Result<void> tell(wire::Op op, const Json& wanted);
 
   UniqueFd socket_;
 };

@@ -5,20 +5,14 @@
 
 #include <algorithm>
 
+#include "answers.hh"
 #include "base/fold.hh"
+#include "base/output.hh"
 #include "doctor_record.hh"
+#include "parts/json_report.hh"
 
 namespace unetmap::cli {
 namespace {
-
-using Json = nlohmann::ordered_json;
-
-constexpr int kOk = 0, kFailed = 1;
-
-int fail(const Error& error) {
-  fmt::print(stderr, "unetmap: {}\n", error.text);
-  return kFailed;
-}
 
 Result<std::vector<Check>> examine(const std::string& interface) {
   std::vector<Check> out;
@@ -37,13 +31,13 @@ size_t count_of(const std::vector<Check>& checks, State state) {
 
 int undo(const DoctorOptions& options, FixRecord record) {
   auto done = record.undo();
-  if (!done) return fail(done.error());
+  if (!done) return fail(done.error().text);
   if (options.json) {
-    fmt::print("{}\n", Json{{"undone", *done}}.dump());
+    parts::print_json("unetmap", {{"undone", *done}});
     return kOk;
   }
-  for (const std::string& line : *done) fmt::print("{}\n", line);
-  if (done->empty()) fmt::print("nothing to take back\n");
+  for (const std::string& line : *done) print_out("{}\n", line);
+  if (done->empty()) print_out("nothing to take back\n");
   return kOk;
 }
 
@@ -93,25 +87,25 @@ int doctor(const DoctorOptions& options) {
   FixRecord record(options.record.empty() ? FixRecord::default_file() : options.record);
   if (options.undo) return undo(options, record);
   auto checks = examine(options.interface);
-  if (!checks) return fail(checks.error());
+  if (!checks) return fail(checks.error().text);
   FixRecord::Outcome fixed;
   if (options.fix) {
     std::vector<Fix> fixes;
     for (const Check& check : *checks) fixes.insert(fixes.end(), check.fixes.begin(), check.fixes.end());
     auto done = record.apply(fixes);
-    if (!done) return fail(done.error());
+    if (!done) return fail(done.error().text);
     fixed = *done;
     checks = examine(options.interface);
-    if (!checks) return fail(checks.error());
+    if (!checks) return fail(checks.error().text);
   }
-  for (const std::string& line : fixed.failed) fmt::print(stderr, "unetmap: not fixed: {}\n", line);
+  for (const std::string& line : fixed.failed) print_err("unetmap: not fixed: {}\n", line);
   if (options.json) {
     Json json = checks_json(*checks);
     if (options.fix) json["fixed"] = fixed.done;
-    fmt::print("{}\n", json.dump());
+    parts::print_json("unetmap", json);
   } else {
-    for (const std::string& line : fixed.done) fmt::print("fixed: {}\n", line);
-    fmt::print("{}", checks_table(*checks));
+    for (const std::string& line : fixed.done) print_out("fixed: {}\n", line);
+    print_out("{}", checks_table(*checks));
   }
   return count_of(*checks, State::kFail) || !fixed.failed.empty() ? kFailed : kOk;
 }

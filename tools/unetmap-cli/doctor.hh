@@ -2,10 +2,10 @@
 // `unetmap doctor`: looks at the machine and at an interface, says what would spoil an experiment and what to do.
 #pragma once
 
-#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
+#include "base/json.hh"
 #include "doctor_checks.hh"
 
 namespace unetmap::cli {
@@ -20,6 +20,6 @@ struct DoctorOptions {
 int doctor(const DoctorOptions& options);
 
 std::string checks_table(const std::vector<Check>& checks);
-nlohmann::ordered_json checks_json(const std::vector<Check>& checks);
+Json checks_json(const std::vector<Check>& checks);
 
 }  // namespace unetmap::cli

@@ -132,6 +132,21 @@ TEST(Doctor, XdpModes) {
   EXPECT_THAT(of(f, "xdp").remedy, HasSubstr("xdp off"));
 }
 
+TEST(Doctor, WhyADeviceCannotBeDriven) {
+  InterfaceFacts f = good_interface();
+  EXPECT_THAT(of(f, "driver-mode").found, HasSubstr("no PCI device"));
+  f.pci = PciFacts{0x8086, 0x1533, false};
+  EXPECT_THAT(of(f, "driver-mode").found, HasSubstr("8086:1533"));
+  f.pci = PciFacts{0x8086, 0x100e, true};
+  EXPECT_THAT(of(f, "driver-mode").found, HasSubstr("IOMMU"));
+  f.pci->behind_iommu = false;
+  f.lockdown = "integrity";
+  EXPECT_THAT(of(f, "driver-mode").found, HasSubstr("locked down"));
+  f.lockdown = "none";
+  EXPECT_THAT(of(f, "driver-mode").found, HasSubstr("--nic-mode driver"));
+  EXPECT_EQ(of(f, "driver-mode").state, State::kOk);
+}
+
 TEST(Doctor, MachinesThatSpoilExperiments) {
   MachineFacts f = good_machine();
   f.governors["/sys/devices/system/cpu/cpu1/cpufreq/scaling_governor"] = "powersave";

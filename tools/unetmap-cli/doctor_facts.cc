@@ -46,6 +46,19 @@ std::optional<std::string> chosen(const std::optional<std::string>& line) {
   return line->substr(from + 1, to - from - 1);
 }
 
+std::optional<PciFacts> pci_facts(const std::string& interface) {
+  std::error_code none;
+  fs::path device = fs::canonical("/sys/class/net/" + interface + "/device", none);
+  if (none) return std::nullopt;
+  // A virtio device is one of its function.
+  if (fs::canonical(device / "subsystem", none).filename() == "virtio") device = device.parent_path();
+  if (fs::canonical(device / "subsystem", none).filename() != "pci") return std::nullopt;
+  auto number = [&](const char* file) {
+    return uint16_t(strtoul(first_line(device / file).value_or("0").c_str(), nullptr, 16));
+  };
+  return PciFacts{number("vendor"), number("device"), fs::exists(device / "iommu_group", none)};
+}
+
 // Those that matter here, from the mask in /proc/self/status.
 std::set<std::string> capabilities(const std::string& root) {
   constexpr std::array<std::pair<int, const char*>, 6> kNames{{{12, "cap_net_admin"},
@@ -89,6 +102,8 @@ Result<InterfaceFacts> look_at_interface(const std::string& name) {
   out.permanent_address = ethtool->permanent_address();
   out.features = ethtool->features();
   out.xdp = query_xdp_features(link->index);
+  out.pci = pci_facts(name);
+  out.lockdown = chosen(first_line("/sys/kernel/security/lockdown"));
   return out;
 }
 

@@ -14,6 +14,12 @@
 
 namespace unetmap::cli {
 
+// The PCI function behind an interface.
+struct PciFacts {
+  uint16_t vendor = 0, device = 0;
+  bool behind_iommu = false;
+};
+
 struct InterfaceFacts {
   std::string name;
   LinkFacts link;
@@ -24,6 +30,8 @@ struct InterfaceFacts {
   std::optional<std::string> driver, permanent_address;
   std::optional<XdpFeatures> xdp;
   Features features;
+  std::optional<PciFacts> pci;
+  std::optional<std::string> lockdown;  // of the kernel: the word in brackets, such as "none"
 };
 Result<InterfaceFacts> look_at_interface(const std::string& name);
 

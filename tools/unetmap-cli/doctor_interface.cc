@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "doctor_checks.hh"
+#include "wire/driven_devices.hh"
 
 namespace unetmap::cli {
 namespace {
@@ -176,6 +177,22 @@ Check xdp(const InterfaceFacts& f) {
   return out;
 }
 
+// No complaint: the other modes serve every interface.
+Check driver_mode(const InterfaceFacts& f) {
+  Check out{f.name, "driver-mode"};
+  if (!f.pci)
+    out.found = "not to be had: no PCI device";
+  else if (!wire::is_driven(f.pci->vendor, f.pci->device))
+    out.found = fmt::format("not to be had: no driver of ours for {:04x}:{:04x}", f.pci->vendor, f.pci->device);
+  else if (f.pci->behind_iommu)
+    out.found = "not to be had: the device is behind an IOMMU";
+  else if (f.lockdown && *f.lockdown != "none")
+    out.found = fmt::format("not to be had: the kernel is locked down ({})", *f.lockdown);
+  else
+    out.found = "to be had by root: unetmapd --nic-mode driver";
+  return out;
+}
+
 Check queues(const InterfaceFacts& f) {
   Check out{f.name, "queues"};
   const uint32_t rx = f.queues ? f.queues->rx + f.queues->combined : f.link.rx_queues;
@@ -189,7 +206,7 @@ Check queues(const InterfaceFacts& f) {
 const char* name_of(State state) { return state == State::kOk ? "ok" : state == State::kWarn ? "warn" : "fail"; }
 
 std::vector<Check> check_interface(const InterfaceFacts& f) {
-  return {link(f), autonegotiation(f), flow_control(f), offloads(f), address(f), xdp(f), queues(f)};
+  return {link(f), autonegotiation(f), flow_control(f), offloads(f), address(f), xdp(f), driver_mode(f), queues(f)};
 }
 
 }  // namespace unetmap::cli

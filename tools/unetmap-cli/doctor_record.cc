@@ -9,14 +9,14 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
-#include <nlohmann/json.hpp>
+#include <iterator>
 
 #include "base/fd.hh"
+#include "base/json.hh"
 
 namespace unetmap::cli {
 namespace {
 
-using Json = nlohmann::ordered_json;
 using Words = std::vector<std::string>;
 
 // An entry is the fix with what was before: {"kind", "interface", "index", "namespace", "was", "set"}.
@@ -151,7 +151,7 @@ std::string obstacle(const Json& entry) {
 Result<Json> read_record(const std::string& path) {
   std::ifstream file(path);
   if (!file) return Json::array();
-  Json record = Json::parse(file, nullptr, false);
+  Json record = parse_json(std::string(std::istreambuf_iterator<char>(file), {}));
   if (!record.is_array())
     return Error{EINVAL, fmt::format("{}: not a record of 'unetmap doctor --fix'; remove it", path)};
   return record;
@@ -165,7 +165,7 @@ Result<void> write_record(const std::string& path, const Json& record) {
   unlink(fresh.c_str());
   {
     UniqueFd file(open(fresh.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
-    const std::string text = record.dump(2) + "\n";
+    const std::string text = json_text(record, 2) + "\n";
     if (!file || write(file.get(), text.data(), text.size()) != ssize_t(text.size()) || fsync(file.get()) < 0) {
       return Error{errno ? errno : EIO,
                    fmt::format("{}: {}; without a record nothing is changed; name another with --record", fresh,

@@ -8,69 +8,28 @@
 #include <chrono>
 #include <cmath>
 
+#include "answers.hh"
 #include "base/command_line.hh"
+#include "base/output.hh"
 #include "capture_command.hh"
+#include "complete.hh"
+#include "config/state_commands.hh"
 #include "daemon_link.hh"
 #include "doctor.hh"
 #include "doctor_record.hh"
+#include "live/serve.hh"
+#include "live/top.hh"
+#include "parts/capture_file.hh"
 #include "plug.hh"
+#include "port_commands.hh"
 #include "replay.hh"
 #include "run_program.hh"
-#include "setting.hh"
 #include "tables.hh"
+#include "trace_command.hh"
 #include "wire/channel.hh"
 
 namespace unetmap::cli {
 namespace {
-
-constexpr int kOk = 0, kFailed = 1, kUsage = 2;
-
-int fail(const std::string& text) {
-  fmt::print(stderr, "unetmap: {}\n", text);
-  return kFailed;
-}
-
-void print(const std::string& text) {
-  fwrite(text.data(), 1, text.size(), stdout);
-  fflush(stdout);
-}
-void print(const Json& json) { print(json.dump() + "\n"); }
-
-// What to show of an answer, or of there being no daemon.
-struct View {
-  Json question;
-  bool json = false;
-  Json nothing;  // the answer of a daemon that has nothing
-};
-
-std::string no_daemon() { return "no daemon is running at " + wire::default_socket_path(); }
-
-// The daemon's answer; no value, having said so, when none runs: nothing exists then, which is no failure.
-Result<std::optional<Json>> answer_to(const View& view) {
-  auto link = DaemonLink::connect(wire::default_socket_path());
-  if (!link) return link.error();
-  if (!*link) {
-    fmt::print(stderr, "unetmap: {}\n", no_daemon());
-    if (view.json) print(view.nothing);
-    return std::optional<Json>();
-  }
-  auto answer = (**link).query(view.question);
-  if (!answer) return answer.error();
-  return std::optional<Json>(std::move(*answer));
-}
-
-template <class Table>
-int show(const View& view, Table&& table) {
-  auto answer = answer_to(view);
-  if (!answer) return fail(answer.error().text);
-  if (!*answer) return kOk;
-  if (view.json) {
-    print(**answer);
-  } else {
-    print(table(**answer));
-  }
-  return kOk;
-}
 
 // Rates, again and again, until a signal ends us, the daemon ends, or standard output is closed.
 int watch(const View& view, double interval_s) {
@@ -89,10 +48,11 @@ int watch(const View& view, double interval_s) {
     if (!before.is_null()) {
       const double seconds = std::chrono::duration<double>(now - then).count();
       if (view.json) {
-        print(rates_json(before, *answer, seconds));
+        parts::print_json("unetmap", rates_json(before, *answer, seconds));
       } else {
-        print(rates_table(before, *answer, seconds));
+        write_text(stdout, rates_table(before, *answer, seconds));
       }
+      if (!output_works()) return kFailed;
     }
     before = std::move(*answer);
     then = now;
@@ -102,36 +62,22 @@ int watch(const View& view, double interval_s) {
   }
 }
 
-int set_port(const std::string& port, const std::string& property, const std::string& value, bool json) {
-  auto setting = parse_setting(property, value);
-  if (!setting) {
-    fmt::print(stderr, "unetmap: {}\n", setting.error().text);
-    return kUsage;
-  }
-  auto link = DaemonLink::connect(wire::default_socket_path());
-  if (!link) return fail(link.error().text);
-  if (!*link) return fail(no_daemon() + ", so there is no port " + port + "; start the program that opens it first");
-  Json wanted{{"port", port}};
-  wanted.update(*setting);
-  if (auto set = (**link).set(wanted); !set) return fail(set.error().text);
-  if (json) print(wanted);
-  return kOk;
-}
-
 int show_replay(const ReplayOptions& options, bool json) {
   auto outcome = replay(options);
   if (!outcome) return fail(outcome.error().text);
+  if (outcome->truncated) print_err("unetmap: {}\n", parts::shortened_note(outcome->truncated));
   if (json) {
-    print(replay_json(*outcome, options.capture));
+    parts::print_json("unetmap", replay_json(*outcome, options.capture));
   } else {
-    print(replay_table(*outcome, options.capture));
+    write_text(stdout, replay_table(*outcome, options.capture));
   }
   return outcome->identical() ? kOk : kFailed;
 }
 
 struct Arguments {
   std::vector<std::string> program;
-  std::string port, switch_name, property, value;
+  std::string port, help_of;
+  size_t at = 0;
   double interval_s = 0;
   bool quiet = false, json = false;
   ReplayOptions replay;
@@ -150,12 +96,20 @@ class Program {
     return sub;
   }
   int carry_out();
+  int carried_out();
+  int help();
+  std::vector<std::string> command_names() const;
 
   CommandLine app_{"unetmap", "Runs netmap programs without netmap in the kernel, and shows what their daemon has."};
   Arguments a_;
+  PortCommands port_commands_{app_};
   PlugCommands plug_{app_};
   CaptureCommands capture_{app_};
-  CLI::App *run_, *ports_, *stats_, *fdb_, *set_, *replay_, *daemon_, *doctor_;
+  StateCommands state_{app_};
+  TraceCommand trace_{app_};
+  live::TopCommand top_{app_};
+  live::ServeCommands serve_{app_};
+  CLI::App *run_, *stats_, *replay_, *daemon_, *doctor_, *help_, *complete_;
 };
 
 Program::Program() {
@@ -169,17 +123,10 @@ Program::Program() {
   run_->positionals_at_end();
   run_->prefix_command(false);
 
-  ports_ = command("ports", "list the ports");
   stats_ = command("stats", "packets, bytes and losses by cause");
   stats_->add_option("port", a_.port, "one port instead of all");
   stats_->add_option("-i,--interval", a_.interval_s, "print rates every so many seconds")
       ->check(CLI::Range(0.05, 86400.0));
-  fdb_ = command("fdb", "addresses a switch has learned");
-  fdb_->add_option("switch", a_.switch_name, "such as vale0")->required();
-  set_ = command("set", "change a port: unetmap set vale0:1 lossless on");
-  set_->add_option("port", a_.port, "such as vale0:1")->required();
-  set_->add_option("property", a_.property, properties_help())->required()->check(CLI::IsMember(property_names()));
-  set_->add_option("value", a_.value, "what the property takes; off switches it off")->required();
   replay_ = command("replay", "send a capture through a switch and compare what comes out");
   replay_->add_option("file", a_.replay.capture, "pcap or pcapng file")->required();
   replay_->add_option("--switch", a_.replay.switch_name, "switch to use")->capture_default_str();
@@ -191,37 +138,80 @@ Program::Program() {
   doctor_->add_flag("--undo", a_.doctor.undo, "take all that --fix did back")->excludes(fix);
   doctor_->add_option("--record", a_.doctor.record, "where --fix remembers")->default_str(FixRecord::default_file());
   doctor_->add_flag("--json", a_.doctor.json, "print JSON");
+  help_ = command("help", "this text, or that of a command", false);
+  help_->add_option("command", a_.help_of, "such as ports");
+  complete_ = command("complete", "what may stand at that place of a command line, for shells", false);
+  complete_->group("");  // not for people
+  complete_->add_option("at", a_.at)->required();
+  complete_->add_option("words", a_.program)->required();
 }
 
 int Program::carry_out() {
   if (*run_) return run_program(a_.program, a_.quiet);
-  if (*ports_) return show({{{"what", "ports"}}, a_.json, {{"ports", Json::array()}}}, ports_table);
   if (*stats_) {
     View view{{{"what", "stats"}}, a_.json, {{"ports", Json::array()}}};
     if (!a_.port.empty()) view.question["port"] = a_.port;
+    view.with_plug = !a_.port.empty();
     if (a_.interval_s > 0) return watch(view, a_.interval_s);
     return show(view, [&](const Json& answer) {
       return a_.port.empty() || answer["ports"].empty() ? stats_table(answer) : stats_of_port(answer["ports"][0]);
     });
   }
-  if (*fdb_) {
-    View view{{{"what", "fdb"}, {"switch", a_.switch_name}}, a_.json, {{"switch", a_.switch_name}, {"entries", Json::array()}}};
-    return show(view, fdb_table);
-  }
   if (*doctor_) return doctor(a_.doctor);
-  if (*set_) return set_port(a_.port, a_.property, a_.value, a_.json);
+  if (*help_) return help();
+  if (*complete_) return complete(a_.program, a_.at, command_names());
+  if (port_commands_.chosen()) return port_commands_.run();
   if (*replay_) return show_replay(a_.replay, a_.json);
   if (plug_.chosen()) return plug_.run();
   if (capture_.chosen()) return capture_.run();
-  return show({{{"what", "daemon"}}, a_.json, {{"running", false}}}, daemon_table);
+  if (state_.chosen()) return state_.run();
+  if (trace_.chosen()) return trace_.run();
+  if (top_.chosen()) return top_.run();
+  if (serve_.chosen()) return serve_.run();
+  // Its version is not ours.
+  return show({{{"what", "daemon"}}, a_.json, {{"running", false}}}, daemon_table, [&](Json answer) {
+    if (!a_.json) return answer;
+    Json out{{"running", true}};
+    for (const auto& [name, value] : answer.items()) out[name == "version" ? "daemon_version" : name] = value;
+    return out;
+  });
+}
+
+std::vector<std::string> Program::command_names() const {
+  std::vector<std::string> out;
+  for (const CLI::App* command : app_.get_subcommands([](const CLI::App* each) { return !each->get_group().empty(); }))
+    out.push_back(command->get_name());
+  return out;
+}
+
+int Program::help() {
+  if (a_.help_of.empty()) {
+    // Not app_.help(), which is the chosen command's: that of "help".
+    write_text(stdout, app_.get_formatter()->make_help(&app_, app_.get_name(), CLI::AppFormatMode::Normal));
+    return kOk;
+  }
+  for (CLI::App* command : app_.get_subcommands([&](CLI::App* each) { return each->get_name() == a_.help_of; })) {
+    write_text(stdout, command->help("unetmap"));
+    return kOk;
+  }
+  return mistake("there is no command '" + a_.help_of + "'; see unetmap --help");
 }
 
 int Program::main(int argc, char** argv) {
+  const bool json = parts::json_wanted(argc, argv);
   try {
     app_.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return app_.exit(error) == 0 ? kOk : kUsage;
+    if (error.get_exit_code() == 0) return app_.exit(error) == 0 ? kOk : kUsage;
+    std::string text = usage_mistake(&app_, error);
+    write_text(stderr, text);
+    if (json) parts::print_json("unetmap", {{"error", text.substr(0, text.find('\n'))}});
+    return kUsage;
   }
+  return parts::ended("unetmap", carried_out(), json);
+}
+
+int Program::carried_out() {
   try {
     return carry_out();
   } catch (const nlohmann::json::exception& error) {
@@ -233,4 +223,7 @@ int Program::main(int argc, char** argv) {
 }  // namespace
 }  // namespace unetmap::cli
 
-int main(int argc, char** argv) { return unetmap::cli::Program().main(argc, argv); }
+int main(int argc, char** argv) {
+  unetmap::check_output_at_exit("unetmap");
+  return unetmap::cli::Program().main(argc, argv);
+}

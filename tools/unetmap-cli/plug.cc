@@ -3,21 +3,19 @@
 
 #include <fcntl.h>
 #include <fmt/core.h>
-#include <unetmap/unetmap.h>
 
-#include <net/netmap.h>
+#include <CLI/CLI.hpp>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 
+#include "answers.hh"
 #include "base/fd.hh"
-#include "daemon_link.hh"
+#include "base/json.hh"
+#include "base/output.hh"
 #include "setting.hh"
 #include "wire/channel.hh"
 
 namespace unetmap::cli {
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 struct KindOption {
   const char* kind;
@@ -26,6 +24,7 @@ struct KindOption {
 constexpr KindOption kKinds[] = {
     {"vhost-user", "a virtual machine's vhost-user network device"},
     {"stream", "frames with their lengths over a stream socket, such as QEMU's -netdev stream"},
+    {"e1000", "an Intel 82540EM of a virtual machine, for QEMU's vfio-user-pci"},
     {"dgram", "a frame a datagram, such as QEMU's -netdev dgram; --remote names the peer's socket"},
 };
 
@@ -41,11 +40,7 @@ constexpr Parameter kNumbers[] = {
     {"rings", "ring pairs of the port, for kinds with several queues", false},
     {"slots", "slots of each ring; 1024 otherwise", false},
 };
-
-int fail(const std::string& text) {
-  fmt::print(stderr, "unetmap: {}\n", text);
-  return 1;
-}
+constexpr const char* kCard = "e1000";
 
 }  // namespace
 
@@ -65,15 +60,28 @@ PlugCommands::PlugCommands(CLI::App& app) {
   for (const Parameter& each : kNumbers)
     plug_->add_option("--" + std::string(each.key), numbers_[each.key], each.help)->option_text("N");
   plug_->add_flag("--separate", separate_,
-                  "vhost-user: a process of its own; others of the switch are served by one, with a copy less");
+                  "vhost-user, e1000: a process of its own; others of the switch are served by one, with a copy less");
+  auto* paravirt =
+      plug_->add_flag("--paravirt", paravirt_, "e1000: with the paravirtual extension, for drivers that know it");
+  auto* mitigation =
+      plug_->add_option("--mitigation", mitigation_, "e1000: the card's timers between interrupts; on otherwise")
+          ->check(CLI::IsMember({"on", "off"}));
+  auto* itr = plug_
+                  ->add_option("--itr", itr_us_,
+                               "e1000: at least so many microseconds between interrupts, whatever the driver sets")
+                  ->option_text("US");
+  for (CLI::Option* each : {paravirt, mitigation, itr}) each->needs(kinds->get_option("--" + std::string(kCard)));
   for (const std::string& name : property_names())
-    plug_->add_option("--" + name, settings_[name], "as unetmap set has it")->option_text("VALUE");
+    plug_
+        ->add_option("--" + name, settings_[name],
+                     name == "mac" ? "as unetmap set has it; e1000: the card's address" : "as unetmap set has it")
+        ->option_text("VALUE");
   // By the conventions of QEMU's documentation for programs behind vhost-user devices.
   plug_
       ->add_flag_callback(
           "--print-capabilities",
           [] {
-            fmt::print("{}\n", Json{{"type", "net"}}.dump());
+            print_out("{}\n", json_text(Json{{"type", "net"}}));
             throw CLI::Success();
           },
           "say in JSON what a vhost-user port is")
@@ -84,7 +92,18 @@ PlugCommands::PlugCommands(CLI::App& app) {
   unplug_->add_flag("--json", json_, "print JSON");
 }
 
+bool PlugCommands::chosen() const { return *plug_ || *unplug_; }
+
 int PlugCommands::run() { return *plug_ ? plug() : unplug(); }
+
+// What the worker makes a card of.
+void PlugCommands::describe_card(Json& wanted) {
+  if (paravirt_) wanted["paravirt"] = true;
+  if (!mitigation_.empty()) wanted["mitigation"] = mitigation_ == "on";
+  if (itr_us_) wanted["itr_us"] = itr_us_;
+  // A card has an address; what it may send from is set beside it.
+  if (std::string& mac = settings_["mac"]; !mac.empty()) wanted["mac"] = std::exchange(mac, "");
+}
 
 int PlugCommands::plug() {
   auto absolute = [](const std::string& path) { return std::filesystem::absolute(path).lexically_normal().string(); };
@@ -101,34 +120,30 @@ int PlugCommands::plug() {
       wanted[each.key] = each.is_path ? absolute(text) : text;
   for (const Parameter& each : kNumbers)
     if (uint64_t number = numbers_[each.key]) wanted[each.key] = number;
+  if (wanted["kind"] == kCard) describe_card(wanted);
   for (auto& [property, value] : settings_) {
     if (value.empty()) continue;
     auto setting = parse_setting(property, value);
-    if (!setting) {
-      fmt::print(stderr, "unetmap: {}\n", setting.error().text);
-      return 2;
-    }
+    if (!setting) return mistake(setting.error().text + "; see unetmap plug --help");
     wanted["set"].update(*setting);
   }
   // Starts a daemon if none runs, and keeps it until the port is there.
-  UniqueFd device(open(NETMAP_DEVICE_NAME, O_RDWR | O_CLOEXEC));
-  if (!device) return fail(*unetmap_last_error() ? unetmap_last_error() : "the daemon cannot be reached");
-  auto link = DaemonLink::connect(wire::default_socket_path());
+  UniqueFd hold;
+  auto link = running_daemon(hold);
   if (!link) return fail(link.error().text);
-  if (!*link) return fail("the daemon ended; try again");
-  auto done = (**link).plug(wanted);
-  close(device.release());
+  auto done = link->plug(wanted);
+  close(hold.release());
   if (!done) return fail(done.error().text);
-  if (json_) fmt::print("{}\n", wanted.dump());
+  if (json_) parts::print_json("unetmap", wanted);
   return 0;
 }
 
 int PlugCommands::unplug() {
   auto link = DaemonLink::connect(wire::default_socket_path());
   if (!link) return fail(link.error().text);
-  if (!*link) return fail("no daemon is running at " + wire::default_socket_path() + ", so nothing is plugged in");
+  if (!*link) return fail(no_daemon() + ", so nothing is plugged in");
   if (auto done = (**link).unplug({{"port", port_}}); !done) return fail(done.error().text);
-  if (json_) fmt::print("{}\n", Json{{"port", port_}}.dump());
+  if (json_) parts::print_json("unetmap", {{"port", port_}});
   return 0;
 }
 

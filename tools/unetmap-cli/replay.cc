@@ -49,6 +49,7 @@ class Replay {
   std::optional<CaptureWriter> writer_;
   std::optional<Under> next_;  // read, not yet in the ring
   std::deque<Under> under_way_;
+  bool write_failed_ = false;
   ReplayOutcome out_;
 };
 
@@ -60,13 +61,15 @@ Result<bool> Replay::read_next() {
     if (!record) return record.error();
     if (!*record) return false;
     const auto& [header, bytes] = **record;
+    const size_t whole = parts::full_bytes(**record);
     if (bytes.size() < kMinFrame) {
       out_.too_short++;
-    } else if (bytes.size() > longest) {
+    } else if (whole > longest) {
       out_.too_long++;
     } else {
-      out_.truncated += header.caplen < header.len;
+      out_.truncated += bytes.size() < whole;
       next_ = Under{header, std::string(bytes.begin(), bytes.end())};
+      next_->bytes.resize(whole);
       return true;
     }
   }
@@ -107,9 +110,10 @@ void Replay::take(const Packet& packet) {
     if (out_.first_mismatch.empty()) out_.first_mismatch = difference(out_.received_packets, sent.bytes, bytes);
   }
   if (writer_) {
+    // What was filled up is written as it was read: the beginning alone.
     pcap_pkthdr header = sent.header;
-    if (bytes.size() != header.caplen) header.caplen = header.len = uint32_t(bytes.size());
-    writer_->write(header, {reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()});
+    if (sent.bytes != bytes) header.caplen = header.len = uint32_t(bytes.size());
+    write_failed_ = !writer_->write(header, {reinterpret_cast<const uint8_t*>(bytes.data()), header.caplen});
   }
   under_way_.pop_front();
 }
@@ -133,7 +137,7 @@ Result<ReplayOutcome> Replay::run() {
   out_.link_type = capture_.link_type_name();
   const auto begin = std::chrono::steady_clock::now();
   auto more = read_next();
-  while (more && (*more || !under_way_.empty())) {
+  while (more && (*more || !under_way_.empty()) && !write_failed_) {
     size_t moved = 0;
     while (more && *more && put(*next_)) {
       under_way_.push_back(std::move(*next_));

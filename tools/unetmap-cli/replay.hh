@@ -21,7 +21,7 @@ struct ReplayOutcome {
   uint64_t received_packets = 0, received_bytes = 0;
   uint64_t mismatches = 0;   // received, but not as sent
   uint64_t long_packets = 0;  // took several slots
-  uint64_t truncated = 0;    // records that hold less than the packet had: replayed as stored
+  uint64_t truncated = 0;     // records that hold less than the packet had: filled up with zeroes
   uint64_t too_short = 0;    // records below 14 bytes, which no switch forwards: left out
   uint64_t too_long = 0;     // records of more than 64 buffers: left out
   double seconds = 0;

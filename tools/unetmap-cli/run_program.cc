@@ -16,6 +16,9 @@
 #include <cstring>
 #include <fstream>
 
+#include "base/output.hh"
+#include "pcap_check.hh"
+
 namespace unetmap::cli {
 namespace {
 
@@ -103,8 +106,23 @@ std::string find_program(const std::string& program, const char* path) {
   return {};
 }
 
+// Short names of netmap's programs (lb, bridge) that others have too: not in everybody's PATH.
+void add_short_names() {
+  char self[PATH_MAX];
+  const ssize_t n = readlink("/proc/self/exe", self, sizeof self);
+  if (n <= 0 || size_t(n) >= sizeof self) return;
+  std::string folder(self, size_t(n));
+  folder = folder.substr(0, folder.rfind('/')) + "/../libexec/unetmap/bin";
+  char* real = realpath(folder.c_str(), nullptr);
+  if (!real) return;
+  const char* path = getenv("PATH");
+  setenv("PATH", path && *path ? (std::string(real) + ":" + path).c_str() : real, 1);
+  free(real);
+}
+
 int run_program(const std::vector<std::string>& argv, bool quiet) {
-  auto complain = [](const std::string& text) { fmt::print(stderr, "unetmap run: {}\n", text); };
+  auto complain = [](const std::string& text) { print_err("unetmap run: {}\n", text); };
+  add_short_names();
   std::string file = find_program(argv[0], getenv("PATH"));
   if (file.empty()) {
     struct stat status;
@@ -118,6 +136,10 @@ int run_program(const std::vector<std::string>& argv, bool quiet) {
   if (std::string reason = cannot_preload(file); !reason.empty()) {
     complain(reason);
     return 126;
+  }
+  if (std::string reason = lacks_netmap(file, argv); !reason.empty()) {
+    complain(reason);
+    return 1;
   }
   auto library = own_library();
   if (!library) {

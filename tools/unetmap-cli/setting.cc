@@ -4,11 +4,10 @@
 #include <fmt/core.h>
 
 #include <charconv>
+#include <cstdint>
 
 namespace unetmap::cli {
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 Json text_of(const std::string& value) { return value; }
 
@@ -20,6 +19,18 @@ Json list_of(const std::string& value) {
     from = to + 1;
   }
   return list;
+}
+
+// Rules with semicolons between them.
+Json rules_of(const std::string& value) {
+  Json rules = Json::array();
+  for (size_t from = 0; from <= value.size();) {
+    const size_t to = std::min(value.find(';', from), value.size());
+    const size_t begin = value.find_first_not_of(' ', from), end = value.find_last_not_of(' ', to - 1);
+    if (begin < to) rules.push_back(value.substr(begin, end + 1 - begin));
+    from = to + 1;
+  }
+  return rules.empty() ? Json() : rules;
 }
 
 // "250M" and the like; null for what is no number.
@@ -48,6 +59,12 @@ constexpr Property kProperties[] = {
      "the only IP addresses that the port sends from"},
     {"isolated", number_of, "a number or off", "ports of one number do not reach each other"},
     {"rate", number_of, "bits a second, such as 250M, or off", "what the port sends beyond it is lost"},
+    {"vlan", text_of, "access VID, trunk VIDs [native VID], tunnel VID or off", "VLANs of the port, and their tags"},
+    {"acl_in", rules_of, "rules such as 'allow arp; deny udp port 53', or off", "what the port may send"},
+    {"acl_out", rules_of, "likewise", "what reaches the port"},
+    {"mirror", text_of, "a port of the same switch or off", "which sees all that passes the port"},
+    {"link_local", text_of, "pass, drop, or those that pass, such as lldp,lacp",
+     "frames to 01:80:c2:00:00:0x, from the port and to it"},
 };
 
 }  // namespace
@@ -56,6 +73,12 @@ std::vector<std::string> property_names() {
   std::vector<std::string> out;
   for (const Property& each : kProperties) out.emplace_back(each.name);
   return out;
+}
+
+bool takes_flag(const std::string& property) {
+  for (const Property& each : kProperties)
+    if (property == each.name) return !each.read;
+  return false;
 }
 
 std::string properties_help() {

@@ -37,7 +37,9 @@ uint64_t lost(const Json& counters) {
   return sum;
 }
 
-const char* meaning(const std::string& counter) {
+}  // namespace
+
+const char* loss_meaning(const std::string& counter) {
   static const std::map<std::string, const char*> kMeanings = {
       {"lost_malformed", "too short, or broken chain of slots"},
       {"lost_buffer", "buffer or length out of range"},
@@ -48,14 +50,23 @@ const char* meaning(const std::string& counter) {
       {"lost_spoofed", "a source address that is not the port's"},
       {"lost_isolated", "for a port of the same isolated group"},
       {"lost_rate", "above the port's rate"},
+      {"lost_vlan", "of a VLAN that the port is not in"},
+      {"lost_acl", "denied by an access list"},
+      {"lost_link_local", "link-local, against a port's rule"},
       {"lost_oversize", "longer than the receive ring"},
       {"lost_corrupt", "spoiled by a program of the switch"},
+      {"lost_no_driver", "for a guest that does not listen"},
+      {"lost_header", "a guest's header that asks for what was not agreed"},
+      {"lost_buffers", "larger than the guest's buffers hold"},
+      {"lost_disconnected", "to nobody: no connection"},
       {"reinits", "illegal head or cur"},
       {"syncs", "ioctls and polls"},
   };
   auto found = kMeanings.find(counter);
   return found == kMeanings.end() ? "" : found->second;
 }
+
+namespace {
 
 // What a port did between two answers.
 struct Rates {
@@ -69,8 +80,8 @@ Rates rates(const Json& before, const Json& after, double seconds) {
   };
   auto packets = [](const Json& g) { return number(g, "packets"); };
   auto bytes = [](const Json& g) { return number(g, "bytes"); };
-  return {per_second("tx", packets), 8 * per_second("tx", bytes), per_second("rx", packets), 8 * per_second("rx", bytes),
-          per_second("tx", lost) + per_second("rx", lost)};
+  return {per_second("tx", packets), 8 * per_second("tx", bytes), per_second("rx", packets),
+          8 * per_second("rx", bytes), per_second("tx", lost) + per_second("rx", lost)};
 }
 
 // Its counters of before; none if it was not there. Those of a port made anew under its name start from 0 again, which
@@ -107,6 +118,7 @@ std::string nic_lines(const std::string& port, const Json& nic) {
       {"native", "AF_XDP, native, by copy"},
       {"generic", "AF_XDP, generic"},
       {"packet", "AF_PACKET"},
+      {"driver", "the device itself, without copying"},
   };
   auto named = kModes.find(text(nic, "mode"));
   std::string out = fmt::format("{}: mode {}{}\n", port, text(nic, "mode"),
@@ -115,8 +127,10 @@ std::string nic_lines(const std::string& port, const Json& nic) {
     if (why.is_string()) out += fmt::format("{}: not {}\n", port, why.get<std::string>());
   if (std::string peer = text(nic, "straight_to"); !peer.empty())
     out += fmt::format("{}: sends many packets at once straight to {}\n", port, peer);
-  if (std::string error = text(nic, "error"); !error.empty()) out += error + "\n";
-  else if (nic.value("down", false)) out += fmt::format("{}: the interface is down\n", port);
+  if (std::string error = text(nic, "error"); !error.empty())
+    out += error + "\n";
+  else if (nic.value("down", false))
+    out += fmt::format("{}: the interface is down\n", port);
   return out;
 }
 
@@ -127,9 +141,9 @@ std::string ports_table(const Json& answer) {
     auto rings = [&](const char* count, const char* slots) {
       return fmt::format("{} x {}", number(port, count), number(port, slots));
     };
-    return fmt::format("{:<{}} {:<10} {:>11} {:>11} {:>6} {:>8}\n", short_name(text(port, "name"), kNameWidth), kNameWidth,
-                       kind, rings("tx_rings", "tx_slots"), rings("rx_rings", "rx_slots"), number(port, "users"),
-                       port.value("lossless", false) ? "on" : "off");
+    return fmt::format("{:<{}} {:<10} {:>11} {:>11} {:>6} {:>8}\n", short_name(text(port, "name"), kNameWidth),
+                       kNameWidth, kind, rings("tx_rings", "tx_slots"), rings("rx_rings", "rx_slots"),
+                       number(port, "users"), port.value("lossless", false) ? "on" : "off");
   };
   for (const Json& port : list(answer, "ports")) {
     const Json& plug = group(port, "plug");
@@ -146,18 +160,25 @@ std::string ports_table(const Json& answer) {
   for (const Json& port : list(answer, "persistent")) {
     if (text(port, "port").empty()) out += line(port, "persistent");
   }
+  for (const Json& port : list(answer, "persistent")) {
+    if (!port.value("abandoned", false)) continue;
+    const std::string name = text(port, "name"), place = text(port, "port");
+    out += fmt::format("{}: no process is left in its network namespace; let go of it by\n  {}vale-ctl -r {}\n", name,
+                       place.empty() ? "" : "vale-ctl -d " + place + "; ", name);
+  }
   return out;
 }
 
 std::string stats_table(const Json& answer) {
-  std::string out = fmt::format("{:<{}} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8}\n", "PORT", kNameWidth, "SENT", "BYTES", "LOST",
-                                "RECEIVED", "BYTES", "MISSED");
+  std::string out = fmt::format("{:<{}} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8}\n", "PORT", kNameWidth, "SENT", "BYTES",
+                                "LOST", "RECEIVED", "BYTES", "MISSED");
   for (const Json& port : list(answer, "ports")) {
     const Json &tx = group(port, "tx"), &rx = group(port, "rx");
-    out += fmt::format("{:<{}} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8}\n", short_name(text(port, "name"), kNameWidth), kNameWidth,
-                       short_number(double(number(tx, "packets"))), short_number(double(number(tx, "bytes"))),
-                       short_number(double(lost(tx))), short_number(double(number(rx, "packets"))),
-                       short_number(double(number(rx, "bytes"))), short_number(double(lost(rx))));
+    out +=
+        fmt::format("{:<{}} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8}\n", short_name(text(port, "name"), kNameWidth),
+                    kNameWidth, short_number(double(number(tx, "packets"))), short_number(double(number(tx, "bytes"))),
+                    short_number(double(lost(tx))), short_number(double(number(rx, "packets"))),
+                    short_number(double(number(rx, "bytes"))), short_number(double(lost(rx))));
   }
   return out;
 }
@@ -167,10 +188,15 @@ std::string stats_of_port(const Json& port) {
   for (const char* direction : {"tx", "rx"}) {
     for (const auto& [name, value] : group(port, direction).items()) {
       if (!value.is_number()) continue;
-      std::string line = fmt::format("  {} {:<14} {:>20}  {}", direction, name, value.get<uint64_t>(), meaning(name));
+      std::string line = fmt::format("  {} {:<14} {:>20}  {}", direction, name, value.get<uint64_t>(), loss_meaning(name));
       out += line.substr(0, line.find_last_not_of(' ') + 1) + "\n";
     }
   }
+  // Of what is plugged in, from its own side: tx is what it sent into the switch.
+  const Json& plug = group(port, "plug");
+  if (!plug.empty()) out += fmt::format("plugged in: {}\n", text(plug, "kind"));
+  for (const auto& [name, value] : group(plug, "status").items())
+    out += fmt::format("  {:<22} {:>20}\n", name, value.is_string() ? value.get<std::string>() : json_text(value));
   return out;
 }
 
@@ -179,8 +205,8 @@ std::string rates_table(const Json& before, const Json& after, double seconds) {
                                 "RECEIVED/s", "bit/s", "LOST/s");
   for (const Json& port : list(after, "ports")) {
     Rates r = rates(same_port(before, port), port, seconds);
-    out += fmt::format("{:<{}} {:>10} {:>10} {:>10} {:>10} {:>8}\n", short_name(text(port, "name"), kNameWidth), kNameWidth,
-                       short_number(r.tx_packets), short_number(r.tx_bits), short_number(r.rx_packets),
+    out += fmt::format("{:<{}} {:>10} {:>10} {:>10} {:>10} {:>8}\n", short_name(text(port, "name"), kNameWidth),
+                       kNameWidth, short_number(r.tx_packets), short_number(r.tx_bits), short_number(r.rx_packets),
                        short_number(r.rx_bits), short_number(r.lost));
   }
   return out;
@@ -201,10 +227,12 @@ Json rates_json(const Json& before, const Json& after, double seconds) {
 }
 
 std::string fdb_table(const Json& answer) {
-  std::string out = fmt::format("{:<18} {:<40} {:>8}\n", "ADDRESS", "PORT", "AGE s");
+  std::string out = fmt::format("{:<18} {:<40} {:>8}  VLAN\n", "ADDRESS", "PORT", "AGE s");
   for (const Json& entry : list(answer, "entries")) {
-    out += fmt::format("{:<18} {:<40} {:>8}\n", text(entry, "mac"), short_name(text(entry, "port"), 40),
+    out += fmt::format("{:<18} {:<40} {:>8}", text(entry, "mac"), short_name(text(entry, "port"), 40),
                        number(entry, "age_s"));
+    if (const uint64_t vid = number(entry, "vlan")) out += fmt::format("  {:>4}", vid);
+    out += "\n";
   }
   return out;
 }
@@ -212,7 +240,7 @@ std::string fdb_table(const Json& answer) {
 std::string daemon_table(const Json& answer) {
   std::string out;
   for (const auto& [name, value] : answer.items())
-    out += fmt::format("{:<13} {}\n", name, value.is_string() ? value.get<std::string>() : value.dump());
+    out += fmt::format("{:<13} {}\n", name, value.is_string() ? value.get<std::string>() : json_text(value));
   return out;
 }
 
@@ -226,7 +254,7 @@ std::string replay_table(const ReplayOutcome& o, const std::string& file) {
   auto note = [&](uint64_t count, const char* what, const char* meaning) {
     if (count) out += fmt::format("  {:<14} {:>12}  {}\n", what, count, meaning);
   };
-  note(o.truncated, "truncated", "records cut when captured: replayed as stored");
+  note(o.truncated, "truncated", "shortened in the capture: filled up with zeroes");
   note(o.long_packets, "long", "packets of several slots");
   note(o.too_short, "left out", "records below 14 bytes: no switch forwards them");
   note(o.too_long, "left out", "records of more than 64 buffers");
@@ -234,8 +262,9 @@ std::string replay_table(const ReplayOutcome& o, const std::string& file) {
   if (o.sent_packets == 0)
     out += "There was no packet to replay.\n";
   else
-    out += o.identical() ? fmt::format("Every packet came out byte for byte as it went in, in order ({:.3f} s).\n", o.seconds)
-                         : "What came out is NOT what went in.\n";
+    out += o.identical()
+               ? fmt::format("Every packet came out byte for byte as it went in, in order ({:.3f} s).\n", o.seconds)
+               : "What came out is NOT what went in.\n";
   return out;
 }
 

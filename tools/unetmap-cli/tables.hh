@@ -2,19 +2,20 @@
 // The daemon's answers as text for people, at most 80 columns wide.
 #pragma once
 
-#include <nlohmann/json.hpp>
 #include <string>
 
+#include "base/json.hh"
 #include "replay.hh"
 
 namespace unetmap::cli {
-
-using Json = nlohmann::ordered_json;
 
 // "950", "12.3K", "4.56G": at most 5 characters.
 std::string short_number(double value);
 // At most `width` characters: the middle of a long name becomes '~'.
 std::string short_name(const std::string& name, size_t width);
+
+// What a counter of the daemon's answers counts, such as lost_full; "" if that is not known.
+const char* loss_meaning(const std::string& counter);
 
 std::string ports_table(const Json& answer);
 // All ports a line each, or one port with every counter by name.

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <sstream>
 
 namespace unetmap::cli {
@@ -20,8 +21,9 @@ constexpr uint64_t kHuge = UINT64_MAX;
 const std::string kLongName = "vale" + std::string(28, 's') + ":" + std::string(30, 'p');
 
 Json counters(uint64_t packets, uint64_t bytes, uint64_t lost) {
-  return {{"packets", packets}, {"bytes", bytes}, {"syncs", 1}, {"lost_full", lost}, {"lost_malformed", 0},
-          {"rings", Json::array({{{"packets", packets}, {"lost_full", lost}}})}};
+  return {{"packets", packets},  {"bytes", bytes},
+          {"syncs", 1},          {"lost_full", lost},
+          {"lost_malformed", 0}, {"rings", Json::array({{{"packets", packets}, {"lost_full", lost}}})}};
 }
 Json port(const std::string& name, Json tx, Json rx) {
   return {{"name", name}, {"tx", std::move(tx)}, {"rx", std::move(rx)}};
@@ -52,8 +54,15 @@ TEST(Tables, FitEightyColumns) {
   Json all = stats({port(kLongName, tx, tx)});
   EXPECT_LE(widest(stats_table(all)), 80u);
   EXPECT_LE(widest(rates_table(stats({}), all, 1e-6)), 80u);
-  Json ports = {{"ports", {{{"name", kLongName}, {"kind", "persistent"}, {"tx_rings", 64}, {"tx_slots", 65536},
-                            {"rx_rings", 64}, {"rx_slots", 65536}, {"users", 99999}, {"lossless", true}}}}};
+  Json ports = {{"ports",
+                 {{{"name", kLongName},
+                   {"kind", "persistent"},
+                   {"tx_rings", 64},
+                   {"tx_slots", 65536},
+                   {"rx_rings", 64},
+                   {"rx_slots", 65536},
+                   {"users", 99999},
+                   {"lossless", true}}}}};
   EXPECT_LE(widest(ports_table(ports)), 80u);
   Json every = {{"packets", kHuge}};
   for (const char* cause : {"full", "malformed", "buffer", "indirect", "noport", "convert", "oversize", "corrupt"})
@@ -69,12 +78,26 @@ TEST(Tables, FitEightyColumns) {
 }
 
 TEST(PortsTable, ShowsPersistentPortsOnce) {
-  Json answer = {{"ports", {{{"name", "vale0:p1"}, {"kind", "persistent"}, {"users", 0}}}},
-                 {"persistent", {{{"name", "p1"}, {"port", "vale0:p1"}}, {{"name", "p2"}, {"port", ""}, {"tx_rings", 2}}}}};
+  Json answer = {
+      {"ports", {{{"name", "vale0:p1"}, {"kind", "persistent"}, {"users", 0}}}},
+      {"persistent", {{{"name", "p1"}, {"port", "vale0:p1"}}, {{"name", "p2"}, {"port", ""}, {"tx_rings", 2}}}}};
   std::string table = ports_table(answer);
   EXPECT_EQ(lines(table), 3u);  // with the header
   EXPECT_NE(table.find("\np2 "), std::string::npos);
   EXPECT_NE(table.find("2 x 0"), std::string::npos);
+}
+
+TEST(PortsTable, MarksPersistentPortsThatNobodyCanUseAnyMore) {
+  Json answer = {{"ports", Json::array()},
+                 {"persistent",
+                  {{{"name", "p1"}, {"port", "vale0:p1"}, {"abandoned", true}},
+                   {{"name", "p2"}, {"port", ""}, {"abandoned", true}},
+                   {{"name", "p3"}, {"port", ""}, {"abandoned", false}}}}};
+  std::string table = ports_table(answer);
+  EXPECT_NE(table.find("p1: no process is left in its network namespace"), std::string::npos);
+  EXPECT_NE(table.find("\n  vale-ctl -d vale0:p1; vale-ctl -r p1\n"), std::string::npos);
+  EXPECT_NE(table.find("\n  vale-ctl -r p2\n"), std::string::npos);
+  EXPECT_EQ(table.find("p3:"), std::string::npos);
 }
 
 TEST(StatsTable, SumsLossesOfEveryCause) {
@@ -93,9 +116,21 @@ TEST(StatsOfPort, NamesEachCounterExactly) {
   EXPECT_EQ(text.find("tx rings"), std::string::npos);
 }
 
+TEST(StatsOfPort, TellsWhatIsPluggedIn) {
+  Json it = port("vale0:a", counters(1, 2, 3), counters(1, 2, 3));
+  EXPECT_EQ(stats_of_port(it).find("plugged in"), std::string::npos);
+  it["plug"] = {{"kind", "e1000"},
+                {"status", {{"register_reads", 42}, {"mac", "52:54:00:12:34:56"}, {"broken", false}}}};
+  std::string text = stats_of_port(it);
+  EXPECT_NE(text.find("plugged in: e1000\n  register_reads                           42\n"), std::string::npos) << text;
+  EXPECT_NE(text.find(" 52:54:00:12:34:56\n"), std::string::npos);
+  EXPECT_NE(text.find(" false\n"), std::string::npos);
+}
+
 TEST(Rates, AreDifferencesOverTime) {
   Json before = stats({port("a", counters(100, 1000, 10), counters(0, 0, 0))});
-  Json after = stats({port("a", counters(300, 2000, 14), counters(0, 0, 2)), port("new", counters(8, 8, 0), counters(0, 0, 0))});
+  Json after =
+      stats({port("a", counters(300, 2000, 14), counters(0, 0, 2)), port("new", counters(8, 8, 0), counters(0, 0, 0))});
   Json rates = rates_json(before, after, 2)["ports"];
   EXPECT_EQ(rates[0]["tx_pps"], 100);
   EXPECT_EQ(rates[0]["tx_bps"], 4000);

@@ -13,9 +13,10 @@
 #include <optional>
 #include <unetmap/port.hh>
 
+#include "asked_port.hh"
+#include "clock.hh"
 #include "daemon_link.hh"
 #include "parts/packet_filter.hh"
-#include "parts/pcapng_writer.hh"
 #include "parts/stop.hh"
 #include "wire/channel.hh"
 
@@ -24,12 +25,6 @@ namespace {
 
 constexpr uint64_t kProgressNs = 500'000'000;
 constexpr size_t kLongestPacket = 65536;
-
-uint64_t clock_ns(clockid_t clock) {
-  timespec t;
-  clock_gettime(clock, &t);
-  return uint64_t(t.tv_sec) * 1'000'000'000 + uint64_t(t.tv_nsec);
-}
 
 // What the daemon has on a port and on our monitor of it.
 class Counters {
@@ -55,7 +50,7 @@ Counters Counters::of(const std::string& name) {
   for (const auto& port : (*ports)["ports"]) {
     if (port.value("name", "") == name) out.header_bytes_ = port.value("header_len", 0u);
     if (port.value("parent", "") != name || port.value("kind", "") != "monitor") continue;
-    const auto pids = port.value("pids", nlohmann::ordered_json::array());
+    const auto pids = port.value("pids", Json::array());
     if (std::find(pids.begin(), pids.end(), getpid()) != pids.end()) out.monitor_ = port.value("name", "");
   }
   out.link_ = std::move(**link);
@@ -74,12 +69,12 @@ uint64_t Counters::lost() {
 class Watch {
  public:
   Watch(const WatchOptions& options, Port port, Counters counters, parts::PacketFilter filter,
-        parts::PcapngWriter writer)
+        const OpenFile& open_file)
       : options_(options),
         port_(std::move(port)),
         counters_(std::move(counters)),
         filter_(std::move(filter)),
-        writer_(std::move(writer)) {}
+        writer_(options.file, options.rotation, open_file, out_) {}
 
   Result<Watched> run(const std::function<void(const Watched&)>& progress);
 
@@ -94,8 +89,8 @@ class Watch {
   Port port_;
   Counters counters_;
   parts::PacketFilter filter_;
-  parts::PcapngWriter writer_;
   Watched out_;
+  CaptureOutput writer_;
   uint64_t marked_lost_ = 0;  // of out_.lost, in the file
   uint64_t start_ns_ = clock_ns(CLOCK_MONOTONIC), next_progress_ns_ = start_ns_ + kProgressNs;
   std::array<uint8_t, kLongestPacket> joined_;
@@ -106,13 +101,17 @@ Result<void> Watch::take(std::span<const uint8_t> bytes, size_t size, bool sent,
   if (size <= header || bytes.size() < header || full()) return {};
   bytes = bytes.subspan(header);
   size -= header;
-  out_.received++;
-  if (!filter_.passes(bytes, size)) return {};
-  out_.captured++;
+  if (!filter_.passes(bytes, size)) {
+    out_.received++;
+    return {};
+  }
   if (options_.snapshot_bytes) bytes = bytes.first(std::min<size_t>(bytes.size(), options_.snapshot_bytes));
   const uint64_t lost = out_.lost - marked_lost_;
   marked_lost_ = out_.lost;
-  return writer_.write({now, bytes, size, sent ? parts::Direction::kOut : parts::Direction::kIn, lost});
+  auto written = writer_.write({now, bytes, size, sent ? parts::Direction::kOut : parts::Direction::kIn, lost, 0, ""});
+  out_.received++;
+  out_.captured++;
+  return written;
 }
 
 // Packets of several slots are joined; a chain that does not end yet stays for the next look.
@@ -157,8 +156,10 @@ Result<bool> Watch::wait() {
 }
 
 Result<Watched> Watch::run(const std::function<void(const Watched&)>& progress) {
-  const uint64_t started = clock_ns(CLOCK_REALTIME);
-  Result<void> result = writer_.flush();  // readers see the beginning at once
+  Result<void> result = writer_.begin(
+      {options_.port, "netmap port of unetmap", options_.filter, "unetmap " UNETMAP_VERSION, options_.snapshot_bytes},
+      clock_ns(CLOCK_REALTIME));
+  if (result) result = writer_.flush();  // readers see the beginning at once
   std::optional<Error> gone;
   while (result && !full()) {
     auto more = wait();
@@ -176,7 +177,8 @@ Result<Watched> Watch::run(const std::function<void(const Watched&)>& progress) 
     if (options_.duration_ns && at - start_ns_ >= options_.duration_ns) break;
   }
   count_losses();
-  if (result) result = writer_.finish({started, clock_ns(CLOCK_REALTIME), out_.received, out_.captured, out_.lost});
+  if (result) result = writer_.finish(clock_ns(CLOCK_REALTIME));
+  out_.files = writer_.files();
   // Who read the file has had enough: an end like others.
   if (!result && result.error().code != EPIPE) return result.error();
   if (gone) return *gone;
@@ -187,34 +189,33 @@ Result<Watched> Watch::run(const std::function<void(const Watched&)>& progress) 
 
 Result<std::string> monitor_of(const std::string& port) {
   std::string name = port;
-  if (name.empty() || name.find_first_of("/@ ") != std::string::npos) {
+  if (name.empty() || name.find_first_of("/ ") != std::string::npos) {
     return Error{
         EINVAL,
         fmt::format("'{}' is no name of a port; give one without suffixes, as 'unetmap ports' lists them", port)};
   }
+  if (const size_t at = name.find('@'); at != std::string::npos) {
+    return Error{EINVAL, fmt::format("{}: is in another network namespace; run this program there, such as: ip netns "
+                                     "exec {} unetmap capture {}",
+                                     port, name.substr(at + 1), name.substr(0, at))};
+  }
   if (!name.starts_with("vale") && !name.starts_with("netmap:")) name = "netmap:" + name;
-  return name + "/rt";
+  // All rings of the port of that name, not the ring pair that a number behind its last dash could mean.
+  return name + (name.find('-') != std::string::npos ? "-*/rt" : "/rt");
 }
 
-Result<Watched> watch_port(const WatchOptions& options, const std::function<Result<UniqueFd>()>& open_file,
+Result<Watched> watch_port(const WatchOptions& options, const OpenFile& open_file,
                            const std::function<void(const Watched&)>& progress) {
-  parts::PacketFilter filter;
-  if (!options.filter.empty()) {
-    auto compiled = parts::PacketFilter::compile(options.filter);
-    if (!compiled) return compiled.error();
-    filter = std::move(*compiled);
-  }
+  auto filter = parts::PacketFilter::compile(options.filter);
+  if (!filter) return filter.error();
   auto spec = monitor_of(options.port);
   if (!spec) return spec.error();
   PortError why;
-  std::optional<Port> port = Port::try_open(*spec, &why);
+  // One ring, however many the port has: so packets are in the order in which they passed, a request before its answer.
+  std::optional<Port> port = Port::try_open(*spec, &why, [](nmreq_register& wanted) { wanted.nr_rx_rings = 1; });
   if (!port) return Error{why.code, fmt::format("{}: cannot be watched: {}", options.port, why.text)};
-  Counters counters = Counters::of(options.port.starts_with("netmap:") ? options.port.substr(7) : options.port);
-  auto file = open_file();
-  if (!file) return file.error();
-  parts::PcapngWriter writer(std::move(*file), {options.port, "netmap port of unetmap", options.filter,
-                                               "unetmap " UNETMAP_VERSION, options.snapshot_bytes});
-  return Watch(options, std::move(*port), std::move(counters), std::move(filter), std::move(writer)).run(progress);
+  Counters counters = Counters::of(asked_port(options.port));
+  return Watch(options, std::move(*port), std::move(counters), std::move(*filter), open_file).run(progress);
 }
 
 }  // namespace unetmap::cli

@@ -1,18 +1,22 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // vale-ctl: inspect VALE switches, attach and detach ports, create and remove persistent ports.
+#include <libnetmap.h>
 #include <net/if.h>
 #include <unetmap/unetmap.h>
 
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
-#include <nlohmann/json.hpp>
 
+#include "base/output.hh"
 #include "options.hh"
+#include "parts/json_report.hh"
 #include "requests.hh"
 
 namespace valectl {
 namespace {
+
+using unetmap::Json;
 
 constexpr int kExitFailed = 1;
 constexpr int kExitUsage = 2;
@@ -22,7 +26,7 @@ const char* verb(Action action) {
     case Action::kList:
       return "list";
     case Action::kInfo:
-      return "get information on";
+      return "obtain info for";
     case Action::kAttach:
     case Action::kAttachHost:
       return "attach";
@@ -33,9 +37,9 @@ const char* verb(Action action) {
     case Action::kRemove:
       return "remove";
     case Action::kPollingOn:
-      return "start polling";
+      return "enable polling on";
     case Action::kPollingOff:
-      return "stop polling";
+      return "disable polling on";
   }
   return "handle";
 }
@@ -80,25 +84,27 @@ int fail(const char* program, const Options& options, int error) {
   const char* said = unetmap_last_error();
   const char* advice = said && *said ? said : remedy(options.action, error);
   // What the daemon said last is then that the walk over all ports is at its end.
-  if (options.action == Action::kList && options.name.find(':') == std::string::npos && error == ENXIO)
+  if (options.action == Action::kList && options.name.find(':') == std::string::npos && error == ENOENT)
     advice = "there is no such switch, or it has no ports; 'vale-ctl -l' lists all ports";
-  fprintf(stderr, "%s: cannot %s %s: %s%s%s\n", program, verb(options.action), object.c_str(), strerror(error),
-          advice ? ": " : "", advice ? advice : "");
-  return kExitFailed;
+  // In the words of netmap's program; the advice is ours.
+  std::string text = std::string("failed to ") + verb(options.action) + " " + object + ": " + strerror(error);
+  if (advice) text += std::string(": ") + advice;
+  return unetmap::parts::fail(program, text);
 }
 
-void print_json(const nlohmann::json& value) { printf("%s\n", value.dump(2).c_str()); }
+void print_json(const Json& value) { unetmap::parts::print_json("vale-ctl", value); }
 
 int run_info(Control& control, const Options& options, int& error) {
   nmreq_port_info_get info;
   error = control.port_info(options.name, info);
   if (error) return kExitFailed;
   if (!options.json) {
-    printf("%s: %u queues.\n", options.name.c_str(), info.nr_rx_rings);
-    printf("%s: tx %u rings x %u slots, rx %u rings x %u slots, host tx %u, host rx %u, memory %u (%llu bytes)\n",
-           options.name.c_str(), info.nr_tx_rings, info.nr_tx_slots, info.nr_rx_rings, info.nr_rx_slots,
-           info.nr_host_tx_rings, info.nr_host_rx_rings, info.nr_mem_id,
-           static_cast<unsigned long long>(info.nr_memsize));
+    // The lines of netmap's program, one of which has no colon.
+    printf("memsize:    %llu\n", static_cast<unsigned long long>(info.nr_memsize));
+    printf("tx_slots:   %u\nrx_slots:   %u\n", info.nr_tx_slots, info.nr_rx_slots);
+    printf("tx_rings:   %u\nrx_rings    %u\n", info.nr_tx_rings, info.nr_rx_rings);
+    printf("mem_id:     %u\n", info.nr_mem_id);
+    if (options.verbose) printf("host_tx_rings: %u\nhost_rx_rings: %u\n", info.nr_host_tx_rings, info.nr_host_rx_rings);
     return 0;
   }
   print_json({{"name", options.name},
@@ -125,7 +131,7 @@ int collect(Control& control, const std::string& name, std::vector<ListedPort>& 
   if (name.empty()) return 0;
   const std::string prefix = name + ":";
   std::erase_if(ports, [&](const ListedPort& port) { return !port.name.starts_with(prefix); });
-  return ports.empty() ? ENXIO : 0;
+  return ports.empty() ? ENOENT : 0;
 }
 
 int run_list(Control& control, const Options& options, int& error) {
@@ -133,24 +139,44 @@ int run_list(Control& control, const Options& options, int& error) {
   error = collect(control, options.name, ports);
   if (error) return kExitFailed;
   if (options.json) {
-    nlohmann::json list = nlohmann::json::array();
+    Json list = Json::array();
     for (const ListedPort& port : ports) {
       list.push_back({{"bridge", port.bridge}, {"port", port.port}, {"name", port.name}});
     }
-    print_json(list);
+    print_json({{"ports", list}});
     return 0;
   }
   for (const ListedPort& port : ports) {
     if (options.name.find(':') != std::string::npos) {
-      printf("%s at bridge:%u port:%u\n", port.name.c_str(), port.bridge, port.port);
+      printf("bridge_idx: %u\nport_idx:   %u\n", port.bridge, port.port);
     } else {
-      printf("bridge:%u port:%u %s\n", port.bridge, port.port, port.name.c_str());
+      printf("%s bridge_idx %u port_idx %u\n", port.name.c_str(), port.bridge, port.port);
     }
   }
   return 0;
 }
 
+void print_made(const nmreq_vale_newif& made) {
+  printf("tx_slots:   %u\nrx_slots:   %u\n", made.nr_tx_slots, made.nr_rx_slots);
+  printf("tx_rings:   %u\nrx_ring:    %u\n", made.nr_tx_rings, made.nr_rx_rings);
+  printf("mem_id:     %u\n", made.nr_mem_id);
+}
+
+int run_create(Control& control, const Options& options) {
+  nmreq_vale_newif made;
+  if (int error = control.create(options.name, options.rings, options.mem_id, made)) return error;
+  if (options.verbose) print_made(made);
+  if (if_nametoindex(options.name.c_str()) == 0)
+    fprintf(stderr,
+            "vale-ctl: %s is a port for programs alone: a network interface takes CAP_NET_ADMIN and /dev/net/tun; "
+            "remove it "
+            "and make it again with those\n",
+            options.name.c_str());
+  return 0;
+}
+
 int run(Control& control, const Options& options, int& error) {
+  uint32_t index = 0;
   switch (options.action) {
     case Action::kList:
       return run_list(control, options, error);
@@ -158,18 +184,15 @@ int run(Control& control, const Options& options, int& error) {
       return run_info(control, options, error);
     case Action::kAttach:
     case Action::kAttachHost:
-      error = control.attach(options.name, options.action == Action::kAttachHost, options.rings, options.mem_id);
+      error = control.attach(options.name, options.action == Action::kAttachHost, options.rings, options.mem_id, index);
+      if (!error && options.verbose) printf("port_index: %u\n", index);
       break;
     case Action::kDetach:
-      error = control.detach(options.name);
+      error = control.detach(options.name, index);
+      if (!error && options.verbose) printf("port_index: %u\n", index);
       break;
     case Action::kCreate:
-      error = control.create(options.name, options.rings, options.mem_id);
-      if (!error && if_nametoindex(options.name.c_str()) == 0)
-        fprintf(stderr,
-                "vale-ctl: %s is a port for programs alone: a network interface takes CAP_NET_ADMIN and /dev/net/tun; remove it "
-                "and make it again with those\n",
-                options.name.c_str());
+      error = run_create(control, options);
       break;
     case Action::kRemove:
       error = control.remove(options.name);
@@ -178,7 +201,6 @@ int run(Control& control, const Options& options, int& error) {
     case Action::kPollingOff: {
       const bool on = options.action == Action::kPollingOn;
       error = control.polling(options.name, on, options.polling);
-      if (!error) printf("polling on %s %s\n", options.name.c_str(), on ? "started" : "stopped");
       break;
     }
   }
@@ -188,33 +210,44 @@ int run(Control& control, const Options& options, int& error) {
 int vale_ctl(int argc, char** argv) {
   const char* slash = strrchr(argv[0], '/');
   const char* program = slash ? slash + 1 : argv[0];
+  unetmap::check_output_at_exit(program);
   Options options;
   std::string why;
   switch (parse_options(argc, argv, options, why)) {
     case Parsed::kHelp:
       fputs(help_text(program).c_str(), stdout);
       return 0;
+    case Parsed::kVersion:
+      unetmap::print_out("{} of unetmap {}\n", program, UNETMAP_VERSION);
+      return 0;
     case Parsed::kUsageError:
-      fprintf(stderr, "%s: %s\n%s", program, why.c_str(), help_text(program).c_str());
-      return kExitUsage;
+      unetmap::parts::fail(program, why + "; see " + program + " --help");
+      return unetmap::parts::ended("vale-ctl", kExitUsage, unetmap::parts::json_wanted(argc, argv));
     case Parsed::kRun:
       break;
   }
   Control control;
   if (int error = control.open()) {
     const char* said = unetmap_last_error();
-    fprintf(stderr, "%s: cannot open /dev/netmap: %s: %s\n", program, strerror(error),
-            said && *said ? said : "check that unetmapd can start (unetmapd --foreground)");
-    return kExitFailed;
+    const std::string cause = said && *said ? said : "check that unetmapd can start (unetmapd --foreground)";
+    unetmap::parts::fail(program, std::string("cannot open /dev/netmap: ") + strerror(error) + ": " + cause);
+    return unetmap::parts::ended("vale-ctl", kExitFailed, options.json);
+  }
+  if (!options.mem_port.empty()) {
+    // Names as in the @ of a port's name: vale0:1, netmap:eth0.
+    const char* name = options.mem_port.c_str();
+    nmctx_get()->verbose = 0;
+    const int32_t id = nmreq_get_mem_id(&name, nmctx_get());
+    if (id <= 0) {
+      fprintf(stderr, "%s: invalid format in '-m %s' (missing 'netmap:'?): give a number, or a port that is there\n",
+              program, options.mem_port.c_str());
+      return kExitFailed;
+    }
+    options.mem_id = static_cast<uint16_t>(id);
   }
   int error = 0;
   const int status = run(control, options, error);
-  if (error) return fail(program, options, error);
-  if (fflush(stdout) != 0) {
-    fprintf(stderr, "%s: cannot write the result: %s\n", program, strerror(errno));
-    return kExitFailed;
-  }
-  return status;
+  return unetmap::parts::ended("vale-ctl", error ? fail(program, options, error) : status, options.json);
 }
 
 }  // namespace

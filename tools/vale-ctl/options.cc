@@ -5,6 +5,7 @@
 #include <net/netmap.h>
 
 #include <array>
+#include <cctype>
 #include <cstring>
 #include <optional>
 
@@ -32,16 +33,18 @@ constexpr std::array kFlags{
     Flag{'P', "vale0:IF", Action::kPollingOff, "stop polling it"},
     Flag{'C', "x[,y[,z[,w]]]", std::nullopt,
          "with -n, -a, -h: tx slots, rx slots, tx rings, rx rings; with -p, -P: mode 0|1, first CPU, CPUs"},
-    Flag{'m', "ID", std::nullopt, "with -n, -a, -h: the memory region to use"},
+    Flag{'m', "ID|PORT", std::nullopt, "with -n, -a, -h: the memory region to use, or whose"},
 };
 
+constexpr char kVerbose = 'v';
 constexpr int kJsonFlag = 256;
 constexpr int kHelpFlag = 257;
+constexpr int kVersionFlag = 258;
 
 std::string short_options() {
   std::string out = ":";
   for (const Flag& flag : kFlags) out += std::string(1, flag.letter) + ":";
-  return out;
+  return out + kVerbose;
 }
 
 const Flag* find_flag(int letter) {
@@ -90,13 +93,18 @@ bool finish(const Words& words, Options& out, std::string& why) {
     }
   }
   if (words.mem_id) {
+    const bool by_number = isdigit(static_cast<unsigned char>(words.mem_id->front()));
     const auto id = parse_number(*words.mem_id, UINT16_MAX);
-    if (!id || !takes_rings(out.action)) {
+    if ((by_number && !id) || !takes_rings(out.action)) {
       why = "-m " + *words.mem_id + ": " +
-            (id ? "it goes with -n, -a or -h" : "a memory region is a number from 1 to 65535");
+            (by_number && !id ? "a memory region is a number from 1 to 65535, or the name of a port"
+                              : "it goes with -n, -a or -h");
       return false;
     }
-    out.mem_id = static_cast<uint16_t>(*id);
+    if (by_number)
+      out.mem_id = static_cast<uint16_t>(*id);
+    else
+      out.mem_port = *words.mem_id;
   }
   return true;
 }
@@ -104,16 +112,19 @@ bool finish(const Words& words, Options& out, std::string& why) {
 }  // namespace
 
 Parsed parse_options(int argc, char** argv, Options& out, std::string& why) {
-  const option long_flags[] = {
-      {"json", no_argument, nullptr, kJsonFlag}, {"help", no_argument, nullptr, kHelpFlag}, {nullptr, 0, nullptr, 0}};
+  const option long_flags[] = {{"json", no_argument, nullptr, kJsonFlag},
+                               {"help", no_argument, nullptr, kHelpFlag},
+                               {"version", no_argument, nullptr, kVersionFlag},
+                               {nullptr, 0, nullptr, 0}};
   const std::string letters = short_options();
   Words words;
   opterr = 0;
   optind = 1;
   for (int letter; (letter = getopt_long(argc, argv, letters.c_str(), long_flags, nullptr)) != -1;) {
     if (letter == kHelpFlag) return Parsed::kHelp;
-    if (letter == kJsonFlag) {
-      out.json = true;
+    if (letter == kVersionFlag) return Parsed::kVersion;
+    if (letter == kJsonFlag || letter == kVerbose) {
+      (letter == kVerbose ? out.verbose : out.json) = true;
       continue;
     }
     // -l may stand alone: at the end of the line, or before another option.
@@ -151,14 +162,16 @@ Parsed parse_options(int argc, char** argv, Options& out, std::string& why) {
 }
 
 std::string help_text(const std::string& program) {
-  std::string out = "usage: " + program + " [ACTION] [-C SPEC] [-m ID] [--json]\n\n";
+  std::string out = "usage: " + program + " [ACTION] [-C SPEC] [-m ID] [-v] [--json]\n\n";
   for (const Flag& flag : kFlags) {
     std::string left = std::string("  -") + flag.letter + " " + flag.argument;
     left.resize(std::max<size_t>(left.size() + 1, 22), ' ');
     out += left + flag.help + "\n";
   }
+  out += "  -v                  with -n, -a, -h, -d: print what came of it\n";
   out += "  --json              with -l and -g: machine-readable output\n";
   out += "  --help              this text (-h attaches with host rings, as in netmap)\n";
+  out += "  --version           the version\n";
   return unetmap::fold(out);
 }
 

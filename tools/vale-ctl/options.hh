@@ -16,11 +16,13 @@ struct Options {
   std::string name;  ///< object of the action; empty lists everything
   RingSpec rings;
   PollingSpec polling;
-  uint16_t mem_id = 0;  ///< 0 lets the daemon choose
+  uint16_t mem_id = 0;   ///< 0 lets the daemon choose
+  std::string mem_port;  ///< in whose region, instead of a number
   bool json = false;
+  bool verbose = false;
 };
 
-enum class Parsed { kRun, kHelp, kUsageError };
+enum class Parsed { kRun, kHelp, kVersion, kUsageError };
 
 /// Fills `out` from the command line; on kUsageError `why` is a sentence for the user.
 Parsed parse_options(int argc, char** argv, Options& out, std::string& why);

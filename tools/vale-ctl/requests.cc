@@ -35,7 +35,8 @@ int Control::port_info(const std::string& name, nmreq_port_info_get& info) {
   return request(NETMAP_REQ_PORT_INFO_GET, name, &info);
 }
 
-int Control::attach(const std::string& name, bool with_host, const RingSpec& rings, uint16_t mem_id) {
+int Control::attach(const std::string& name, bool with_host, const RingSpec& rings, uint16_t mem_id,
+                    uint32_t& port_index) {
   nmreq_vale_attach body{};
   body.reg.nr_mode = with_host ? NR_REG_NIC_SW : NR_REG_ALL_NIC;
   body.reg.nr_tx_slots = rings.tx_slots;
@@ -43,16 +44,20 @@ int Control::attach(const std::string& name, bool with_host, const RingSpec& rin
   body.reg.nr_tx_rings = rings.tx_rings;
   body.reg.nr_rx_rings = rings.rx_rings;
   body.reg.nr_mem_id = mem_id;
-  return request(NETMAP_REQ_VALE_ATTACH, name, &body);
+  const int error = request(NETMAP_REQ_VALE_ATTACH, name, &body);
+  port_index = body.port_index;
+  return error;
 }
 
-int Control::detach(const std::string& name) {
+int Control::detach(const std::string& name, uint32_t& port_index) {
   nmreq_vale_detach body{};
-  return request(NETMAP_REQ_VALE_DETACH, name, &body);
+  const int error = request(NETMAP_REQ_VALE_DETACH, name, &body);
+  port_index = body.port_index;
+  return error;
 }
 
-int Control::create(const std::string& name, const RingSpec& rings, uint16_t mem_id) {
-  nmreq_vale_newif body{};
+int Control::create(const std::string& name, const RingSpec& rings, uint16_t mem_id, nmreq_vale_newif& body) {
+  body = {};
   body.nr_tx_slots = rings.tx_slots;
   body.nr_rx_slots = rings.rx_slots;
   body.nr_tx_rings = rings.tx_rings;

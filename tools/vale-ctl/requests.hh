@@ -28,9 +28,9 @@ class Control {
 
   int open();
   int port_info(const std::string& name, nmreq_port_info_get& info);
-  int attach(const std::string& name, bool with_host, const RingSpec& rings, uint16_t mem_id);
-  int detach(const std::string& name);
-  int create(const std::string& name, const RingSpec& rings, uint16_t mem_id);
+  int attach(const std::string& name, bool with_host, const RingSpec& rings, uint16_t mem_id, uint32_t& port_index);
+  int detach(const std::string& name, uint32_t& port_index);
+  int create(const std::string& name, const RingSpec& rings, uint16_t mem_id, nmreq_vale_newif& made);
   int remove(const std::string& name);
   int polling(const std::string& name, bool on, const PollingSpec& spec);
   int find_port(const std::string& name, ListedPort& port);

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// How programs fail, and what --json prints: one object in one line, which begins with the program, its version and its
+// error. docs/man/unetmap-json.7 has all names.
+#pragma once
+
+#include <string>
+
+#include "base/json.hh"
+
+namespace unetmap::parts {
+
+// Says "PROGRAM: TEXT" on standard error, and remembers it for the JSON. The status to end with: 1.
+int fail(const std::string& program, const std::string& text);
+// What failed, if something did; empty otherwise.
+const std::string& failure();
+
+// {"program":..., "version":..., "error": what failed or null, ...} with the members of `body`, and the end of the
+// line.
+std::string json_line(const std::string& program, const Json& body);
+// Prints that.
+void print_json(const std::string& program, const Json& body);
+
+// For the end of main(): a program that was asked for JSON and failed before it had any prints its failure. `status`.
+int ended(const std::string& program, int status, bool json);
+
+// Whether the words of a command line ask for JSON: for mistakes that end its reading.
+bool json_wanted(int argc, const char* const* argv);
+
+}  // namespace unetmap::parts

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// What has to be known of a capture file before its first packet, and what libpcap tells only when it comes to it.
+#pragma once
+
+#include <string>
+
+namespace unetmap::parts {
+
+enum class FileKind { kPcapMicro, kPcapNano, kPcapng, kUnknown };
+
+// By its first bytes; kUnknown for what cannot be read twice, such as a pipe.
+FileKind kind_of_capture(const std::string& path);
+
+// libpcap reads pcapng files whose interfaces all have one link type and one snapshot length. Empty if `path` is such a
+// file; else which interface differs from the first one, how, and what to do.
+std::string mixed_interfaces(const std::string& path);
+
+}  // namespace unetmap::parts
