@@ -51,4 +51,4 @@ esac
 set -- -n "$COUNT" -l "$LENGTH" -R "$RATE" -b "$BATCH" -D "$DST_MAC" -d "$DST_IP:$DST_PORT" -s "$SRC_IP:$SRC_PORT"
 [ -z "$SRC_MAC" ] || set -- "$@" -S "$SRC_MAC"
 [ -z "$PATTERN" ] || set -- "$@" -p "$PATTERN"
-exec l2open "$open" "$IFNAME" l2send "$@"
+exec l2open -w "$open" "$IFNAME" l2send "$@"
