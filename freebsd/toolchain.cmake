@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# For cmake --toolchain: Debian's clang and lld, with headers and libraries of FreeBSD. FREEBSD_SYSROOT is a folder with what the
+# user has unpacked of FreeBSD's base.txz (./lib ./usr/lib ./usr/include ./bin/freebsd-version).
+set(FREEBSD_SYSROOT "$ENV{FREEBSD_SYSROOT}" CACHE PATH "a folder with FreeBSD's base.txz")
+list(APPEND CMAKE_TRY_COMPILE_PLATFORM_VARIABLES FREEBSD_SYSROOT)
+if(NOT EXISTS "${FREEBSD_SYSROOT}/usr/include/sys/param.h")
+  message(FATAL_ERROR "FREEBSD_SYSROOT (${FREEBSD_SYSROOT}) has no usr/include/sys/param.h: unpack FreeBSD's base.txz into a folder and name that")
+endif()
+file(STRINGS ${FREEBSD_SYSROOT}/bin/freebsd-version release REGEX "^USERLAND_VERSION=")
+string(REGEX MATCH "[0-9]+\\.[0-9]+" release "${release}")
+set(CMAKE_SYSTEM_NAME FreeBSD)
+set(CMAKE_SYSTEM_PROCESSOR x86_64)
+set(CMAKE_SYSROOT ${FREEBSD_SYSROOT})
+find_program(FREEBSD_CXX NAMES clang++ clang++-19 clang++-16 clang++-14 REQUIRED)
+set(CMAKE_CXX_COMPILER ${FREEBSD_CXX})
+set(CMAKE_CXX_COMPILER_TARGET x86_64-unknown-freebsd${release})
+set(CMAKE_EXE_LINKER_FLAGS_INIT -fuse-ld=lld)
+set(CMAKE_FIND_ROOT_PATH_MODE_PROGRAM NEVER)
+set(CMAKE_FIND_ROOT_PATH_MODE_LIBRARY ONLY)
+set(CMAKE_FIND_ROOT_PATH_MODE_INCLUDE ONLY)
