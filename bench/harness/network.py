@@ -10,7 +10,7 @@ import time
 from harness.children import Failed, Skipped
 from harness.measure import Sample, Window
 
-PACKAGES = {"ip": "iproute2", "trafgen": "netsniff-ng", "vde_switch": "vde2", "dpdk-testpmd": "dpdk", "vde-client": "libvdeplug-dev",
+PACKAGES = {"ip": "iproute2", "trafgen": "netsniff-ng", "vde_switch": "vde2", "dpdk-testpmd": "dpdk-dev", "vde-client": "libvdeplug-dev",
             "dpdk-client": "libdpdk-dev dpdk-dev", "iperf3": "iperf3",
             "ovs-vsctl": "openvswitch-switch-dpdk"}
 START_TIMEOUT_S = 20

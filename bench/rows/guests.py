@@ -19,12 +19,12 @@ NOTIFY_PROBE = "p:notified vp_notify"
 _TRACING = "/sys/kernel/tracing"
 
 
-def _guest_modules():
+def guest_modules():
     for folder in ("tests/guest", "vm"):
         sys.path.insert(0, os.path.join(SOURCE, folder))
     from guestimage import image, packages, qemu
-    from guestlib import processes, rig, traffic
-    return image, packages, qemu, processes, rig, traffic
+    from guestlib import module, processes, rig, traffic
+    return image, packages, qemu, processes, rig, traffic, module
 
 
 class Pair:
@@ -64,7 +64,7 @@ class Pairs:
         need_root("the bridge")
         need_command("ip")
         os.environ["BUILD_DIR"] = os.path.abspath(bench.options.build_dir)
-        image, packages, qemu, _, rigs, self.traffic = _guest_modules()
+        image, packages, qemu, _, rigs, self.traffic, _ = guest_modules()
         try:
             image.make_image(rigs.guest_cache(), os.path.join(bench.options.build_dir, "bin"))
             program = qemu.newer_qemu(rigs.guest_cache())

@@ -16,7 +16,7 @@ SETTLE_TIMEOUT_S = 10
 OPEN_TIMEOUT_S = 60
 
 
-def _open_ports(bench, children, switch, count, *options):
+def open_ports(bench, children, switch, count, *options):
     ports = children.start([bench.program("open-ports"), *options, switch, count], interactive=True)
     ports.wait_for_line(f"ready {count}", OPEN_TIMEOUT_S)
     return ports
@@ -26,7 +26,7 @@ def _pair_beside_ports(bench, count):
     cpu = bench.cpus[0]
     with bench.netmap_children() as children:
         if count:
-            _open_ports(bench, children, "vale0", count)
+            open_ports(bench, children, "vale0", count)
         return pktgen.pair(bench, 60, cpu, cpu, lossless=True)
 
 
@@ -71,7 +71,7 @@ def broadcast(bench):
 def _idle(bench):
     """Wake-ups a second of two receivers asleep in poll() and the daemon."""
     with bench.netmap_children() as children:
-        watched = [_open_ports(bench, children, f"vale{number}", 1, "--poll").pid for number in range(2)]
+        watched = [open_ports(bench, children, f"vale{number}", 1, "--poll").pid for number in range(2)]
         watched.append(bench.daemon.pid)
 
         def snapshot():
@@ -126,12 +126,12 @@ def _private_kib(pid):
 def _memory(bench):
     """The ports are opened one by one by one process; what that process needs for one port is taken off."""
     with bench.netmap_children() as children:
-        _open_ports(bench, children, "vale1", 1)
+        open_ports(bench, children, "vale1", 1)
         daemon = bench.daemon.pid
 
         def holder_totals(count):
             with bench.netmap_children() as inner:
-                holder = _open_ports(bench, inner, "vale0", count)
+                holder = open_ports(bench, inner, "vale0", count)
                 shared = _shared_memory_kib([daemon, holder.pid])
                 return shared, _private_kib(daemon), _private_kib(holder.pid)
 

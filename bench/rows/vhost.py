@@ -69,13 +69,14 @@ def vale(bench, length):
         return _sample(bench, undo, children, folder, length, sockets, DRIVER, pids)
 
 
-def plug(bench, undo, sockets):
-    """Two ports of a switch as vhost-user servers, served on the second CPU. The processes that do that."""
+def plug(bench, undo, sockets, *kind):
+    """Two ports of a switch as servers of a kind (vhost-user if none is named), served on the second CPU. The processes that do
+    that."""
     name, tool = f"vale{os.getpid()}", bench.tool("unetmap")
     command = lambda *words: Child([tool, *words], env=bench.environment).finish(10)
     for number, path in enumerate(sockets):
         port = f"{name}:{number}"
-        command("plug", port, "--vhost-user", path)
+        command("plug", port, *(kind or ("--vhost-user",)), path)
         undo.callback(command, "unplug", port)
     pids = machine.children(bench.daemon.pid)
     for pid in pids:

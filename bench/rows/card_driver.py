@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Our e1000 at native speed: two drivers of the bench's own (bench-card) through a switch that serves them over vfio-user, beside two
+virtio drivers (DPDK's virtio-user) over vhost-user. The switch has one CPU to itself, both drivers share the other one."""
+import os
+from contextlib import ExitStack
+
+from harness.measure import Check, Group, Row
+from harness.network import Counters, need_program, sample_pair
+from rows import vhost
+
+PLAIN, PARAVIRT = "e1000, vfio-user", "e1000-paravirt, vfio-user"
+OPTIONS = {PLAIN: ("plain", ("--mitigation", "on", "--e1000")), PARAVIRT: ("paravirt", ("--paravirt", "--e1000"))}
+
+
+def _sample(bench, name, length):
+    client = need_program(bench, "card")
+    mode, options = OPTIONS[name]
+    sockets = [os.path.join(bench.folder, f"card{number}.sock") for number in range(2)]
+    with ExitStack() as undo:
+        children = undo.enter_context(bench.netmap_children())
+        pids = vhost.plug(bench, undo, sockets, *options)
+        received, sent = Counters(bench, "received"), Counters(bench, "sent")
+        start = lambda way, path, counters: children.start([client, way, path, mode, str(length), counters.path],
+                                                           cpu=bench.cpus[0], own_session=False)
+        receiver = start("rx", sockets[1], received)
+        start("tx", sockets[0], sent)
+        children.also(pids)
+        return sample_pair(bench, children, receiver, received, sent)
+
+
+def _group(name, length):
+    rows = [Row(card, "Mpps", lambda b, card=card: _sample(b, card, length), cpus=2) for card in OPTIONS]
+    rows.append(Row(vhost.OURS, "Mpps", lambda b: vhost.vale(b, length), cpus=2))
+    checks = [Check(PLAIN, vhost.OURS, ">=", 0.5, "times virtio-user"), Check(PARAVIRT, vhost.OURS, ">=", 1.0, "times virtio-user")]
+    return Group(name, f"Drivers of cards in processes, {length} bytes", rows, checks)
+
+
+GROUPS = {"card": lambda bench: _group("card", 60), "card-large": lambda bench: _group("card-large", vhost.LARGE)}

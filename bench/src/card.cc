@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// A driver of the e1000 in a process of its own: connects to the port's socket as QEMU does, shares its memory, and
+// sends or receives frames as fast as descriptors come back. Like the clients of the peers it gives the CPU away
+// whenever it found nothing to do, so that two of them can share one.
+//   bench-card tx|rx SOCKET plain|paravirt FRAME_LENGTH COUNTER_FILE
+#include <sched.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include <cerrno>
+
+#include "../peers/client.hh"
+#include "dev/e1000/csb.hh"
+#include "dev/e1000/registers.hh"
+#include "proto/vfio_user/messages.hh"
+
+namespace {
+
+using namespace unetmap;
+using namespace unetmap::e1000;
+using vfio_user::Command;
+
+constexpr uint32_t kSlots = 1024, kBatch = 64, kStride = 2048;
+constexpr uint64_t kTxRing = 0x10000, kRxRing = 0x20000, kBlock = 0x30000, kTxBuffers = 0x100'0000,
+                   kRxBuffers = 0x200'0000, kMemory = 0x400'0000;
+// Of the last byte of a descriptor's command: end of packet, checksum by the card, report what was sent.
+constexpr uint32_t kWhole = 0x0300'0000, kReport = 0x0800'0000;
+constexpr uint8_t kDone = 1;  // in its status
+
+// The socket, and what goes over it.
+class Client {
+ public:
+  explicit Client(const char* path) : fd_(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    sockaddr_un name{};
+    name.sun_family = AF_UNIX;
+    std::strncpy(name.sun_path, path, sizeof name.sun_path - 1);
+    if (connect(fd_, reinterpret_cast<sockaddr*>(&name), sizeof name) < 0) peer::fail("connect", path);
+    const vfio_user::Version version{vfio_user::kMajor, vfio_user::kMinor};
+    ask(Command::kVersion, &version, sizeof version);
+  }
+  // With an answer, whose payload is left out.
+  void ask(Command command, const void* payload, size_t size, int fd = -1) {
+    send(command, payload, size, 0, fd);
+    vfio_user::Header header{};
+    receive(&header, sizeof header);
+    uint8_t rest[4096];
+    if (header.size > sizeof header) receive(rest, header.size - sizeof header);
+    if ((header.flags & vfio_user::kError) == 0) return;
+    errno = int(header.error);
+    peer::fail("refused", "vfio-user");
+  }
+  // Posted, as QEMU's.
+  void write(uint32_t region, uint32_t offset, uint32_t value) {
+    struct {
+      vfio_user::RegionAccess access;
+      uint32_t value;
+    } __attribute__((packed)) const payload{{offset, region, 4}, value};
+    send(Command::kRegionWrite, &payload, sizeof payload, vfio_user::kNoReply, -1);
+  }
+  void write(uint32_t reg, uint32_t value) { write(vfio_user::kBar0, reg, value); }
+  // All that was written before has been done.
+  void settle() {
+    const vfio_user::RegionAccess access{reg::kStatus, vfio_user::kBar0, 4};
+    ask(Command::kRegionRead, &access, sizeof access);
+  }
+
+ private:
+  void send(Command command, const void* payload, size_t size, uint32_t flags, int fd) {
+    vfio_user::Header header{uint16_t(++id_), uint16_t(command), uint32_t(sizeof header + size), flags, 0};
+    iovec parts[] = {{&header, sizeof header}, {const_cast<void*>(payload), size}};
+    alignas(cmsghdr) char control[CMSG_SPACE(sizeof fd)] = {};
+    msghdr message{};
+    message.msg_iov = parts;
+    message.msg_iovlen = 2;
+    if (fd >= 0) {
+      message.msg_control = control;
+      message.msg_controllen = sizeof control;
+      cmsghdr* c = CMSG_FIRSTHDR(&message);
+      c->cmsg_level = SOL_SOCKET;
+      c->cmsg_type = SCM_RIGHTS;
+      c->cmsg_len = CMSG_LEN(sizeof fd);
+      std::memcpy(CMSG_DATA(c), &fd, sizeof fd);
+    }
+    if (sendmsg(fd_, &message, MSG_NOSIGNAL) != ssize_t(header.size)) peer::fail("send", "vfio-user");
+  }
+  void receive(void* to, size_t size) {
+    if (recv(fd_, to, size, MSG_WAITALL) != ssize_t(size)) peer::fail("receive", "vfio-user");
+  }
+
+  int fd_;
+  uint32_t id_ = 0;
+};
+
+class Card {
+ public:
+  Card(const char* path, bool paravirt) : client_(path), paravirt_(paravirt) {
+    const int fd = memfd_create("guest", MFD_CLOEXEC);
+    if (fd < 0 || ftruncate(fd, kMemory) < 0) peer::fail("make", "guest memory");
+    at_ = static_cast<uint8_t*>(mmap(nullptr, kMemory, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0));
+    if (at_ == MAP_FAILED) peer::fail("mmap", "guest memory");
+    const vfio_user::DmaMap map{sizeof map, vfio_user::kMapReadable | vfio_user::kMapWriteable, 0, 0, kMemory};
+    client_.ask(Command::kDmaMap, &map, sizeof map, fd);
+    client_.write(vfio_user::kConfig, 4, 7);  // memory, input/output, bus master
+    for (uint32_t i = 0; i < kSlots; i++) describe(kRxRing, i, kRxBuffers + uint64_t{i} * kStride, 0);
+    const std::pair<uint32_t, uint32_t> values[] = {{reg::kImc, ~0u},
+                                                    {reg::kTdbal, uint32_t(kTxRing)},
+                                                    {reg::kTdlen, kSlots * kDescriptorBytes},
+                                                    {reg::kRdbal, uint32_t(kRxRing)},
+                                                    {reg::kRdlen, kSlots * kDescriptorBytes},
+                                                    {reg::kRctl, kRctlEn | kRctlUpe | kRctlSecrc},
+                                                    {reg::kTctl, kTctlEn},
+                                                    {reg::kCtrl, kCtrlSlu}};
+    for (auto [offset, value] : values) client_.write(offset, value);
+    if (paravirt_) {
+      word(csb::kGuestTxkickAt) = csb::kNowhere;
+      word(csb::kHostTxcyclesLim) = 1;
+      client_.write(reg::kCsbal, uint32_t(kBlock));
+      store_release32(at_ + kBlock + csb::kGuestCsbOn, 1);
+    }
+    post(kSlots - 1);
+    client_.settle();
+  }
+
+  // Hands over frames of `bytes` with this header, as many as there is room for, a batch at most.
+  uint32_t send(const uint8_t (&header)[14], uint32_t bytes) {
+    const uint32_t free = kSlots - 1 - (tx_ - clean());
+    const uint32_t count = std::min(kBatch, free);
+    // A batch is announced whole: the last of it alone reports, where there is no block.
+    if (count < kBatch) return 0;
+    for (uint32_t i = 0; i < count; i++, tx_++) {
+      const uint32_t slot = tx_ % kSlots;
+      const uint64_t buffer = kTxBuffers + uint64_t{slot} * kStride;
+      std::memcpy(at_ + buffer, header, sizeof header);
+      describe(kTxRing, slot, buffer, bytes | kWhole | (i + 1 == count && !paravirt_ ? kReport : 0));
+    }
+    if (!paravirt_) {
+      client_.write(reg::kTdt, tx_ % kSlots);
+    } else {
+      store_release32(at_ + kBlock + csb::kGuestTdt, tx_ % kSlots);
+      std::atomic_thread_fence(std::memory_order_seq_cst);
+      if (load_relaxed32(at_ + kBlock + csb::kHostNeedTxkick)) client_.write(reg::kTdt, tx_ % kSlots);
+    }
+    return count;
+  }
+
+  // Looks at what has come and gives its places back. Frames and bytes.
+  std::pair<uint32_t, uint64_t> receive() {
+    uint32_t count = 0;
+    uint64_t bytes = 0;
+    for (; count < kBatch; count++, rx_++) {
+      const uint32_t slot = rx_ % kSlots;
+      uint8_t* const at = at_ + kRxRing + uint64_t{slot} * kDescriptorBytes;
+      if (!(__atomic_load_n(at + 12, __ATOMIC_ACQUIRE) & kDone)) break;
+      uint16_t length;
+      std::memcpy(&length, at + 8, sizeof length);
+      bytes += length;
+      checksum_ += at_[kRxBuffers + uint64_t{slot} * kStride];
+      describe(kRxRing, slot, kRxBuffers + uint64_t{slot} * kStride, 0);
+    }
+    if (count > 0 && (given_ += count) >= kBatch) post((rx_ + kSlots - 1) % kSlots);
+    return {count, bytes};
+  }
+  uint64_t checksum() const { return checksum_; }
+
+ private:
+  uint32_t& word(unsigned offset) { return *reinterpret_cast<uint32_t*>(at_ + kBlock + offset); }
+  void describe(uint64_t ring, uint32_t slot, uint64_t buffer, uint64_t rest) {
+    uint8_t* const at = at_ + ring + uint64_t{slot} * kDescriptorBytes;
+    std::memcpy(at, &buffer, sizeof buffer);
+    std::memcpy(at + 8, &rest, sizeof rest);
+  }
+  // Up to where the card has sent; counts as tx_ does.
+  uint32_t clean() {
+    if (paravirt_) {
+      clean_ += (load_acquire32(at_ + kBlock + csb::kHostTdh) - clean_) % kSlots;
+      return clean_;
+    }
+    while (clean_ != tx_) {
+      const uint8_t* const last = at_ + kTxRing + uint64_t{(clean_ + kBatch - 1) % kSlots} * kDescriptorBytes;
+      if (!(__atomic_load_n(last + 12, __ATOMIC_ACQUIRE) & kDone)) break;
+      clean_ += kBatch;
+    }
+    return clean_;
+  }
+  void post(uint32_t tail) {
+    given_ = 0;
+    if (!paravirt_) return client_.write(reg::kRdt, tail);
+    store_release32(at_ + kBlock + csb::kGuestRdt, tail);
+    std::atomic_thread_fence(std::memory_order_seq_cst);
+    if (load_relaxed32(at_ + kBlock + csb::kHostNeedRxkick)) return client_.write(reg::kRdt, tail);
+    const uint32_t kick_at = load_relaxed32(at_ + kBlock + csb::kHostRxkickAt);
+    if (kick_at != csb::kNowhere && (tail - kick_at) % kSlots < kSlots / 2) client_.write(reg::kRdt, tail);
+  }
+
+  Client client_;
+  bool paravirt_;
+  uint8_t* at_ = nullptr;
+  uint32_t tx_ = 0, clean_ = 0, rx_ = 0, given_ = 0;
+  uint64_t checksum_ = 0;
+};
+
+void transmit(Card& card, uint32_t bytes, peer::Counters& counters) {
+  uint8_t header[14];
+  peer::build_frame(header, sizeof header);
+  while (!peer::stop) {
+    const uint32_t sent = card.send(header, bytes);
+    if (sent == 0) sched_yield();
+    counters.add(sent, uint64_t{sent} * bytes);
+  }
+}
+
+void receive(Card& card, peer::Counters& counters) {
+  // So that the switch knows where this one is.
+  uint8_t header[14];
+  peer::build_frame(header, sizeof header, true);
+  card.send(header, peer::kHelloFrame);
+  while (!peer::stop) {
+    auto [packets, bytes] = card.receive();
+    if (packets == 0) sched_yield();
+    counters.add(packets, bytes);
+  }
+  // Keeps the reads of the frames from being optimised away.
+  std::fprintf(stderr, "checksum of first bytes %lu\n", static_cast<unsigned long>(card.checksum()));
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const bool known = argc == 6 && (!std::strcmp(argv[1], "tx") || !std::strcmp(argv[1], "rx")) &&
+                     (!std::strcmp(argv[3], "plain") || !std::strcmp(argv[3], "paravirt"));
+  if (!known) {
+    std::fprintf(stderr, "usage: bench-card tx|rx SOCKET plain|paravirt FRAME_LENGTH COUNTER_FILE\n");
+    return 2;
+  }
+  const auto bytes = static_cast<uint32_t>(peer::parse_frame_length(argv[4]));
+  peer::Counters counters(argv[5]);
+  peer::stop_on_signal();
+  Card card(argv[2], !std::strcmp(argv[3], "paravirt"));
+  argv[1][0] == 't' ? transmit(card, bytes, counters) : receive(card, counters);
+}
