@@ -13,19 +13,26 @@ MAY_INCLUDE = {
     "wire": ("base", "ring"),  # its messages carry sizes of the shared layout
     "vale": ("base", "ring", "mem"),
     "guest": ("base",),
+    "driver": ("base", "guest", "vale", "dev"),  # what devices and drivers call the same; in tests the devices
     "proto": ("base", "guest"),
     "dev": ("base", "guest", "vale"),  # vale for the packets' header
     "port": ("base", "ring", "mem", "vale", "guest", "proto", "dev"),
     "worker": ("base", "wire", "vale", "guest", "proto", "dev", "port"),  # a program of the public interface besides
-    "keeper": ("base", "ring", "wire"),
+    "keeper": ("base", "ring", "mem", "wire", "dev", "driver"),
     "daemon": ("base", "ring", "mem", "vale", "wire", "port"),
     "libnetmap": (),  # nothing but the C interface that others have as well
-    "client": ("base", "ring", "mem", "vale", "wire"),
+    "client": ("base", "ring", "mem", "vale", "wire", "driver"),
     "shim": ("base", "ring", "client"),
 }
 # Programs use the public interface, as anybody's programs do. Those of our own have Result, too.
 TOOLS_MAY_INCLUDE = ("base",)
-TOOL_MAY_INCLUDE = {"unetmap-cli": ("base", "wire")}  # it asks the daemon questions that have no C interface
+TOOL_MAY_INCLUDE = {"unetmap-cli": ("base", "ring", "wire")}  # it asks the daemon questions, and reads records, that have no C interface
+
+# What is compiled for FreeBSD as well, where tools/parts/linux has a counterpart, and headers that are Linux's or glibc's alone.
+PORTABLE = ("tools/bridge", "tools/lb", "tools/nmreplay", "tools/parts", "tools/pkt-gen", "tools/tlem", "tools/vale-ctl", "src/libnetmap", "include")
+NOT_PORTABLE = ("tools/parts/linux", "tools/parts/freebsd", "tools/parts/l2_descriptor.cc")  # the last one: of l2open, l2send, l2recv
+LINUX_ONLY = re.compile(r"(linux|asm|netpacket|bpf|xdp|netlink)/|sys/(timerfd|epoll|signalfd|inotify|prctl|sendfile|random)\.h$|net/ethernet\.h$"
+                        r"|(features|gnu/\S+)\.h$")
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 SOURCES = (".cc", ".hh", ".h", ".c")
@@ -43,6 +50,14 @@ def allowed(path):
     if parts[0] == "tools":
         return TOOL_MAY_INCLUDE.get(parts[1], TOOLS_MAY_INCLUDE), f"tools/{parts[1]}"
     return None
+
+
+def portable(here):
+    """Whether the file is compiled for FreeBSD, too."""
+    def below(folders):
+        return any(here == pathlib.PurePath(folder) or pathlib.PurePath(folder) in here.parents for folder in folders)
+
+    return below(PORTABLE) and not below(NOT_PORTABLE) and not here.stem.endswith("_test")
 
 
 def complaints(root):
@@ -66,6 +81,8 @@ def of_file(root, path):
         target = match[2]
         folder = target.split("/")[0]
         where = f"{here}:{number}"
+        if portable(here) and LINUX_ONLY.match(target):
+            found.append(f"{where}: {target} is not on FreeBSD, for which this is compiled, too: ask tools/parts/system.hh for what it gives")
         if ".." in pathlib.PurePosixPath(target).parts:
             found.append(f"{where}: {target}: name it from the top of src/, include/ or its own folder, without '..'")
         elif "/" in target and (root / "src" / target).is_file() and not (root / "include" / target).is_file():
@@ -73,7 +90,9 @@ def of_file(root, path):
                 below = ", ".join(f"src/{each}" for each in may if each != here.parts[1]) or "nothing of src/"
                 found.append(f"{where}: {name} must not include src/{target}; it may include {below}")
         elif match[1] == '"' and "/" not in target and not (path.parent / target).is_file():
-            if not (root / "include" / target).is_file():
+            # A program's inner folders name what is at its top as the program itself does.
+            top = root / "tools" / here.parts[1] if here.parts[0] == "tools" else root / "include"
+            if not (root / "include" / target).is_file() and not (top / target).is_file():
                 found.append(f"{where}: {target}: not in the same folder; name it from the top of src/")
     return found
 

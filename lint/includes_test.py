@@ -48,6 +48,18 @@ class IncludesTest(unittest.TestCase):
         self.assertEqual(self.complaints("tools/x/main.cc", '#include "base/fd.hh"\n#include <net/netmap.h>\n'), [])
         self.assertEqual(len(self.complaints("tools/x/main.cc", '#include "ring/layout.hh"\n')), 1)
 
+    def test_inner_folders_of_a_tool_name_its_top(self):
+        self.write("tools/cat/tables.hh", "")
+        self.assertEqual(self.complaints("tools/cat/live/view.cc", '#include "tables.hh"\n'), [])
+        self.assertEqual(len(self.complaints("tools/dog/live/view.cc", '#include "tables.hh"\n')), 1)
+
+    def test_what_freebsd_has_not(self):
+        text = "#include <linux/if_tun.h>\n#include <sys/timerfd.h>\n#include <sys/socket.h>\n"
+        self.assertEqual(len(self.complaints("tools/pkt-gen/tap.cc", text)), 2)
+        (self.root / "tools/pkt-gen/tap.cc").unlink()
+        for name in ("tools/parts/linux/system.cc", "tools/pkt-gen/tap_test.cc", "tools/l2open/open.cc", "tools/parts/l2_descriptor.cc"):
+            self.assertEqual(self.complaints(name, text), [], name)
+
     def test_no_way_around(self):
         self.assertEqual(len(self.complaints("src/ring/view.cc", '#include "../daemon/registry.hh"\n')), 1)
         self.assertEqual(len(self.complaints("src/ring/view.cc", '#include "other.hh"\n')), 1)

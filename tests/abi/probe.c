@@ -35,10 +35,14 @@ static void probe_versions(const char* name) {
       accepted = version;
     } else {
       CHECK(errno == EINVAL, "version %u", version);
-      CHECK(req.nr_version == NETMAP_API, "after version %u the service says %u", version, req.nr_version);
+      CHECK(req.nr_version == version, "after version %u the service says %u", version, req.nr_version);
     }
   }
-  CHECK(accepted == 15, "the newest version accepted is %u", accepted);
+  CHECK(accepted == 20, "the newest version accepted is %u", accepted);
+  close(fd);
+  fd = open(NETMAP_DEVICE_NAME, O_RDWR);
+  req.nr_version = 13;
+  CHECK(ioctl(fd, NIOCREGIF, &req) < 0 && errno == EINVAL && req.nr_version == 13, "version 13 by NIOCREGIF");
   close(fd);
 }
 
@@ -69,8 +73,10 @@ static void probe_malformed(const char* name) {
   memset(&reg, 0, sizeof(reg));
   reg.nr_mode = NR_REG_ALL_NIC;
   CHECK(try_register(fd, "no_such_if0", NETMAP_API, &reg, 0, &hdr) < 0 && errno == ENXIO, "no such interface");
-  CHECK(try_register(fd, name, 13, &reg, 0, &hdr) < 0 && errno == EINVAL && hdr.nr_version == NETMAP_API,
+  CHECK(try_register(fd, name, 13, &reg, 0, &hdr) < 0 && errno == EINVAL && hdr.nr_version == 13,
         "version 13 by NIOCCTRL");
+  CHECK(try_register(fd, name, 16, &reg, 0, &hdr) < 0 && errno == EINVAL && hdr.nr_version == 16,
+        "version 16 by NIOCCTRL");
   reg.nr_mode = 77;
   CHECK(try_register(fd, name, NETMAP_API, &reg, 0, &hdr) < 0 && errno == EINVAL, "mode 77");
   reg.nr_mode = NR_REG_ONE_NIC;

@@ -43,7 +43,7 @@ void require(bool holds, const char* what) {
 // Two queues pairs without a switch.
 class Queues final : public Device {
  public:
-  Backend backend{{virtio::kDataPathFeatures | virtio::kMq, kRings}, *this};
+  Backend backend{{.features = virtio::kDataPathFeatures | virtio::kMq, .rings = kRings}, *this};
 
   void ring_closing(uint32_t index) override { require(index < kRings, "a ring that exists is closed"); }
   void ring_changed(uint32_t index) override {
@@ -57,17 +57,22 @@ class Queues final : public Device {
                             .descriptors = told.desc_user,
                             .driver = told.avail_user,
                             .device = told.used_user,
-                            .log = told.log_used};
+                            .log = told.log_used,
+                            .log_at = told.log_guest};
     if (queue(index).running()) setup.position = queue(index).position();
     const auto why =
         index % 2 ? tx_[index / 2].start(backend.memory(), setup) : rx_[index / 2].start(backend.memory(), setup);
     broken_ |= why != virtio::RingFault::kNone;
+  }
+  void call_changed(uint32_t index) override {
+    if (queue(index).running()) (void)queue(index).call_overdue();
   }
   void memory_changed() override {}
   void features_changed() override {}
   uint32_t position(uint32_t index) override { return queue(index).position(); }
   void announce(const uint8_t (&)[6]) override {}
   Result<void> set_mtu(uint16_t) override { return {}; }
+  void refused(const std::string&) override {}
   bool broken() const override { return broken_; }
   void reset() override { broken_ = false; }
 

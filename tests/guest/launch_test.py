@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """launch-qemu.sh's command line: what it prints, and what it refuses. No guest is started."""
+import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
+import tempfile
 import unittest
 
 from guestlib import rig as guests
@@ -12,7 +15,7 @@ from guestlib import rig as guests
 class Launch(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        guests.require("unetmap")
+        guests.require("unetmap", "vale-ctl", "l2open")
         cls.rig = cls.enterClassContext(guests.Rig())
         cls.image = os.path.join(cls.rig.folder, "disk")
         with open(cls.image, "wb") as file:
@@ -50,6 +53,63 @@ class Launch(unittest.TestCase):
         self.assertIn("memory-backend-memfd,id=ram,size=384M,share=on", words)
         self.assertEqual(words[words.index("-smp") + 1], "2")
         self.assertTrue(any(word.startswith("vhost-user,id=net0,chardev=port,queues=2") for word in words))
+
+    def test_cards_of_ours(self):
+        newer = guests.require_newer_qemu()
+        plug, words = self.line("qemu --vale 02", QEMU=newer, MITIGATION="on")
+        self.assertEqual(plug[1:4], ["plug", "vale0:02", "--e1000"])
+        self.assertEqual(plug[5:], ["--mitigation", "on", "--mac", "52:54:00:00:03:02"])
+        self.assertIn("memory-backend-memfd,id=ram,size=512M,share=on", words)
+        card = json.loads(words[words.index("-device") + 1])
+        self.assertEqual((card["driver"], card["socket"]), ("vfio-user-pci", {"type": "unix", "path": plug[4]}))
+        self.assertNotIn("-netdev", words)
+        self.assertTrue(any(word.startswith("ivshmem-plain,") for word in words), "nothing has QEMU refuse a migration")
+        plug, _ = self.line("qemu --vale 02", QEMU=newer, DEVICE="e1000-paravirt")
+        self.assertEqual(plug[5:], ["--mitigation", "off", "--mac", "52:54:00:00:03:02", "--paravirt"])
+        attach, plug, _ = self.line("qemu --tap 02", QEMU=newer)
+        self.assertEqual((attach[1:], plug[1:3]), (["-h", "valetap02:tap02"], ["plug", "valetap02:card"]))
+        (words,) = self.line("qemu --netuser", QEMU=newer)
+        self.assertTrue(any(word.startswith("e1000,netdev=net0,") for word in words))
+
+    def test_cards_of_ours_where_qemu_cannot(self):
+        said = subprocess.run(["qemu-system-x86_64", "-device", "vfio-user-pci,help"], capture_output=True, text=True).stdout
+        if "socket=" in said:
+            self.skipTest("this machine's QEMU can")
+        done = self.launch("qemu --vale 01 --dry-run", DEVICE="e1000")
+        self.assertIn("QEMU's own e1000, through a socket: this QEMU is older than 10.1.1", done.stderr)
+        for variables in ({"DEVICE": "e1000-paravirt"}, {"LINK": "vfio-user"}):
+            done = self.launch("qemu --vale 01 --dry-run", **variables)
+            self.assertEqual(done.returncode, 1)
+            self.assertIn("10.1.1 or later", done.stderr)
+        self.assertIn("is neither on nor off", self.launch("qemu --vale 01 --dry-run", MITIGATION="sometimes").stderr)
+
+    def test_a_guest_that_is_ready(self):
+        """Beside installed programs, as in the bootable image; none is made then, unless another kernel is asked for."""
+        with tempfile.TemporaryDirectory() as prefix:
+            for folder in ("bin", "share/unetmap/guest", "share/unetmap/vm"):
+                os.makedirs(os.path.join(prefix, folder))
+            os.symlink(os.path.join(self.rig.bin, "unetmap"), os.path.join(prefix, "bin/unetmap"))
+            script = os.path.join(prefix, "bin/launch-qemu.sh")
+            shutil.copy(self.rig.launch_script, script)
+            maker = os.path.join(prefix, "share/unetmap/vm/make-guest.py")
+            with open(maker, "w", encoding="utf-8") as file:
+                file.write("#!/bin/sh\necho made-kernel; echo made-initramfs\n")
+            os.chmod(maker, 0o755)
+            environment = {**os.environ, **self.rig.environment, "BIN": "", "PATH": f"{prefix}/bin:{os.environ['PATH']}"}
+
+            def boots(**variables):
+                done = subprocess.run([script, "qemu", "--netuser", "--dry-run"], capture_output=True, text=True, stdin=subprocess.DEVNULL,
+                                      env={**environment, **variables}, timeout=60)
+                self.assertEqual(done.returncode, 0, done.stderr)
+                words = shlex.split(done.stdout)
+                return [os.path.basename(words[words.index(option) + 1]) for option in ("-kernel", "-initrd")]
+
+            self.assertEqual(boots(), ["made-kernel", "made-initramfs"])
+            for name in ("vmlinuz", "initramfs"):
+                with open(os.path.join(prefix, "share/unetmap/guest", name), "w", encoding="utf-8"):
+                    pass
+            self.assertEqual(boots(), ["vmlinuz", "initramfs"])
+            self.assertEqual(boots(KERNEL="trixie"), ["made-kernel", "made-initramfs"])
 
     def test_kvm_says_what_is_missing(self):
         with open("/proc/cpuinfo", encoding="utf-8") as file:

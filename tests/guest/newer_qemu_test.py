@@ -17,12 +17,12 @@ class NewerQemu(GuestToGuest, Survival, unittest.TestCase):
         guests.own_network()
         cls.rig = cls.enterClassContext(guests.Rig(qemu))
         cls.vm1, cls.vm2 = cls.rig.boot({"vm01": "qemu --vale 01", "vm02": "qemu --vale 02"},
-                                        {"vm01": {"DEVICE": "virtio-net-pci", "KERNEL": "trixie"}})
+                                        {"vm01": {"DEVICE": "virtio-net-pci", "KERNEL": "trixie"}, "vm02": {"LINK": "stream"}})
         cls.vm2.run("netserver")
 
     @classmethod
     def boot_second(cls, name):
-        return cls.rig.boot({name: "qemu --vale 02"})[0]
+        return cls.rig.boot({name: "qemu --vale 02"}, {name: {"LINK": "stream"}})[0]
 
     def test_links(self):
         self.assertEqual((self._plug("vale0:01")["kind"], self._plug("vale0:02")["kind"]), ("vhost-user", "stream"))

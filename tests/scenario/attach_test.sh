@@ -41,8 +41,8 @@ step "nothing passes before, everything after both are attached"
 vale -a vale0:wa
 vale -a vale0:wb
 vale -l
-must_have "$work/vale.out" 'vale0:wa$'
-must_have "$work/vale.out" 'vale0:wb$'
+must_have "$work/vale.out" '^vale0:wa bridge_idx 0 port_idx [0-9]+$'
+must_have "$work/vale.out" '^vale0:wb bridge_idx '
 reaches "$host1" 10.77.0.2
 ip -n "$host1" neigh show 10.77.0.2 | grep -q lladdr || fail "no ARP entry"
 reaches "$host2" fd77::1
@@ -194,7 +194,7 @@ step "-h: wire and host stack of one interface"
 vale -h vale0:wa
 vale -a vale0:wb
 vale -l
-must_have "$work/vale.out" 'vale0:wa\^$'
+must_have "$work/vale.out" '^vale0:wa\^ bridge_idx '
 reaches "$host1" 10.77.0.3
 reaches "$host2" 10.77.0.3
 reaches "$host1" 10.77.0.2

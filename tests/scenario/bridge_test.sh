@@ -60,7 +60,7 @@ wait $rx || fail "the receiver behind two switches"
 wait_for "$work/switch-bridge.log" ' pps ' $bridge
 kill -INT $bridge
 wait $bridge || fail "bridge did not end well"
-grep -q '"packets": 1000' "$work/switch.json" || fail "the summary does not count 1000 packets"
+grep -q '"packets":1000,' "$work/switch.json" || fail "the summary does not count 1000 packets"
 
 echo "== a port back to itself"
 "$bin/bridge" -L -i 'vale0:a}1' >"$work/loop-bridge.log" 2>&1 &

@@ -18,9 +18,6 @@ fields() {
   shift
   tshark -r "$file" -T fields "$@" 2>"$work/tshark.log"
 }
-await_port() {
-  timeout "$event_limit_s" sh -c "until unetmap ports --json 2>/dev/null | grep -qF '\"$1\"'; do sleep 0.05; done" || fail "there is no port $1"
-}
 await_monitors() { # PORT NUMBER
   timeout "$event_limit_s" sh -c "until [ \"\$(unetmap ports --json 2>/dev/null | grep -oF '\"$1/rt#' | wc -l)\" -ge $2 ]; do sleep 0.05; done" || fail "$1 has no monitor"
 }
@@ -95,6 +92,70 @@ captured=$(sed -n 's/.* \([0-9][0-9]*\) packets captured.*/\1/p' "$work/cap.log"
 [ -n "$lost" ] && [ "$lost" -gt 0 ] && [ $((lost + captured)) -ge 5000 ] || fail "losses are not counted: $(cat "$work/cap.log")"
 marks=$(fields "$work/lost.pcapng" frame.drop_count | awk '{ sum += $1 } END { print sum + 0 }')
 [ "$marks" -eq "$lost" ] || fail "the marks say $marks, the summary $lost"
+
+step "a port of several rings: in the order in which its packets passed"
+start many pkt-gen -i vale0:many -f pong -C ,,4,4
+many=$started
+await_port vale0:many
+start cap unetmap capture vale0:many -w "$work/rings.pcapng" -c 400
+cap=$started
+await_monitors vale0:many 1
+unetmap ports vale0:many --json | grep -q '"name":"vale0:many/rt#[0-9]*"[^{]*"rx_rings":1,' || fail "the capture has several rings: $(unetmap ports vale0:many --json)"
+# Each answer comes behind its request, whatever rings they use.
+run ping pkt-gen -i vale0:asks -f ping -n 200 -C ,,4,4 || fail "ping gave $?"
+ended "$cap" || fail "the capture gave $?"
+fields "$work/rings.pcapng" frame.number eth.src >"$work/order"
+[ "$(wc -l <"$work/order")" -eq 400 ] || fail "not 200 requests and answers: $(wc -l <"$work/order")"
+awk '{ if ($2 == last) exit 1; last = $2 }' "$work/order" || fail "requests and answers do not alternate: $(cat "$work/order")"
+kill -INT "$many"
+
+step "rotating files: each whole, the newest kept"
+# whole FILE: tells its packets; libpcap reads it to its end, and it ends with its statistics.
+whole() { tshark -r "$1" -T fields -e frame.number 2>"$work/tshark.log" | wc -l; }
+start cap unetmap capture vale0:w -w "$work/part.pcapng" --rotate 10KB --keep 3 --json -c 400
+cap=$started
+await_monitors vale0:w 1
+run tx7 pkt-gen -i vale0:t -f tx -n 400 || fail "pkt-gen gave $?"
+ended "$cap" || fail "the capture gave $?"
+files=$(sed -n 's/.*"files":\([0-9]*\).*/\1/p' "$work/cap.out")
+[ "$files" -gt 4 ] || fail "only $files files: $(cat "$work/cap.out")"
+ls "$work"/part-*.pcapng >"$work/parts"
+[ "$(wc -l <"$work/parts")" -eq 3 ] || fail "not 3 files are kept: $(cat "$work/parts")"
+[ "$(tail -1 "$work/parts")" = "$work/part-$(printf %05d "$files").pcapng" ] || fail "the newest is not kept: $(cat "$work/parts")"
+first=$(head -1 "$work/parts")
+[ "$(stat -c %s "$first")" -le 10400 ] || fail "$first is longer than it should be"
+per_file=$(whole "$first")
+# It speaks of root's dangers to root.
+[ "$per_file" -gt 50 ] && ! grep -qv 'Running as user' "$work/tshark.log" || fail "$first has $per_file packets: $(cat "$work/tshark.log")"
+[ $(((files - 1) * per_file + $(whole "$(tail -1 "$work/parts")"))) -eq 400 ] || fail "packets are lost between files: $files of $per_file, then $(whole "$(tail -1 "$work/parts")")"
+start cap unetmap capture vale0:w -w "$work/timed" --rotate 1ms -c 20
+cap=$started
+await_monitors vale0:w 1
+for _ in 1 2 3 4; do run tx8 pkt-gen -i vale0:t -f tx -n 5 || fail "pkt-gen gave $?"; done
+ended "$cap" || fail "the capture gave $?"
+[ "$(ls "$work"/timed-0000? | wc -l)" -ge 4 ] || fail "time makes no new files: $(ls "$work")"
+wrong 2 'neither a size' unetmap capture vale0:w -w "$work/part.pcapng" --rotate 0
+wrong 2 'neither a size|is not a number' unetmap capture vale0:w -w "$work/part.pcapng" --rotate soon
+wrong 2 'requires' unetmap capture vale0:w -w "$work/part.pcapng" --keep 2
+wrong 2 'needs -w FILE' unetmap capture vale0:w --rotate 1M
+
+step "a full disk is told, and what was written before it is whole"
+mkdir "$work/small"
+if unshare --mount --propagation private mount -t tmpfs -o size=64k none "$work/small" 2>/dev/null; then
+  start cap unshare --mount --propagation private sh -c 'mount -t tmpfs -o size=64k none "$1/small"
+    status=0; unetmap capture vale0:w -w "$1/small/full.pcapng" || status=$?
+    cp "$1/small/full.pcapng" "$1/full.pcapng"; exit $status' sh "$work"
+  cap=$started
+  await_monitors vale0:w 1
+  run tx9 pkt-gen -i vale0:t -f tx -n 3000 || fail "pkt-gen gave $?"
+  status=0
+  ended "$cap" || status=$?
+  [ "$status" -eq 1 ] || fail "a capture on a full disk gave $status"
+  has "$work/cap.log" 'full.pcapng: .*No space left on device.*what was written before is whole' || fail "it does not say so: $(cat "$work/cap.log")"
+  [ "$(whole "$work/full.pcapng")" -gt 100 ] && ! grep -qv 'Running as user' "$work/tshark.log" || fail "what was written is not whole: $(cat "$work/tshark.log")"
+else
+  echo "the full disk is left out: no mount namespaces here"
+fi
 
 step "errors"
 wrong 1 'nobody has this port open' unetmap capture vale0:nobody

@@ -14,12 +14,7 @@
 
 namespace {
 
-// The daemon behind a descriptor.
-pid_t daemon_of(int fd) {
-  ucred cred{};
-  socklen_t bytes = sizeof cred;
-  return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &bytes) == 0 ? cred.pid : -1;
-}
+using flows::daemon_of;
 
 bool alive(pid_t pid) { return kill(pid, 0) == 0; }
 

@@ -2,9 +2,12 @@
 // /dev/netmap and its parameters as programs see them, and the calls that the library stands in front of.
 #include <dlfcn.h>
 #include <net/if.h>
+#include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
 
 #include <fstream>
 #include <sstream>
@@ -136,11 +139,113 @@ TEST(Device, RequestsThatAreNotNetmaps) {
   EXPECT_EQ(fcntl(fd, F_GETFL) & O_ACCMODE, O_RDWR);
   int bytes;
   EXPECT_LT(ioctl(fd, FIONREAD, &bytes), 0);
-  EXPECT_EQ(errno, ENOTTY);
+  EXPECT_EQ(errno, EOPNOTSUPP);
+  EXPECT_LT(ioctl(fd, 0x1234, nullptr), 0);
+  EXPECT_EQ(errno, EOPNOTSUPP);
   int other = open("/dev/null", O_RDWR);
   EXPECT_LT(ioctl(other, NIOCTXSYNC, nullptr), 0);
   EXPECT_EQ(errno, ENOTTY);
   close(other);
+  close(fd);
+}
+
+// The device moves no bytes by itself, and is no socket: neither blocks, nor reaches the daemon, whatever is called.
+TEST(Device, IsNeitherReadNorWrittenAndNoSocket) {
+  Pair pair;
+  int fd = pair.a.fd(), other = open("/dev/zero", O_RDWR), pipes[2];
+  ASSERT_EQ(pipe(pipes), 0);
+  char bytes[64] = {};
+  iovec part{bytes, sizeof bytes};
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  mmsghdr messages{message, 0};
+  sockaddr_storage address{};
+  socklen_t length = sizeof address;
+  auto* name = reinterpret_cast<sockaddr*>(&address);
+  auto fortified = [](const char* symbol) { return dlsym(RTLD_DEFAULT, symbol); };
+  using Read = ssize_t(int, void*, size_t, size_t);
+  using Receive = ssize_t(int, void*, size_t, size_t, int);
+  const std::pair<const char*, std::function<ssize_t()>> transfers[] = {
+      {"read", [&] { return read(fd, bytes, sizeof bytes); }},
+      {"__read_chk", [&] { return reinterpret_cast<Read*>(fortified("__read_chk"))(fd, bytes, 64, 64); }},
+      {"pread", [&] { return pread(fd, bytes, sizeof bytes, 0); }},
+      {"readv", [&] { return readv(fd, &part, 1); }},
+      {"preadv", [&] { return preadv(fd, &part, 1, 0); }},
+      {"preadv2", [&] { return preadv2(fd, &part, 1, -1, 0); }},
+      {"write", [&] { return write(fd, bytes, sizeof bytes); }},
+      {"pwrite", [&] { return pwrite(fd, bytes, sizeof bytes, 0); }},
+      {"writev", [&] { return writev(fd, &part, 1); }},
+      {"pwritev", [&] { return pwritev(fd, &part, 1, 0); }},
+      {"pwritev2", [&] { return pwritev2(fd, &part, 1, -1, 0); }},
+      {"recv", [&] { return recv(fd, bytes, sizeof bytes, 0); }},
+      {"__recv_chk", [&] { return reinterpret_cast<Receive*>(fortified("__recv_chk"))(fd, bytes, 64, 64, 0); }},
+      {"recvfrom", [&] { return recvfrom(fd, bytes, sizeof bytes, 0, name, &length); }},
+      {"recvmsg", [&] { return recvmsg(fd, &message, 0); }},
+      {"recvmmsg", [&] { return recvmmsg(fd, &messages, 1, 0, nullptr); }},
+      {"send", [&] { return send(fd, bytes, sizeof bytes, 0); }},
+      {"sendto", [&] { return sendto(fd, bytes, sizeof bytes, 0, nullptr, 0); }},
+      {"sendmsg", [&] { return sendmsg(fd, &message, 0); }},
+      {"sendmmsg", [&] { return sendmmsg(fd, &messages, 1, 0); }},
+      {"sendfile to", [&] { return sendfile(fd, other, nullptr, 64); }},
+      {"sendfile from", [&] { return sendfile(other, fd, nullptr, 64); }},
+      {"splice to", [&] { return splice(pipes[0], nullptr, fd, nullptr, 64, 0); }},
+      {"splice from", [&] { return splice(fd, nullptr, pipes[1], nullptr, 64, 0); }},
+      {"tee", [&] { return tee(fd, pipes[1], 64, 0); }},
+      {"vmsplice", [&] { return vmsplice(fd, &part, 1, 0); }},
+      {"copy_file_range", [&] { return copy_file_range(other, nullptr, fd, nullptr, 64, 0); }},
+      {"shutdown", [&] { return shutdown(fd, SHUT_RDWR); }},
+  };
+  for (auto& [call, make] : transfers) {
+    errno = 0;
+    EXPECT_EQ(make(), -1) << call;
+    EXPECT_EQ(errno, EINVAL) << call;
+  }
+  int value = 0;
+  const std::pair<const char*, std::function<int()>> of_sockets[] = {
+      {"bind", [&] { return bind(fd, name, sizeof address); }},
+      {"connect", [&] { return connect(fd, name, sizeof address); }},
+      {"listen", [&] { return listen(fd, 1); }},
+      {"accept", [&] { return accept(fd, nullptr, nullptr); }},
+      {"accept4", [&] { return accept4(fd, nullptr, nullptr, 0); }},
+      {"getsockname", [&] { return getsockname(fd, name, &length); }},
+      {"getpeername", [&] { return getpeername(fd, name, &length); }},
+      {"getsockopt", [&] { return getsockopt(fd, SOL_SOCKET, SO_TYPE, &value, &length); }},
+      {"setsockopt", [&] { return setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &value, sizeof value); }},
+  };
+  for (auto& [call, make] : of_sockets) {
+    errno = 0;
+    EXPECT_EQ(make(), -1) << call;
+    EXPECT_EQ(errno, ENOTSOCK) << call;
+  }
+  // Duplicates are the same device, and none of it was in the way of packets.
+  int again = dup(fd);
+  EXPECT_EQ(write(again, bytes, 1), -1);
+  close(again);
+  EXPECT_TRUE(pair.b.send(5));
+  EXPECT_EQ(pair.a.receive(), Numbers{5});
+  // Other descriptors go on as ever.
+  EXPECT_EQ(write(pipes[1], "x", 1), 1);
+  EXPECT_EQ(read(pipes[0], bytes, sizeof bytes), 1);
+  for (int each : {other, pipes[0], pipes[1]}) close(each);
+}
+
+// One that this process has not opened, and does not know yet, neither.
+TEST(Device, IsNotReadWhereItWasInherited) {
+  int fd = open_device(O_RDWR);
+  std::string text = "0<&" + std::to_string(fd);
+  Dl_info ours;
+  ASSERT_NE(dladdr(dlsym(RTLD_DEFAULT, "nmport_open"), &ours), 0);
+  // dd reads its standard input at once, and says what came of it.
+  std::string line =
+      std::string("LD_PRELOAD=") + ours.dli_fname + " timeout 20 dd bs=16 count=1 " + text + " 2>&1 >/dev/null";
+  FILE* said = popen(line.c_str(), "r");
+  char words[256] = {};
+  ASSERT_NE(fgets(words, sizeof words, said), nullptr);
+  while (fgetc(said) != EOF) {
+  }
+  EXPECT_EQ(WEXITSTATUS(pclose(said)), 1) << words;
+  EXPECT_NE(strstr(words, "Invalid argument"), nullptr) << words;
   close(fd);
 }
 

@@ -12,6 +12,8 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -228,5 +230,17 @@ class Flows {
   State* states_;
   std::vector<pid_t> pids_;
 };
+
+// The daemon behind a descriptor, by the system call: to the library's getsockopt it is no socket. Ends the test where there
+// is none, as a signal to "process" -1 would go to everybody.
+inline pid_t daemon_of(int fd) {
+  ucred cred{};
+  socklen_t bytes = sizeof cred;
+  if (syscall(SYS_getsockopt, fd, SOL_SOCKET, SO_PEERCRED, &cred, &bytes) < 0 || cred.pid <= 0) {
+    perror("the daemon behind a netmap descriptor");
+    abort();
+  }
+  return cred.pid;
+}
 
 }  // namespace flows

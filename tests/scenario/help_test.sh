@@ -29,6 +29,16 @@ for command in $commands; do
   helps unetmap "$command"
 done
 
+run help unetmap help || fail "unetmap help: exit $?"
+unetmap --help | cmp -s - "$work/help.out" || fail "unetmap help is not unetmap --help"
+
+step "versions"
+for tool in $tools valectl unetmap-keeper unetmap-worker; do
+  run version "$tool" --version </dev/null || fail "$tool --version: exit $?"
+  has "$work/version.out" '[0-9]+\.[0-9]+\.[0-9]+' || fail "$tool --version prints: $(cat "$work/version.out")"
+  [ ! -s "$work/version.log" ] || fail "$tool --version complains"
+done
+
 for script in l2-send.sh linux-pktgen.sh prep-taps.sh unprep-taps.sh launch-qemu.sh; do
   helps "$source/scripts/$script"
 done
@@ -43,12 +53,15 @@ wide=$(grep -v '^ *> ' "$work/doctor.out" | awk 'length($0) > 80' | head -n 1)
 
 step "options that there are not"
 for tool in $tools; do
-  wrong 2 "$tool: .*no-such-option" "$tool" --no-such-option
+  wrong 2 "$tool: .*no-such-option.*; see $tool (-h|--help)$" "$tool" --no-such-option
+  [ "$(wc -l <"$work/wrong.log")" -eq 1 ] || fail "$tool says more than a line: $(cat "$work/wrong.log")"
 done
 wrong 2 "^unetmap: there is no command 'nosuch'; see unetmap --help$" unetmap nosuch
 wrong 2 "^unetmap: a subcommand is required; see unetmap --help$" unetmap
-wrong 2 "^unetmap ports: .*extra; see unetmap ports --help$" unetmap ports extra
-wrong 2 "^unetmap fdb: switch is required" unetmap fdb
+wrong 2 "^unetmap daemon: .*extra; see unetmap daemon --help$" unetmap daemon extra
+wrong 2 "^unetmap set: port is required; see unetmap set --help$" unetmap set
+wrong 2 "^unetmap: fdb: name a switch.*--help$" unetmap fdb --flush
+wrong 2 "^unetmap: there is no command 'foo'; see unetmap --help$" unetmap help foo
 wrong 2 "'foo' is neither qemu nor kvm" "$source/scripts/launch-qemu.sh" foo --tap 01
 wrong 2 "^dev: there is no command 'foo'; see ./dev help$" "$source/dev" foo
 wrong 2 "^unetmapd: --idle-exit: .* 1000000000" unetmapd --idle-exit soon

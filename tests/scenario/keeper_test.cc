@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 
 #include <linux/bpf.h>
+#include <net/if.h>
+#include <sys/ioctl.h>
 #include <sys/syscall.h>
 
 #include <fstream>
@@ -232,6 +234,9 @@ TEST_F(KeeperTest, BestModeAndWhyNotABetterOne) {
 TEST_F(KeeperTest, RefusalsNameObjectAndRemedy) {
   auto none = a_bind(NicMode::kAuto);
   none.interface = "um9";
+  Kept driven = bind(NicMode::kDriver);
+  EXPECT_EQ(EOPNOTSUPP, driven.reply.error);
+  EXPECT_THAT(driven.reply.text, HasSubstr("um0: has no device behind it that a driver could drive"));
   Kept missing = ask(none, {memfd.get()});
   EXPECT_EQ(ENODEV, missing.reply.error);
   EXPECT_THAT(missing.reply.text, HasSubstr("bind um9: no such interface"));
@@ -313,6 +318,28 @@ TEST_F(KeeperTest, TellsWhatHappensToTheInterface) {
   socklen_t bytes = sizeof error;
   ASSERT_EQ(0, getsockopt(kept.fds[0].get(), SOL_SOCKET, SO_ERROR, &error, &bytes));
   EXPECT_EQ(ENETDOWN, error);
+  EXPECT_TRUE(kept.close());
+}
+
+// A look at it by name may find that name gone, and the interface with another.
+TEST_F(KeeperTest, ManyNamesAreNotTheEndOfAnInterface) {
+  Kept kept = bind(NicMode::kNative);
+  ASSERT_EQ(0, kept.reply.error) << kept.reply.text;
+  using Kind = KeeperEvent::Kind;
+  ASSERT_TRUE(sh("ip link set um0 down"));
+  UniqueFd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  constexpr int kTimes = 60;  // as many events as wait without being read
+  for (int i = 0; i < kTimes; i++) {
+    ifreq request{};
+    snprintf(request.ifr_name, IFNAMSIZ, "%s", i % 2 ? "um0b" : "um0");
+    snprintf(request.ifr_newname, IFNAMSIZ, "%s", i % 2 ? "um0" : "um0b");
+    ASSERT_EQ(0, ioctl(socket.get(), SIOCSIFNAME, &request)) << strerror(errno);
+  }
+  ASSERT_TRUE(sh("ip link set um0 up"));
+  auto event = kept.event();
+  while (event && event->kind != Kind::kUp && event->kind != Kind::kGone) event = kept.event();
+  ASSERT_TRUE(event);
+  EXPECT_EQ(Kind::kUp, event->kind) << event->text;
   EXPECT_TRUE(kept.close());
 }
 

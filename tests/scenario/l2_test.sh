@@ -52,6 +52,51 @@ l2open -r veth1 l2send -n 300 -R 10K -p a55a -d 198.51.100.1:9 -s 192.0.2.1-192.
 ended "$v" || fail "l2recv gave $?"
 has "$work/v.out" '"packets":300,"bytes":18000,' || fail "not the packets that match: $(cat "$work/v.out")"
 
+step "tags of VLANs, which the kernel takes out of frames, count and can be filtered"
+cat >"$work/tagged.pl" <<'P'
+use strict; use warnings; use Socket;
+my $index = `cat /sys/class/net/$ARGV[0]/ifindex`;
+socket(my $s, 17, SOCK_RAW, 0x300) or die "$!";
+# 802.1Q, 802.1ad around it, and none.
+for my $tag ("8100004d", "88a80005" . "8100004d", "") {
+  my $frame = pack("H*", "020000000002" . "020000000001" . $tag . "88b5");
+  $frame .= "x" x (64 - length $frame);
+  for (1 .. 3) { send($s, $frame, 0, pack("SnlSCCa8", 17, 3, $index, 0, 0, 6, "")) or die "$!" }
+}
+P
+tagged() { # NAME EXPECTED [FILTER]: of three frames of each kind, 64 bytes each
+  name=$1 expected=$2
+  shift 2
+  start "$name" l2open -r veth2 l2recv --json -q 300ms "$@"
+  reader=$started
+  waits "$name" "$reader"
+  perl "$work/tagged.pl" veth1 || fail "no tagged frames can be sent"
+  ended "$reader" || fail "l2recv gave $?"
+  has "$work/$name.out" "\"packets\":$expected,\"bytes\":$((expected * 64))," || fail "$name: not $expected frames of 64 bytes: $(cat "$work/$name.out")"
+}
+tagged all 9 -f 'ether[12:2] == 0x88b5 or vlan'
+tagged vlan 3 -f 'vlan 77 and ether proto 0x88b5'
+tagged service 3 -f 'vlan 5 and vlan 77'
+tagged untagged 3 -f 'ether[12:2] == 0x88b5'
+
+step "l2-send.sh waits for a bridge's port that is just coming up"
+ip link add stp0 type bridge stp_state 1 forward_delay 200 2>/dev/null || ip link add stp0 type bridge
+ip link set stp0 up
+# With the spanning tree protocol a port listens, then learns, two seconds each, before it forwards.
+echo 1 >/sys/class/net/stp0/bridge/stp_state
+echo 200 >/sys/class/net/stp0/bridge/forward_delay
+ip link add near type veth peer name far
+ip link set far up
+ip link set near up
+start b l2open -r stp0 l2recv -f 'ether[12:2] == 0x0800 and udp'
+b=$started
+waits b "$b"
+ip link set far master stp0
+IFNAME=near MODE=raw COUNT=300 DST_MAC=ff:ff:ff:ff:ff:ff l2-send.sh >"$work/stp.out" 2>"$work/stp.log" || fail "l2-send.sh gave $?"
+ended "$b" || fail "l2recv gave $?"
+has "$work/stp.log" 'far is (listening|learning).*waiting for its bridge' || fail "l2open does not say that it waits: $(cat "$work/stp.log")"
+has "$work/b.out" '^Received 300 packets' || fail "not all came through the bridge: $(cat "$work/b.out")"
+
 step "checksums are right: the kernel's own socket takes what l2send made"
 if command -v perl >/dev/null; then
   cat >"$work/socket.pl" <<'P'

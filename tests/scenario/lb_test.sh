@@ -74,7 +74,7 @@ for pipe in 'vale0:in}0' 'vale0:in}1' 'vale0:in}2' 'ids}0' 'ids}1'; do
   captures="$captures $started"
   wait_for "$work/cap_$file.log" capturing "$started"
 done
-timeout "$event_limit_s" sh -c 'until [ "$(unetmap ports | grep -c "/rt#")" -eq 5 ]; do sleep 0.05; done' || fail "not all pipes are watched"
+timeout "$event_limit_s" sh -c 'until [ "$(unetmap ports | grep -c "/rt#[0-9]* *monitor")" -eq 5 ]; do sleep 0.05; done' || fail "not all pipes are watched"
 # Fewer than a ring holds, so that the captures lose none.
 run tx pkt-gen -i vale0:t -f txseq -n 900 -s 10.0.0.1:1000-10.0.0.1:1099 -R 5000 -w 0 || fail "pkt-gen gave $?"
 await_sum 900 'vale0:in}0' 'vale0:in}1' 'vale0:in}2'
@@ -85,7 +85,7 @@ for pid in $captures; do ended "$pid" || fail "a capture gave $?"; done
 for pid in $readers; do kill -INT "$pid"; done
 for pid in $readers; do ended "$pid" || fail "a reader gave $?"; done
 stop_lb
-has "$work/many.out" '^\{"port":"vale0:in","seconds":.*"pipes":\[' || fail "no statistics while it ran: $(cat "$work/many.out")"
+has "$work/many.out" '^\{"program":"lb",.*"port":"vale0:in","seconds":.*"pipes":\[' || fail "no statistics while it ran: $(cat "$work/many.out")"
 has "$work/many.out" '^1800 packets forwarded. 0 packets dropped. Total 1800$' || fail "wrong total: $(cat "$work/many.out")"
 flows() { tshark -r "$work/$1.pcapng" -T fields -e udp.srcport -e udp.payload 2>/dev/null; }
 for group in 'vale0_in_0 vale0_in_1 vale0_in_2' 'ids_0 ids_1'; do
@@ -126,9 +126,31 @@ forwarded=$(number forwarded "$work/never.out")
 dropped=$(sed -nE 's/.*"forwarded":[0-9]+,"dropped":([0-9]+),.*/\1/p' "$work/never.out")
 [ $((forwarded + dropped)) -eq 5000 ] && [ "$dropped" -ge 2000 ] && [ "$(number free_buffers "$work/never.out")" -eq 100 ] || fail "wrong counts: $(cat "$work/never.out")"
 
+step "readers that were there first"
+for pipe in 'vale0:in}0' 'vale0:in}1' 'netmap:early}0'; do
+  name=first_$(echo "$pipe" | tr -c 'a-z0-9\n' _)
+  start "$name" pkt-gen -i "$pipe" -f rxseq -w 0
+  wait_for "$work/$name.out" "}" "$started"
+  eval "$name=\$started"
+done
+balance first --json -i vale0:in -p 2 -p early:1 -B 4000
+unetmap set vale0:in lossless on
+run tx pkt-gen -i vale0:t -f txseq -n 4000 -w 0 || fail "pkt-gen gave $?"
+await_sum 4000 'vale0:in}0' 'vale0:in}1'
+await_sum 4000 'early}0'
+# shellcheck disable=SC2154  # set by eval
+kill -INT "$first_vale0_in_0" "$first_vale0_in_1" "$first_netmap_early_0"
+for pid in "$first_vale0_in_0" "$first_vale0_in_1" "$first_netmap_early_0"; do ended "$pid" || true; done
+[ "$(received first_netmap_early_0)" -eq 4000 ] || fail "the pipe of another name got $(received first_netmap_early_0) of 4000"
+[ "$(($(received first_vale0_in_0) + $(received first_vale0_in_1)))" -eq 4000 ] || fail "the pipes of the port did not get 4000"
+for name in first_vale0_in_0 first_vale0_in_1 first_netmap_early_0; do
+  if grep -qi sequence "$work/$name.out" "$work/$name.log"; then fail "packets are out of order in $name"; fi
+done
+stop_lb
+
 step "mistakes"
 wrong 2 'no input port' lb
 wrong 2 'not a number of pipes' lb -i vale0:in -p many
 wrong 2 'not a number of pipes' lb -i vale0:in -p :3
-wrong 1 'ring pair' lb -i vale0:not-a-port
+wrong 1 'other than letters, digits' lb -i vale0:no+port
 echo OK

@@ -55,7 +55,7 @@ for pair in "$host1 10.81.0.2" "$host2 10.81.0.1"; do
   flow "$1" messages "$2" 7700 2560
 done
 run ports "$bin/unetmap" ports || fail "unetmap ports"
-must_have "$work/ports.out" '^wa '
+must_have "$work/ports.out" '^wa[@ ]'
 end_bridge
 ! ip netns exec "$host1" ping -q -c 1 -W 1 10.81.0.2 >/dev/null 2>&1 || fail "packets pass without the bridge"
 

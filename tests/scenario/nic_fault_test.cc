@@ -125,7 +125,8 @@ class NicFaults : public nic_fixture::OwnNamespaceTest {
     if (turn % 20 == 0) {
       expect_as_before();
       if (daemon && daemon->pid() > 0) {
-        EXPECT_TRUE(eventually([&] { return daemon->descriptors() == idle_descriptors; }, 200))
+        // Fewer: that of the connection by which it was seen to listen has gone since.
+        EXPECT_TRUE(eventually([&] { return daemon->descriptors() <= idle_descriptors; }, 200))
             << daemon->descriptors() << " and not " << idle_descriptors;
       }
     }

@@ -355,6 +355,39 @@ TEST_F(NicTest, LongPacketsAndThoseThatCannotBe) {
   EXPECT_THAT(stats, testing::ContainsRegex("\"lost_buffer\": ?1"));
 }
 
+// The kernel makes one sk_buff of a packet, of 18 pieces at most; what has more it would complete without a word.
+TEST_F(NicTest, PacketsOfManySlotsArriveOrAreCounted) {
+  Port a("netmap:um0"), b("netmap:um1");
+  ASSERT_TRUE(a && b);
+  if (output("unetmap ports --json").find("\"multi_buffer\":true") == std::string::npos)
+    GTEST_SKIP() << "this kernel takes packets of one slot only";
+  uint64_t lost = 0;
+  int number = 0;
+  for (size_t slots : {1u, 2u, 17u, 18u, 19u, 20u, 40u, 64u}) {
+    SCOPED_TRACE(slots);
+    const std::string whole = a_frame(++number, slots * 20);
+    for (size_t i = 0; i < slots; i++)
+      ASSERT_TRUE(a.queue(whole.substr(i * 20, 20), 0, i + 1 < slots ? NS_MOREFRAG : 0));
+    ASSERT_EQ(0, ioctl(a.fd(), NIOCTXSYNC, nullptr));
+    const std::string mark = a_frame(++number, 60);
+    ASSERT_TRUE(a.send(mark));
+    auto got = b.receive();
+    ASSERT_TRUE(got);
+    if (*got != mark) {
+      EXPECT_EQ(whole, *got);
+      EXPECT_LE(slots, 18u);
+      got = b.receive();
+      ASSERT_TRUE(got);
+    } else {
+      lost++;
+      EXPECT_GT(slots, 18u);
+    }
+    EXPECT_EQ(mark, *got);
+  }
+  const std::string stats = output("unetmap stats um0 --json");
+  EXPECT_THAT(stats, testing::ContainsRegex("\"lost_malformed\": ?" + std::to_string(lost)));
+}
+
 TEST_F(NicTest, IndirectDataComesFromTheSendersMemory) {
   Port a("netmap:um0"), b("netmap:um1");
   ASSERT_TRUE(a && b);

@@ -183,6 +183,39 @@ for _ in 1 2 3 4 5; do
   wait $other || fail "the receiver did not end well"
 done
 
+echo "== a receiver tells what it missed"
+# await_all PORT NUMBER: until so many have come to it, or were lost as its rings were full.
+await_all() {
+  timeout "$event_limit_s" sh -c 'until "$1" stats "$2" --json | python3 -c "
+import json, sys
+rx = json.load(sys.stdin)[\"ports\"][0][\"rx\"]
+sys.exit(rx[\"packets\"] + rx[\"lost_full\"] < int(sys.argv[1]))" "$3"; do sleep 0.05; done' sh "$bin/unetmap" "$1" "$2" ||
+    fail "not $2 packets came to $1: $("$bin/unetmap" stats "$1")"
+}
+# flood_a_stopped_one LOG ARGUMENT...: 10 packets for a receiver that takes them, 5000 while it is stopped, and the end.
+flood_a_stopped_one() {
+  flood_log=$1
+  shift
+  "$generate" -i vale5:rx -f rx -T 200 "$@" >"$flood_log.out" 2>"$flood_log" &
+  other=$!
+  running="$running $other"
+  await_port vale5:rx
+  send "$work/tx.log" -i vale5:tx -f tx -n 10
+  await_all vale5:rx 10
+  kill -STOP $other
+  send "$work/tx.log" -i vale5:tx -f tx -n 5000
+  kill -CONT $other
+  await_all vale5:rx 5010
+  kill -INT $other
+  wait $other || fail "the receiver did not end well"
+}
+for threads in 1 2; do
+  flood_a_stopped_one "$work/rx.log" -p $threads -C ,,$threads --json
+  json "$work/rx.log.out" 'r["missed"] > 1000 and r["missed"] + r["packets"] == 5010'
+done
+flood_a_stopped_one "$work/rx.log"
+must_have "$work/rx.log.out" '^Missed [1-9][0-9]* packets, as the receive rings were full$'
+
 echo "== the daemon dies"
 export UNETMAP_SOCKET="$work/short-lived"
 start daemon "$bin/unetmapd" --foreground --ready-fd 3 3>"$work/daemon.ready"

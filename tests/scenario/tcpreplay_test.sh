@@ -46,6 +46,17 @@ span_us=$(pcap span "$recorded")
 factor=1
 [ "$span_us" -le 30000000 ] || factor=$((span_us / 20000000))
 
+# Root's persistent ports have interfaces: from here on in network and mount namespaces of the test's own. What was
+# fetched and built above is there then.
+if [ "$(id -u)" = 0 ]; then
+  if [ "${TEST_NAMESPACE:-}" != own ]; then
+    unshare --net --mount true 2>/dev/null || skip "no network namespaces: needs CAP_SYS_ADMIN"
+    rm -rf "$work"
+    TEST_NAMESPACE=own exec unshare --net --mount --propagation private sh "$0" "$@"
+  fi
+  . "$helpers/own_namespace.sh"
+fi
+
 step "the port is in tcpreplay's list"
 # Which pseudo-devices it takes from pcap depends on what its configure found.
 pseudo_devices="any nflog"

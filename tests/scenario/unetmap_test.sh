@@ -33,15 +33,18 @@ for what in ports stats daemon "fdb vale0"; do
   says "no daemon is running at $work/socket"
 done
 expect 0 ports --json
-[ "$out" = '{"ports":[]}' ] || fail "ports --json without a daemon: $out"
-expect 1 set vale0:rx lossless on
-says "no daemon is running"
+[[ $out = '{"program":"unetmap","version":"'*'","error":null,"ports":[]}' ]] || fail "ports --json without a daemon: $out"
 expect 1 stats -i 1
 [ ! -e "$work/socket" ] || fail "looking started a daemon"
 expect 2
 expect 2 set vale0:rx lossless perhaps
-expect 2 fdb
+expect 2 fdb --flush
 expect 2 nonsense
+expect 0 help
+has "wait"
+expect 0 help ports
+has "switch (vale0) or a port"
+expect 2 help nonsense
 
 # Running a program: found, given the library, its exit status handed on.
 expect 0 run -- sh -c 'echo "$UNETMAP_LOG $LD_PRELOAD"'
@@ -69,11 +72,11 @@ has "vale0:rx"
 expect 0 ports --json
 has '"lossless":false'
 expect 0 set vale0:rx lossless on --json
-[ "$out" = '{"port":"vale0:rx","lossless":true}' ] || fail "set --json: $out"
+has ',"error":null,"port":"vale0:rx","lossless":true}' || fail "set --json: $out"
 expect 0 ports --json
 has '"lossless":true'
-expect 1 set vale0:nobody lossless on
-says "vale0:nobody"
+expect 1 set nobody lossless on
+says "nobody"
 expect 1 stats vale0:nobody
 says "vale0:nobody"
 expect 1 fdb vale9
@@ -109,6 +112,104 @@ has "\"socket\":\"$work/socket\""
 kill "$receiver"
 wait "$receiver" 2>/dev/null || true
 receiver=
+
+# What is set before a port is there, and who has it open.
+expect 0 set vale0:later rate 250M
+expect 0 set vale0:later lossless on
+expect 0 ports
+has "vale0:later: is not there yet; will be set: lossless; rate 250000000"
+"$bin/unetmap" wait vale0:later --json >"$work/wait" 2>&1 &
+waiter=$!
+expect 1 wait vale0:later -t 50ms
+says "is not there after 50ms"
+"$bin/pkt-gen" -i vale0:later -f rx -w 0 >"$work/later.log" 2>&1 &
+receiver=$!
+wait "$waiter" || fail "wait: $(cat "$work/wait")"
+grep -q '"port":"vale0:later"' "$work/wait" || fail "wait --json: $(cat "$work/wait")"
+expect 0 ports vale0:later
+has "vale0:later: set: lossless; rate 250000000"
+has "vale0:later: open by pkt-gen ($receiver)"
+[[ $out != *"not there yet"* ]] || fail "settings still wait: $out"
+expect 0 ports vale0
+has "vale0:later"
+expect 1 ports vale7
+says "vale7: no such port or switch"
+expect 1 ports vale0:late
+expect 0 set vale0:other lossless on
+expect 0 set vale0:other lossless off
+expect 0 ports --json
+has '"awaited":[]'
+
+# Forwarding tables: of all switches, emptied, and with addresses that stay where they are said to be.
+"$bin/pkt-gen" -i vale0:tx -f tx -n 10 -S 02:00:00:00:00:77 -w 0 >"$work/tx.log" 2>&1
+"$bin/pkt-gen" -i vale0:pin -f rx -w 0 >"$work/pin.log" 2>&1 &
+pinned=$!
+expect 0 wait vale0:pin
+expect 0 fdb vale0 --pin 02:00:00:00:00:88 vale0:pin
+expect 0 fdb
+has "vale0"
+has "02:00:00:00:00:88"
+# Frames that come from that address by another port change nothing.
+"$bin/pkt-gen" -i vale0:tx -f tx -n 10 -S 02:00:00:00:00:88 -w 0 >"$work/tx.log" 2>&1
+expect 0 fdb vale0 --json
+has '"mac":"02:00:00:00:00:88","port":"vale0:pin"'
+has '"pinned":true'
+expect 0 fdb vale0 --flush
+expect 0 fdb vale0 --json
+has '"mac":"02:00:00:00:00:88","port":"vale0:pin"'
+"$bin/pkt-gen" -i vale0:tx -f tx -n 10 -D 02:00:00:00:00:88 -w 0 >"$work/tx.log" 2>&1
+for _ in $(seq 200); do
+  expect 0 stats vale0:pin --json
+  case $out in *'"rx":{"packets":20,'*) break ;; esac
+  sleep 0.05
+done
+has '"rx":{"packets":20,' # ten to everybody from there, ten to there
+# The pin outlives its port.
+kill "$pinned"
+wait "$pinned" 2>/dev/null || true
+"$bin/pkt-gen" -i vale0:pin -f rx -w 0 >"$work/pin.log" 2>&1 &
+pinned=$!
+expect 0 wait vale0:pin
+expect 0 fdb vale0 --json
+has '"mac":"02:00:00:00:00:88","port":"vale0:pin"'
+expect 0 fdb vale0 --unpin 02:00:00:00:00:88
+expect 0 fdb vale0 --json
+[[ $out != *02:00:00:00:00:88* ]] || fail "still there: $out"
+expect 1 fdb vale0 --unpin 02:00:00:00:00:88
+says "not pinned"
+expect 1 fdb vale0 --pin 01:00:00:00:00:01 vale0:pin
+says "single station"
+kill "$receiver" "$pinned"
+wait "$receiver" "$pinned" 2>/dev/null || true
+receiver=
+
+# Two senders that are given no address have their own.
+for name in one two; do "$bin/pkt-gen" -i vale0:$name -f tx -n 1 -w 0 >"$work/$name.log" 2>&1; done
+[ "$(grep -ho '([0-9a-f:]* ->' "$work/one.log" "$work/two.log" | sort -u | wc -l)" -eq 2 ] || fail "two ports share an address: $(cat "$work/one.log" "$work/two.log")"
+if grep -q '(00:00:00:00:00:00 ->' "$work/one.log"; then fail "the address is empty: $(cat "$work/one.log")"; fi
+
+# What the daemon had to say: a worker that is killed.
+"$bin/unetmap" plug vale0:worker --stream "$work/worker.sock"
+expect 0 ports --json
+worker=$(sed -n 's/.*"kind":"stream"[^}]*"pid":\([0-9]*\).*/\1/p' <<<"$out")
+kill -KILL "$worker" || fail "no worker: $out"
+for _ in $(seq 200); do
+  expect 0 log
+  case $out in *vale0:worker*) break ;; esac
+  sleep 0.05
+done
+has "vale0:worker"
+[[ $out =~ ^20[0-9-]+\ [0-9:]+\ unetmapd: ]] || fail "lines have no time: $out"
+expect 0 unplug vale0:worker
+
+# A program that captures by a libpcap without netmap is told what works.
+if command -v tcpdump >/dev/null && ! grep -q netmap: "$(ldd "$(command -v tcpdump)" | sed -n 's/.*libpcap[^ ]* => \([^ ]*\).*/\1/p')"; then
+  expect 1 run -- tcpdump -n -i vale0:tx udp
+  says "built without netmap"
+  says "unetmap capture vale0:tx | tcpdump -r - -n udp"
+fi
+# One that needs libpcap for other things, and opens ports itself, just runs.
+expect 0 run -- "$bin/pkt-gen" -i vale0:one -f tx -n 10
 
 # Persistent ports are listed while nobody uses them.
 "$bin/vale-ctl" -n keep0

@@ -14,18 +14,11 @@ namespace {
 using namespace vm;
 using flows::eventually;
 
-std::string path_of(const std::string& name) {
-  std::string socket = getenv("UNETMAP_SOCKET");
-  return socket.substr(0, socket.rfind('/')) + "/" + name;
-}
-
 // Opening a port starts a daemon where there is none, which takes up what was plugged.
 pid_t daemon_pid() {
   nmport_d* probe = flows::open_port("valeR:probe");
   if (!probe) return -1;
-  ucred cred{};
-  socklen_t bytes = sizeof cred;
-  const pid_t pid = getsockopt(probe->fd, SOL_SOCKET, SO_PEERCRED, &cred, &bytes) == 0 ? cred.pid : -1;
+  const pid_t pid = flows::daemon_of(probe->fd);
   nmport_close(probe);
   return pid;
 }

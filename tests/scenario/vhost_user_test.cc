@@ -14,45 +14,6 @@ namespace {
 using namespace vm;
 using flows::eventually;
 
-std::string folder() {
-  std::string socket = getenv("UNETMAP_SOCKET");
-  return socket.substr(0, socket.rfind('/'));
-}
-std::string path_of(const std::string& name) { return folder() + "/" + name; }
-
-int run(const std::string& command) { return system((command + " >&2").c_str()); }
-
-// A plugged port, unplugged at the end.
-struct Plug {
-  std::string port, path;
-  explicit Plug(const std::string& name) : port("valeV:" + name), path(path_of(name)) {
-    EXPECT_EQ(run("unetmap plug " + port + " --vhost-user " + path), 0);
-  }
-  ~Plug() { EXPECT_EQ(run("unetmap unplug " + port), 0); }
-};
-
-// So many frames from one to the other, whole and in order, a window at a time so that none may be lost.
-void exchange(Vm& a, Vm& b, uint8_t from, uint8_t to, uint64_t count, uint64_t first = 0) {
-  uint64_t next = first, expected = first;
-  bool good = true;
-  ASSERT_TRUE(eventually([&] {
-    while (next < first + count && next - expected < 16 &&
-           a.send(frame_from_to(from, to, next, 60 + next % 1400), {}, next % 3 == 0))
-      next++;
-    for (const Frame& frame : b.receive()) {
-      // What was for others came by while their addresses were not known.
-      if (frame.bytes[5] != to || frame.bytes[11] != from) continue;
-      good = good && frame.bytes == frame_from_to(from, to, expected, 60 + expected % 1400);
-      expected++;
-    }
-    if (!good) return true;
-    return expected == first + count;
-  })) << expected - first
-      << " of " << count << " frames arrived";
-  ASSERT_TRUE(good) << "frame " << expected - 1 << " is not what was sent, or not in its place";
-  EXPECT_TRUE(eventually([&] { return a.all_returned(); }));
-}
-
 class VhostUserTest : public testing::TestWithParam<uint64_t> {};
 INSTANTIATE_TEST_SUITE_P(Layouts, VhostUserTest,
                          testing::Values(0, kEventIdx | kIndirectDesc, kInOrder | kEventIdx, kRingPacked,
@@ -194,13 +155,6 @@ const std::vector<Evil>& evils() {
       {"receive buffers that cannot be written",
        [](Vm& evil, bool packed) {
          for (uint32_t i = 0; i < Vm::kSize; i++) put(evil, 0, i, {Vm::kRxBuffers, 64, 0, 0}, packed);
-       }},
-      {"rings unmapped under way",
-       [](Vm& evil, bool) {
-         vhost_user::MemTable table{1, 0, {}};
-         const guest::Region region = evil.guest.region(1);
-         table.region[0] = {region.guest, region.bytes, region.user, region.offset};
-         evil.front->send(Id::kSetMemTable, &table, 8 + sizeof(vhost_user::MemRegion), {evil.guest.fd(1)});
        }},
       {"memory cut short under way",
        [](Vm& evil, bool packed) {

@@ -42,6 +42,15 @@ class Vm {
     uint32_t position = 0;  // where the device is told to begin
   };
 
+  // How this front-end does things: other than QEMU, where they differ.
+  struct Ways {
+    uint32_t protocol = 1u << vhost_user::kReplyAck | 1u << vhost_user::kLogShmfd | 1u << vhost_user::kMq;
+    bool acknowledges = true;  // PROTOCOL_FEATURES in SET_FEATURES, and enables rings
+    bool by_regions = false;   // memory region by region
+    bool kicks = true;         // gives a kick descriptor
+    int call = -1;             // both rings' call descriptor, when it is not `Ring::call`
+  } ways;
+
   explicit Vm(std::string path, uint64_t features = kBasic) : path_(std::move(path)), features_(features) { boot(); }
 
   // A guest that starts anew: its drivers know nothing of what was before.
@@ -71,37 +80,59 @@ class Vm {
       return false;
     }
     front = std::make_unique<vhost_user::TestFrontEnd>(fd);
-    front->send_u64(Id::kSetFeatures, features_ | vhost_user::kHasProtocolFeatures | extra);
-    front->send_u64(Id::kSetProtocolFeatures,
-                    1u << vhost_user::kReplyAck | 1u << vhost_user::kLogShmfd | 1u << vhost_user::kMq);
+    send_features(extra);
+    front->send_u64(Id::kSetProtocolFeatures, ways.protocol);
     front->send(Id::kSetOwner);
-    send_memory();
+    if (ways.by_regions) {
+      for (int i = 0; i < 2; i++) send_region(Id::kAddMemReg, i);
+    } else {
+      send_memory();
+    }
     for (uint32_t i = 0; i < 2; i++) {
       start_ring(i);
-      front->send_value(Id::kSetVringEnable, vhost_user::VringState{i, 1});
+      if (ways.acknowledges) enable(i, true);
     }
     return settled();
+  }
+  void send_features(uint64_t extra = 0) {
+    front->send_u64(Id::kSetFeatures, features_ | (ways.acknowledges ? vhost_user::kHasProtocolFeatures : 0) | extra);
+  }
+  void enable(uint32_t i, bool on) { front->send_value(Id::kSetVringEnable, vhost_user::VringState{i, on}); }
+  void send_region(Id id, int i) {
+    const guest::Region region = guest.region(i);
+    const vhost_user::SingleRegion message{0, {region.guest, region.bytes, region.user, region.offset}};
+    front->send_value(id, message, id == Id::kAddMemReg ? std::vector<int>{guest.fd(i)} : std::vector<int>{});
+  }
+  // GET_VRING_BASE: stops a ring.
+  uint32_t stop(uint32_t i) {
+    front->send_value(Id::kGetVringBase, vhost_user::VringState{i, 0});
+    return front->answer<vhost_user::VringState>(Id::kGetVringBase).num;
   }
   void send_memory() {
     vhost_user::MemTable table{2, 0, {}};
     for (int i = 0; i < 2; i++) {
       const guest::Region region = guest.region(i);
-      table.region[i] = {region.guest, region.bytes, region.user, region.offset};
+      table.region[i] = {region.guest, region.bytes, region.user + user_shift, region.offset};
     }
-    front->send(Id::kSetMemTable, &table, 8 + 2 * sizeof(vhost_user::MemRegion), {guest.fd(0), guest.fd(1)});
+    const auto file = [&](int i) { return told_memory[i] ? told_memory[i].get() : guest.fd(i); };
+    front->send(Id::kSetMemTable, &table, 8 + 2 * sizeof(vhost_user::MemRegion), {file(0), file(1)});
   }
   void send_addresses(uint32_t i, bool log = false) {
     const RingSetup at = ring[i].driver->setup();
-    front->send_value(Id::kSetVringAddr, vhost_user::VringAddr{i, log ? vhost_user::kVringLog : 0, at.descriptors,
-                                                               at.device, at.driver, at.device - kUserOffset});
+    front->send_value(Id::kSetVringAddr,
+                      vhost_user::VringAddr{i, log ? vhost_user::kVringLog : 0, at.descriptors + user_shift,
+                                            at.device + user_shift, at.driver + user_shift, at.device - kUserOffset});
   }
   void start_ring(uint32_t i) {
     front->send_value(Id::kSetVringNum, vhost_user::VringState{i, kSize});
     front->send_value(Id::kSetVringBase, vhost_user::VringState{i, ring[i].position});
     send_addresses(i);
     front->send_u64(Id::kSetVringErr, i, {ring[i].err.get()});
-    front->send_u64(Id::kSetVringCall, i, {ring[i].call.get()});
-    front->send_u64(Id::kSetVringKick, i, {ring[i].kick.get()});
+    front->send_u64(Id::kSetVringCall, i, {ways.call >= 0 ? ways.call : ring[i].call.get()});
+    if (ways.kicks)
+      front->send_u64(Id::kSetVringKick, i, {ring[i].kick.get()});
+    else
+      front->send_u64(Id::kSetVringKick, i | vhost_user::kVringNoFd);
   }
   // Everything said before has been heard. False: the connection is gone.
   bool settled() {
@@ -120,10 +151,7 @@ class Vm {
   // The front-end closes. A packed ring's position is known to the device alone, so it is asked for first.
   void disconnect(bool politely) {
     if (politely) {
-      for (uint32_t i = 0; i < 2; i++) {
-        front->send_value(Id::kGetVringBase, vhost_user::VringState{i, 0});
-        ring[i].position = front->answer<vhost_user::VringState>(Id::kGetVringBase).num;
-      }
+      for (uint32_t i = 0; i < 2; i++) ring[i].position = stop(i);
     }
     front.reset();
   }
@@ -209,6 +237,8 @@ class Vm {
   Ring ring[2];
   std::unique_ptr<vhost_user::TestFrontEnd> front;
   uint64_t offered = 0;
+  uint64_t user_shift = 0;  // of the front-end's addresses
+  UniqueFd told_memory[2];  // instead of the guest's
 
  private:
   void post(uint64_t slot) {
@@ -237,6 +267,45 @@ inline uint64_t number_of(const std::vector<uint8_t>& frame) {
   uint64_t number = 0;
   memcpy(&number, &frame[14], sizeof number);
   return number;
+}
+
+inline std::string folder() {
+  std::string socket = getenv("UNETMAP_SOCKET");
+  return socket.substr(0, socket.rfind('/'));
+}
+inline std::string path_of(const std::string& name) { return folder() + "/" + name; }
+
+inline int run(const std::string& command) { return system((command + " >&2").c_str()); }
+
+// A plugged port, unplugged at the end.
+struct Plug {
+  std::string port, path;
+  explicit Plug(const std::string& name) : port("valeV:" + name), path(path_of(name)) {
+    EXPECT_EQ(run("unetmap plug " + port + " --vhost-user " + path), 0);
+  }
+  ~Plug() { EXPECT_EQ(run("unetmap unplug " + port), 0); }
+};
+
+// So many frames from one to the other, whole and in order, a window at a time so that none may be lost.
+inline void exchange(Vm& a, Vm& b, uint8_t from, uint8_t to, uint64_t count, uint64_t first = 0) {
+  uint64_t next = first, expected = first;
+  bool good = true;
+  ASSERT_TRUE(flows::eventually([&] {
+    while (next < first + count && next - expected < 16 &&
+           a.send(frame_from_to(from, to, next, 60 + next % 1400), {}, next % 3 == 0))
+      next++;
+    for (const Frame& frame : b.receive()) {
+      // What was for others came by while their addresses were not known.
+      if (frame.bytes[5] != to || frame.bytes[11] != from) continue;
+      good = good && frame.bytes == frame_from_to(from, to, expected, 60 + expected % 1400);
+      expected++;
+    }
+    if (!good) return true;
+    return expected == first + count;
+  })) << expected - first
+      << " of " << count << " frames arrived";
+  ASSERT_TRUE(good) << "frame " << expected - 1 << " is not what was sent, or not in its place";
+  EXPECT_TRUE(flows::eventually([&] { return a.all_returned(); }));
 }
 
 }  // namespace vm

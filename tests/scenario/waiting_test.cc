@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // poll and select on netmap descriptors, alone and among others.
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
+#include <atomic>
 #include <fstream>
 
 #include "waiting.hh"
@@ -80,6 +82,40 @@ TEST(Poll, EachSleepHasItsOwnTimeLimit) {
   EXPECT_EQ(wait_in(pair.b.fd(), 30), 0);
   Later send([&] { EXPECT_TRUE(pair.a.send(2)); });
   EXPECT_EQ(pair.b.receive(-1), Numbers{2});
+}
+
+// Another process with the same descriptor is stopped, perhaps in the middle of its sync. Who found the ring taken and
+// went to sleep for want of news looks again, for nobody rings when the other is through.
+TEST(Poll, LooksAgainWhereARingWasTaken) {
+  constexpr int kForGood = 20000;
+  Pair pair;
+  auto* syncs = static_cast<std::atomic<uint64_t>*>(
+      mmap(nullptr, sizeof(std::atomic<uint64_t>), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
+  pid_t parent = getpid(), other = fork();
+  if (other == 0) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    for (; getppid() == parent; (*syncs)++) ioctl(pair.b.fd(), NIOCRXSYNC, nullptr);
+    _exit(0);
+  }
+  for (uint64_t n = 1; n <= 8 && !HasFailure(); n++) {
+    for (uint64_t before = *syncs; *syncs < before + 1000;) usleep(1000);
+    kill(other, SIGSTOP);
+    int status;
+    ASSERT_EQ(waitpid(other, &status, WUNTRACED), other);
+    ASSERT_TRUE(pair.a.send(n));
+    std::thread later([&] {
+      usleep(1'200'000);  // by then syncs have given up on the lock, and the thread sleeps
+      kill(other, SIGCONT);
+    });
+    uint64_t start = now_ms();
+    EXPECT_EQ(wait_in(pair.b.fd(), kForGood), 1);
+    EXPECT_LT(now_ms() - start, uint64_t{kForGood} / 2) << "only the time limit ended the sleep";
+    later.join();
+    EXPECT_EQ(pair.b.take(), Numbers{n});
+  }
+  kill(other, SIGKILL);
+  waitpid(other, nullptr, 0);
+  munmap(syncs, sizeof *syncs);
 }
 
 TEST(Poll, AmongOthers) {
@@ -276,8 +312,7 @@ TEST(Poll, SeveralWaitersForOneDescriptor) {
 
 TEST(Poll, SenderWaitsForRoomInAPipe) {
   std::string name = switch_name();
-  Port master(name + ":p", {.mode = NR_REG_PIPE_MASTER, .ring = 1}),
-      slave(name + ":p", {.mode = NR_REG_PIPE_SLAVE, .ring = 1});
+  Port master(name + ":p{1"), slave(name + ":p}1");
   uint64_t n = 1;
   pollfd p{master.fd(), POLLOUT, 0};
   while (uint32_t put = master.put(n, 4096)) {

@@ -3,6 +3,8 @@
 import contextlib
 import ctypes
 import os
+import re
+import select
 import shutil
 import signal
 import sys
@@ -12,10 +14,10 @@ import unittest
 SOURCE = os.path.realpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../.."))
 sys.path.insert(0, os.path.join(SOURCE, "vm"))
 from guestimage.image import KERNEL_RELEASE, make_image, tool_command  # noqa: E402
-from guestimage.packages import Unavailable  # noqa: E402
+from guestimage.packages import Unavailable, locked, mirror, unpacked  # noqa: E402
 from guestimage.qemu import newer_qemu  # noqa: E402
 from guestlib.guest import Guest  # noqa: E402
-from guestlib.processes import Failed, Program, call, wait_until  # noqa: E402
+from guestlib.processes import EVENT_LIMIT_S, Failed, Program, call, wait_until  # noqa: E402
 
 CLONE_NEWNET = 0x40000000
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -50,6 +52,7 @@ class Rig:
         self._undo = contextlib.ExitStack()
         self.folder = tempfile.mkdtemp(prefix="unetmap-guest-")
         self._undo.callback(shutil.rmtree, self.folder, True)
+        self._undo.callback(self._end_daemon)
         self.environment = {
             "UNETMAP_SOCKET": os.path.join(self.folder, "socket"), "UNETMAPD": os.path.join(self.bin, "unetmapd"), "BIN": self.bin,
             "UNETMAP_GUEST_CACHE": guest_cache(), "UNETMAP_IDLE_EXIT": "1", "TMPDIR": self.folder,
@@ -61,6 +64,18 @@ class Rig:
 
     def __exit__(self, *_):
         self._undo.close()
+
+    def _end_daemon(self):
+        """What a test left plugged in, attached or set would keep it for ever."""
+        told = self.call("unetmap", "daemon", "--json", check=False)
+        if found := re.search(r'"pid": *(\d+)', told):
+            with contextlib.suppress(ProcessLookupError):
+                ended = os.pidfd_open(int(found[1]))
+                try:
+                    os.kill(int(found[1]), signal.SIGTERM)
+                    select.select([ended], [], [], EVENT_LIMIT_S)
+                finally:
+                    os.close(ended)
 
     def boot(self, guests, variables=None, ready=True, prefix=()):
         """Starts guests {name: arguments} together, each with its {name: variables}, and waits for all. `prefix` starts what

@@ -5,7 +5,7 @@
 #   $build $source   build tree and source tree: the script's first argument or BUILD_DIR, and SOURCE_DIR or this tree
 #   $bin $library    programs and libunetmap.so of the build
 #   $work            a folder of this run, removed at its end
-# A daemon of the run's own is started on demand at UNETMAP_SOCKET: the caller's, else one in $work.
+# A daemon of the run's own is started on demand at UNETMAP_SOCKET, the caller's, else one in $work, and ends with the run.
 
 # No wait for an event that must come is longer; generous, for slow machines and sanitizers.
 event_limit_s=120
@@ -24,7 +24,16 @@ running=
 end_run() {
   for pid in $running; do kill "$pid" 2>/dev/null || true; done
   for pid in $running; do wait "$pid" 2>/dev/null || true; done
+  end_daemon
   rm -rf "$work"
+}
+# The run's daemon does not end by itself while something is plugged in, attached or set for later; and what is plugged in would be so for
+# the next one, too.
+end_daemon() {
+  [ -n "${UNETMAP_SOCKET:-}" ] || return 0 # a test whose programs bring their own
+  pid=$("$bin/unetmap" daemon --json 2>/dev/null | sed -n 's/.*"pid": *\([0-9][0-9]*\).*/\1/p')
+  if [ -n "$pid" ] && kill "$pid" 2>/dev/null; then timeout "$event_limit_s" tail -s 0.05 -f /dev/null --pid="$pid" || true; fi
+  rm -f "$UNETMAP_SOCKET.plugs"
 }
 trap end_run EXIT
 trap 'exit 1' INT TERM HUP
@@ -117,8 +126,17 @@ grows() {
 # has FILE PATTERN: a line matches the extended regular expression.
 has() { grep -qE -- "$2" "$1"; }
 
+# await_port PORT: until somebody has it open.
+await_port() {
+  timeout "$event_limit_s" sh -c 'until "$1" ports --json 2>/dev/null | grep -qF "\"$2\""; do sleep 0.05; done' sh "$bin/unetmap" "$1" ||
+    fail "there is no port $1"
+}
+
 # must_have FILE PATTERN: the test fails where no line matches the extended regular expression.
-must_have() { has "$1" "$2" || fail "${1##*/} has no line like: $2"; }
+must_have() {
+  has "$1" "$2" || fail "${1##*/} has no line like: $2; it begins so:
+$(head -n 20 "$1")"
+}
 
 # wrong STATUS TEXT COMMAND...: a mistake ends so, and what is said of it matches the extended regular expression.
 wrong() {

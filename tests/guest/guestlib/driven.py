@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""For tests of netmap in a guest by our own drivers (mode `driver`, docs/driver-mode.md), on a stock kernel and the devices of QEMU: what goes out
+and comes in, and the interface's way back to its kernel driver."""
+import json
+import random
+import re
+import socket
+import struct
+
+from guestlib import rig as guests
+from guestlib import traffic
+from guestlib.experiments import PACKETS, received_bytes
+
+HOST, GUEST = "10.0.0.1", "10.0.0.2"
+PORT = "vale0:99"
+PAYLOAD = b"a packet made by pkt-gen of unetmap. " * 30  # behind a stamp of 12 bytes
+
+
+def raw_socket(case):
+    """Frames of the host's interface on the switch."""
+    out = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+    out.bind(("vi0", 0))
+    out.settimeout(60)
+    case.addCleanup(out.close)
+    return out
+
+
+def checksum(data):
+    total = sum(struct.unpack(f"!{len(data) // 2}H", data[:len(data) // 2 * 2])) + (data[-1] << 8 if len(data) % 2 else 0)
+    while total >> 16:
+        total = (total & 0xffff) + (total >> 16)
+    return total
+
+
+def captured(data):
+    """The packets of a pcapng file."""
+    at, out = 0, []
+    while at + 12 <= len(data):
+        kind, length = struct.unpack_from("<II", data, at)
+        if kind == 6:
+            size, = struct.unpack_from("<I", data, at + 20)
+            out.append(data[at + 28:at + 28 + size])
+        at += length
+    return out
+
+
+class Driven:
+    """For a class with DEVICE and LINK, of QEMU's, and KERNEL_DRIVER, the kernel's name for what drives that."""
+
+    @classmethod
+    def setUpClass(cls):
+        guests.require("unetmapd", "unetmap", "unetmap-worker", "unetmap-keeper", "pkt-gen", "vale-ctl")
+        guests.own_network()
+        cls.rig = cls.enterClassContext(guests.Rig())
+        cls.vm, = cls.rig.boot({"vm01": "qemu --vale 02"}, {"vm01": {"DEVICE": cls.DEVICE, "LINK": cls.LINK}})
+        cls.rig.call("vale-ctl", "-n", "vi0")
+        cls.rig.call("ip", "address", "add", f"{HOST}/24", "dev", "vi0")
+        cls.rig.call("ip", "link", "set", "vi0", "up")
+        cls.rig.call("vale-ctl", "-a", "vale0:vi0")
+        cls.vm.run("ip link set eth0 mtu 1400; ip address add 192.168.7.7/24 dev eth0; ip route add 172.16.0.0/16 via 192.168.7.1")
+        cls.before = cls.state()
+        cls.daemon = cls.vm.start("unetmapd --foreground --nic-mode driver --nic-buffers 2048")
+        cls.vm.run("until unetmap ports >/dev/null 2>&1; do sleep 0.1; done")
+
+    @classmethod
+    def state(cls):
+        """What the guest's stack knows of its interface, without what changes by itself."""
+        told = cls.vm.run("ip -4 address show dev eth0; cat /sys/class/net/eth0/address /sys/class/net/eth0/mtu; ip route show dev eth0")
+        return re.sub(r"\d+: eth0|valid_lft.*|qdisc \S+|qlen \d+|state \S+|<\S+>|linkdown", "", told).split()
+
+    def kernel_driver(self):
+        return self.vm.run("basename $(readlink /sys/class/net/eth0/device/driver) 2>/dev/null || echo none").strip()
+
+    def await_return(self):
+        self.vm.run(f"until [ \"$(basename $(readlink /sys/class/net/eth0/device/driver) 2>/dev/null)\" = {self.KERNEL_DRIVER} ]; "
+                    "do sleep 0.1; done", timeout_s=60)
+
+    def setUp(self):
+        self.await_return()
+
+    def tearDown(self):
+        self.assertNotRegex(self.vm.run("dmesg"), r"BUG|Oops|WARNING:")
+
+    def host(self, command):
+        return self.rig.start(*command.split())
+
+    def mode(self):
+        found, = [port for port in json.loads(self.vm.run("unetmap ports --json"))["ports"] if port["name"] == "eth0"]
+        return found["nic"]["mode"]
+
+    def test_1_packets_go_out(self):
+        size = received_bytes(self.vm.start, self.host, "pkt-gen -ieth0 -ftx", f"pkt-gen -i{PORT} -frx")
+        self.assertAlmostEqual(size / PACKETS, 60, delta=3)
+
+    def test_2_packets_come_in(self):
+        size = received_bytes(self.host, self.vm.start, f"pkt-gen -i{PORT} -ftx -l1200", "pkt-gen -ieth0 -frx")
+        self.assertAlmostEqual(size / PACKETS, 1200, delta=30)
+
+    def test_3_every_byte_goes_out(self):
+        receiver = raw_socket(self)
+        job = self.vm.start("pkt-gen -ieth0 -ftx -l1001 -R200 -w3")
+        seen = 0
+        while seen < 100:
+            frame = receiver.recv(2048)
+            if frame[12:14] != b"\x08\0" or frame[23] != 17 or len(frame) != 1001:
+                continue
+            seen += 1
+            self.assertEqual(checksum(frame[14:34]), 0xffff)
+            self.assertEqual(checksum(frame[26:34] + b"\0\x11" + frame[38:40] + frame[34:]), 0xffff)
+            self.assertEqual(frame[54:], PAYLOAD[12:len(frame) - 42])
+        job.interrupt()
+
+    def test_4_every_byte_comes_in(self):
+        sender, generator = raw_socket(self), random.Random(1)
+        frames = [b"\xff" * 6 + b"\2\0\0\0\0\1\x88\xb5" + generator.randbytes(size)
+                  for size in (46, 1400, *(generator.randint(46, 400) for _ in range(30)))]
+        job = self.vm.start("pkt-gen -ieth0 -frx -w1")
+        job.wait_line(r"waiting for initial packets|main_thread .* pps")
+        capture = self.vm.start("unetmap capture eth0 -w /tmp/captured -c 100")
+        while capture.status is None:
+            for frame in frames:
+                sender.send(frame)
+            self.vm.run("true")
+        capture.finish()
+        job.interrupt()
+        got = captured(bytes.fromhex(self.vm.run("xxd -p /tmp/captured")))
+        self.assertEqual(len(got), 100)
+        ours = [frame for frame in got if frame[12:14] == b"\x88\xb5"]
+        self.assertGreater(len(ours), 80)
+        for frame in ours:
+            self.assertIn(frame, frames)
+        self.assertGreater(len(set(ours)), 16)
+
+    def _in_the_middle(self):
+        """A program that sends as fast as it can."""
+        job = self.vm.start("pkt-gen -ieth0 -ftx -w1")
+        job.wait_line(r"main_thread .*[1-9]\d*\.\d+ [KM]?pps")
+        self.assertEqual(self.kernel_driver(), "none")
+        return job
+
+    def _is_back(self):
+        self.await_return()
+        self.assertEqual(self.state(), self.before)
+        traffic.await_answer(self.vm, HOST)
+
+    def _ends_in_peace(self, job):
+        """By an error of its own, not because the registers had gone from under it."""
+        job.interrupt()
+        self.assertLess(job.status, 128)
+
+    def test_6_a_program_is_killed(self):
+        job = self._in_the_middle()
+        job.signal("KILL")
+        self._is_back()
+        job.finish(statuses=None)
+
+    def test_7_the_keeper_is_killed(self):
+        job = self._in_the_middle()
+        self.vm.run("kill -9 $(pidof unetmap-keeper)")
+        self._is_back()
+        self._ends_in_peace(job)
+
+    def test_8_the_daemon_is_killed(self):
+        job = self._in_the_middle()
+        self.vm.run("kill -9 $(pidof unetmapd)")
+        self._is_back()
+        self._ends_in_peace(job)
+        self.daemon.finish(statuses=None)
+
+    def test_5_the_interface_comes_back_as_it_was(self):
+        job = self.vm.start("pkt-gen -ieth0 -frx -w1")
+        job.wait_line(r"waiting for initial packets|main_thread .* pps")
+        self.assertEqual(self.mode(), "driver")
+        self.assertEqual(self.kernel_driver(), "none")
+        self.assertEqual(self.state(), self.before)
+        job.interrupt()
+        self.await_return()
+        self.assertEqual(self.state(), self.before)
+        traffic.await_answer(self.vm, HOST)

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""A machine that boots the image under emulation, and its serial console."""
