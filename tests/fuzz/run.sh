@@ -8,7 +8,7 @@ usage() {
 usage: run.sh SECONDS [BUILD_DIR]          run each fuzzer for SECONDS
        run.sh --keep [BUILD_DIR]           add to corpus/ what earlier runs found and corpus/ does not cover yet
 BUILD_DIR (default build-fuzz) keeps the build, the inputs found and the reproducers of crashes.
-FUZZ_CXX names the clang++ to use (default clang++). Exit status: 0 no crash, 1 crash or failed build, 2 usage.
+FUZZ_CXX names the clang++ to use (default clang++). FUZZ_SEED makes the inputs that are tried the same each time. Exit status: 0 no crash, 1 crash or failed build, 2 usage.
 USAGE
   exit 2
 }
@@ -33,6 +33,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 build=${2:-build-fuzz}
 cxx=${FUZZ_CXX:-clang++}
 jobs=${FUZZ_JOBS:-2}
+seed=${FUZZ_SEED:-0}
 
 command -v "$cxx" >/dev/null || fail "compiler $cxx: not found; install the packages clang and libclang-rt-dev, or set FUZZ_CXX"
 launcher=
@@ -51,8 +52,8 @@ log=$build/build.log
 
 number_after() { sed -n "s/.*$1 *\([0-9][0-9]*\).*/\1/p" "$2" | tail -n 1; }
 
-crashed=0
-ran=0
+# Each takes the same time; so many at once as there are processors to use.
+started=0
 for source in "$here"/fuzz_*.cc; do
   name=$(basename "$source" .cc)
   name=${name#fuzz_}
@@ -68,11 +69,28 @@ for source in "$here"/fuzz_*.cc; do
     echo "$name: $before inputs kept before, $(find "$kept" -type f | wc -l) now"
     continue
   fi
-  ran=$((ran + 1))
-  status=0
   # A limit on one input too: an endless loop is a crash as well. The largest ports take seconds in these builds.
-  "$program" -max_total_time="$seconds" -timeout=60 -rss_limit_mb=2048 -print_final_stats=1 \
-    -artifact_prefix="$build/crashes/$name-" "$found" "$kept" >"$output" 2>&1 || status=$?
+  {
+    status=0
+    "$program" -max_total_time="$seconds" -seed="$seed" -timeout=60 -rss_limit_mb=2048 -print_final_stats=1 \
+      -artifact_prefix="$build/crashes/$name-" "$found" "$kept" >"$output" 2>&1 || status=$?
+    echo "$status" >"$build/$name.status"
+  } &
+  started=$((started + 1))
+  [ $((started % jobs)) -ne 0 ] || wait
+done
+[ -z "$keep" ] || exit 0
+wait
+
+crashed=0
+ran=0
+for source in "$here"/fuzz_*.cc; do
+  name=$(basename "$source" .cc)
+  name=${name#fuzz_}
+  program=$build/fuzz/fuzz_$name
+  output=$build/$name.log
+  status=$(cat "$build/$name.status")
+  ran=$((ran + 1))
   runs=$(number_after 'number_of_executed_units:' "$output")
   edges=$(number_after ' cov:' "$output")
   if [ "$status" -eq 0 ]; then
