@@ -218,6 +218,30 @@ must_have "$work/rx.log.out" '^Missed [1-9][0-9]* packets, as the receive rings 
 
 echo "== the daemon dies"
 export UNETMAP_SOCKET="$work/short-lived"
+# What a shell starts in the background has SIGINT ignored; one that comes while ports still open is kept, not lost.
+mkdir "$work/late"
+mkfifo "$work/late/go"
+cat >"$work/late/unetmapd" <<SH
+#!/bin/sh
+: >"$work/late/asked"
+read -r _ <"$work/late/go"
+exec "$bin/unetmapd" "\$@"
+SH
+chmod +x "$work/late/unetmapd"
+UNETMAP_SOCKET=$work/late/socket UNETMAPD=$work/late/unetmapd timeout 120 sh -c "trap '' INT; echo \$\$ >'$work/late/pid'; exec '$generate' -i vale0:rx -f rx" \
+  >"$work/late.log" 2>&1 &
+late=$!
+running="$running $late"
+# The daemon is started while the port opens.
+until [ -e "$work/late/asked" ]; do
+  kill -0 $late 2>/dev/null || fail "pkt-gen ended: $(cat "$work/late.log")"
+  sleep 0.02
+done
+kill -INT "$(cat "$work/late/pid")"
+echo >"$work/late/go"
+wait $late || fail "pkt-gen ended with $? when interrupted early: $(cat "$work/late.log")"
+must_have "$work/late.log" '^Received nothing'
+
 start daemon "$bin/unetmapd" --foreground --ready-fd 3 3>"$work/daemon.ready"
 daemon=$started
 grows "$work/daemon.ready" 1 "$daemon" || fail "the daemon does not listen"

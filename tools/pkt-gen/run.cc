@@ -40,6 +40,18 @@ sigset_t main_signals() {
   return set;
 }
 
+// A shell script's background has SIGINT ignored: one that comes while ports open would be lost. Blocked it is kept until it is
+// looked at; elsewhere it ends the program at once.
+void keep_ignored_interrupt() {
+  struct sigaction now {};
+  sigaction(SIGINT, nullptr, &now);
+  if (now.sa_handler != SIG_IGN) return;
+  sigset_t interrupt;
+  sigemptyset(&interrupt);
+  sigaddset(&interrupt, SIGINT);
+  pthread_sigmask(SIG_BLOCK, &interrupt, nullptr);
+}
+
 void work(Worker& w, int cpu, pthread_t main_thread) {
   parts::name_thread(fmt::format("pkt-gen-{}", w.index));
   bool pinned = true;
@@ -330,6 +342,7 @@ int run(const Options& options) {
   Run run{.options = options, .live = options.json ? stderr : stdout};
   Workers workers;
   Outcome outcome;
+  keep_ignored_interrupt();
   if (Result<void> prepared = prepare(run, workers); !prepared) {
     outcome.failure = prepared.error().text;
   } else {
