@@ -12,7 +12,7 @@ from guestimage.packages import Unavailable
 LABEL = "UNETMAP"
 # What GRUB needs of its modules; the rest is megabytes that nobody loads.
 MODULES = ("normal linux configfile search search_label search_fs_file iso9660 part_gpt part_msdos fat serial terminal terminfo echo test "
-           "all_video gfxterm video font reboot halt sleep minicmd ls cat chain probe true")
+           "all_video gfxterm video font reboot halt sleep minicmd ls cat chain probe true smbios")
 EFI_PARTITION = uuid.UUID("c12a7328-f81f-11d2-ba4b-00a0c93ec93b").bytes_le
 BIOS_FOLDER, EFI_FOLDER = "/usr/lib/grub/i386-pc", "/usr/lib/grub/x86_64-efi"
 

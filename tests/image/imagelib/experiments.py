@@ -147,4 +147,24 @@ def guests(machine, limit_s=3000):
     return {"guest in the image up at s": round(booted), "from a guest": _need(r"^Received (\d+ packets)", text, "guest to host")[1]}
 
 
+def itself(machine, limit_s=1800):
+    """The image boots itself, from the disk that it lies on, on a port of a switch: how far it comes, and after how many seconds."""
+    machine.run("mkfifo /tmp/type; sleep 100000 >/tmp/type & echo $! >/tmp/type.pid")
+    begin, came = machine.elapsed(), {}
+    machine.background("sudo env CONSOLE=stdio IMAGE=$(cat /run/image-disk) MEMORY=600M EXTRA=-snapshot ./launch-qemu.sh qemu --vale 01 "
+                       "</tmp/type", "/tmp/inner")
+    for name, pattern, typed in (("menu", "command line only", "3"), ("kernel", "Loading Linux", ""), ("prompt", "tc@unetmap", "")):
+        try:
+            machine.await_file("/tmp/inner", pattern, limit_s)
+        except Failed:
+            break
+        came[f"inner {name} after s"] = round(machine.elapsed() - begin)
+        if typed:
+            machine.run(f"printf '{typed}' >/tmp/type")
+    machine.run("sudo kill -TERM -- -$(cat /tmp/inner.pid); kill $(cat /tmp/type.pid)", check=False)
+    if not came:
+        raise Failed(f"the inner machine says nothing in {limit_s} s:\n" + machine.run("cat /tmp/inner", check=False))
+    return came
+
+
 ALL = (vale, netperf, taps, raw, kernel_pktgen, interfaces, attach, scripts)

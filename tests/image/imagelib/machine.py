@@ -15,17 +15,22 @@ OVMF = ("/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_CODE.fd")
 MENU = ("Boot unetmap (X11)", "Boot unetmap (X11), wait for slow devices", "Boot unetmap (command line only)",
         "Boot unetmap (command line only), wait for slow devices")
 # Generous: emulation on a machine that does other things too.
-BOOT_LIMIT_S = 900
+BOOT_LIMIT_S = 600
+# Where others take the processor, limits are of the seconds that the machine had of it, and this many times as long on the clock: a machine
+# that stands still uses none.
+PATIENCE = 10
 ONE_CARD = ("-netdev", "user,id=net0,restrict=on", "-device", "e1000,netdev=net0")
 _ESCAPES = re.compile(r"\x1b(\[[0-9;?=]*[A-Za-z]|[()][A-Z0-9]|[=>78cDM]|\][^\x07]*\x07)|\x1bP[^\x1b]*\x1b\\")
 DISKS = {
     "ide": ["-drive", "file={image},format=raw,if=ide,snapshot=on"],
     "virtio": ["-drive", "file={image},format=raw,if=virtio,snapshot=on"],
     "usb": ["-device", "qemu-xhci,id=usb", "-drive", "file={image},format=raw,if=none,id=stick,snapshot=on",
-            "-device", "usb-storage,bus=usb.0,drive=stick,removable=on"],
+            "-device", "usb-storage,id=plugged,bus=usb.0,drive=stick,removable=on"],
     "cd": ["-drive", "file={image},format=raw,if=ide,media=cdrom,readonly=on"],
     # Written to: the caller's own copy.
-    "writable": ["-drive", "file={image},format=raw,if=ide"],
+    "writable": ["-drive", "file={image},format=raw,if=virtio"],
+    # A stick or card with its switch on "lock".
+    "read-only": ["-drive", "file={image},format=raw,if=virtio,readonly=on"],
 }
 
 
@@ -124,6 +129,13 @@ class Machine:
         """Keys pressed together."""
         self.qmp("send-key", keys=[{"type": "qcode", "data": name} for name in names])
 
+    def type(self, text):
+        """Letters and digits on the keyboard, and Enter."""
+        for letter in text:
+            self.keys(letter)
+            time.sleep(0.2)
+        self.keys("ret")
+
     # --- the serial line ---
 
     def _read(self):
@@ -146,9 +158,20 @@ class Machine:
     def _from(self, mark):
         return _ESCAPES.sub("", self._text[mark:])
 
+    def _deadline(self, timeout_s):
+        return time.monotonic() + timeout_s, self.cpu_s() + timeout_s / 2, time.monotonic() + timeout_s * PATIENCE
+
+    def _left(self, deadline):
+        """Seconds to wait before the next look; 0 or less: it is too late."""
+        clock, processor, last = deadline
+        now = time.monotonic()
+        if now < clock:
+            return clock - now
+        return min(5, last - now) if self.process.poll() is None and self.cpu_s() < processor else 0
+
     def expect(self, pattern, what, timeout_s=120):
         """The match of `pattern` in what came since the last match."""
-        deadline = time.monotonic() + timeout_s
+        deadline = self._deadline(timeout_s)
         with self._changed:
             while True:
                 seen = self._from(self._mark)
@@ -157,9 +180,10 @@ class Machine:
                     self._mark = len(self._text)
                     self._rest = seen[found.end():]
                     return found
-                left = deadline - time.monotonic()
-                if self._closed or left <= 0:
-                    why = "the machine ended" if self._closed else f"{timeout_s} s passed"
+                left = self._left(deadline)
+                panic = re.search(r"Kernel panic - .*", seen)
+                if self._closed or panic or left <= 0:
+                    why = panic[0] if panic else "the machine ended" if self._closed else f"{timeout_s} s passed"
                     raise Failed(f"{what}: {why} without '{pattern}'; the last that came:\n{seen[-2500:]}")
                 self._changed.wait(left)
 
@@ -178,11 +202,12 @@ class Machine:
     # --- what people do ---
 
     def choose(self, entry, countdown=False):
-        """An entry of the menu, by the keys of a terminal; `countdown` waits until GRUB chooses the first."""
+        """An entry of the menu, by its digit: of several keys in a row GRUB loses some on a busy machine. `countdown` waits until GRUB
+        chooses the first."""
         self.expect(r"wait for slow devices[\s\S]*command line only", "GRUB's menu", 300)
         self.menu_at = (self.elapsed(), self.cpu_s())
         if not countdown:
-            self.send("\x1b[B" * entry + "\r")
+            self.send(str(entry + 1))
 
     def login(self, timeout_s=BOOT_LIMIT_S):
         """Until tc's shell is there."""
@@ -195,7 +220,7 @@ class Machine:
     def run(self, command, timeout_s=600, check=True):
         """Output of a command of tc's shell; a status other than 0 is a failure."""
         self.send(f"{{ {command}\n}} 2>&1; echo \"@@$?@@\"\r")
-        deadline, mark = time.monotonic() + timeout_s, self._mark
+        deadline, mark = self._deadline(timeout_s), self._mark
         with self._changed:
             while True:
                 seen = self._from(mark)
@@ -203,7 +228,7 @@ class Machine:
                 if found:
                     self._mark = len(self._text)
                     break
-                left = deadline - time.monotonic()
+                left = self._left(deadline)
                 if self._closed or left <= 0:
                     raise Failed(f"{command}: no end within {timeout_s} s; it said:\n{seen[-2500:]}")
                 self._changed.wait(left)
