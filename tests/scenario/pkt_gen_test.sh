@@ -12,6 +12,7 @@ generate=$bin/pkt-gen
 receive() {
   log=$1
   shift
+  : >"$log"  # now: the line that is waited for may stand there since an earlier one
   timeout 120 "$generate" -T 200 "$@" >"$log" 2>&1 &
   other=$!
   running="$running $other"
@@ -145,6 +146,7 @@ send "$work/tx.log" -i vale3:tx -f tx -R 20K -n 10000 --json
 json "$work/tx.log" '0.45 < r["seconds"] and r["packets"] == 10000'
 
 echo "== interrupted"
+: >"$work/tx.log"
 "$generate" -i vale3:tx -f tx --json >"$work/tx.json" 2>"$work/tx.log" &
 sender=$!
 running="$running $sender"
@@ -170,6 +172,7 @@ echo "== what a sender says that it sent has left it, also after Ctrl-C"
 for _ in 1 2 3 4 5; do
   receive "$work/rx.log" -i vale3:rx -f rx
   "$bin/unetmap" set vale3:rx lossless on >"$work/set.log" 2>&1 || fail "lossless cannot be set"
+  : >"$work/tx.log"
   timeout 60 "$generate" -i vale3:tx -f tx -T 50 >"$work/tx.log" 2>&1 &
   sender=$!
   running="$running $sender"
@@ -196,6 +199,7 @@ sys.exit(rx[\"packets\"] + rx[\"lost_full\"] < int(sys.argv[1]))" "$3"; do sleep
 flood_a_stopped_one() {
   flood_log=$1
   shift
+  : >"$flood_log"
   "$generate" -i vale5:rx -f rx -T 200 "$@" >"$flood_log.out" 2>"$flood_log" &
   other=$!
   running="$running $other"
@@ -246,6 +250,7 @@ start daemon "$bin/unetmapd" --foreground --ready-fd 3 3>"$work/daemon.ready"
 daemon=$started
 grows "$work/daemon.ready" 1 "$daemon" || fail "the daemon does not listen"
 for function in rx tx; do
+  : >"$work/$function.log"
   timeout 60 "$generate" -i vale0:$function -f $function -T 200 >"$work/$function.log" 2>&1 &
   eval "$function=\$!"
   running="$running $!"

@@ -167,6 +167,7 @@ has '"rx":{"packets":20,' # ten to everybody from there, ten to there
 # The pin outlives its port.
 kill "$pinned"
 wait "$pinned" 2>/dev/null || true
+: >"$work/pin.log"
 "$bin/pkt-gen" -i vale0:pin -f rx -w 0 >"$work/pin.log" 2>&1 &
 pinned=$!
 expect 0 wait vale0:pin
