@@ -13,11 +13,12 @@ def _need(pattern, text, what):
 
 
 def _row(text):
-    """The last line of numbers in a table of netperf."""
-    lines = [line.split() for line in text.splitlines() if re.fullmatch(r"[\d.\s]+", line) and line.strip()]
+    """The last line of numbers in a table of netperf. TCP_RR has a line of two sizes after it."""
+    lines = [line.split() for line in text.splitlines() if re.fullmatch(r"[\d.\s]+", line)]
+    lines = [[float(word) for word in line] for line in lines if len(line) > 2]
     if not lines:
         raise Failed(f"netperf reports nothing:\n{text}")
-    return [float(word) for word in lines[-1]]
+    return lines[-1]
 
 
 def netperf(machine):

@@ -242,9 +242,9 @@ class Machine:
         self.run(f"{{ {command}; }} >{log} 2>&1 & echo $! >{log}.pid")
 
     def await_file(self, log, pattern, timeout_s=180):
-        """Until a line like `pattern` (grep -E) is in a file of the machine."""
-        self.run(f"for i in $(seq {timeout_s * 2}); do grep -qE '{pattern}' {log} && break; sleep 0.5; done; grep -E '{pattern}' {log} || "
-                 f"{{ tail -n 20 {log}; false; }}", timeout_s * 3 + 60)
+        """Until a line like `pattern` (grep -E) is in a file of the machine, which a program in the background writes."""
+        self.run(f"for i in $(seq {timeout_s * 2}); do grep -qE '{pattern}' {log} && break; kill -0 $(cat {log}.pid) || break; sleep 0.5; done; "
+                 f"grep -E '{pattern}' {log} || {{ tail -n 20 {log}; false; }}", timeout_s * 3 + 60)
 
     def interrupt(self, log):
         """Ctrl-C for what runs in the background, and what it said. It is a process group of its own, perhaps of root."""
