@@ -20,7 +20,7 @@ namespace unetmap::driver {
 
 constexpr uint32_t kMostDescriptors = 256;  // 16 bytes each: one page, which needs no neighbour
 
-enum class Model : uint32_t { kE1000 = 1, kVirtioNet = 2 };
+enum class Model : uint32_t { kE1000 = 1, kVirtioNet = 2, kPassthrough = 3 };
 
 struct TxState {
   std::atomic<uint64_t> step;
@@ -46,12 +46,14 @@ constexpr uint64_t pack(uint32_t index, uint32_t slot) { return index | uint64_t
 
 struct Shared {
   Model model;
-  uint32_t descriptors;  // of each ring, a power of two, kMostDescriptors at most
+  uint32_t descriptors;  // of each ring, a power of two, kMostDescriptors at most; the slots of a passed-through port
   uint32_t bar_bytes;
-  uint32_t tx_notify, rx_notify;  // virtio: where queues are kicked
+  uint32_t tx_notify, rx_notify;  // virtio: where queues are kicked; passed through: the doorbell, in the other BAR
+  uint32_t session;               // passed through: that of the host's which the rings are in
   uint32_t most_bytes;            // of a packet
   uint64_t headers_address;       // virtio: the device's address of page kHeaders, which stays zero
   uint64_t buffer_pages;          // behind the pages of DmaPage
+  std::atomic<uint32_t> rung;     // passed through: the host's request to be woken that was answered last
   std::atomic<uint32_t> closed;   // not 0: the device is another's by now, hands off
   TxState tx;
   RxState rx;
