@@ -17,7 +17,7 @@ MAY_INCLUDE = {
     "proto": ("base", "guest"),
     "dev": ("base", "guest", "vale"),  # vale for the packets' header
     "port": ("base", "ring", "mem", "vale", "guest", "proto", "dev"),
-    "worker": ("base", "wire", "vale", "guest", "proto", "dev", "port"),  # a program of the public interface besides
+    "worker": ("base", "mem", "wire", "vale", "guest", "proto", "dev", "port"),  # a program of the public interface besides
     "keeper": ("base", "ring", "mem", "wire", "dev", "driver"),
     "daemon": ("base", "ring", "mem", "vale", "wire", "port"),
     "libnetmap": (),  # nothing but the C interface that others have as well

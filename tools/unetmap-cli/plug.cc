@@ -25,6 +25,7 @@ constexpr KindOption kKinds[] = {
     {"vhost-user", "a virtual machine's vhost-user network device"},
     {"stream", "frames with their lengths over a stream socket, such as QEMU's -netdev stream"},
     {"e1000", "an Intel 82540EM of a virtual machine, for QEMU's vfio-user-pci"},
+    {"passthrough", "the port's rings in a virtual machine, for QEMU's ivshmem-doorbell"},
     {"dgram", "a frame a datagram, such as QEMU's -netdev dgram; --remote names the peer's socket"},
 };
 

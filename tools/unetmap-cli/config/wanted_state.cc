@@ -24,7 +24,7 @@ constexpr Key kPlugKeys[] = {
     {"rings", Type::kNumber},  {"slots", Type::kNumber}, {"paravirt", Type::kFlag}, {"mitigation", Type::kFlag},
     {"itr_us", Type::kNumber}, {"mac", Type::kText},
 };
-constexpr const char* kPlugKinds[] = {"vhost-user", "e1000", "stream", "dgram"};
+constexpr const char* kPlugKinds[] = {"vhost-user", "e1000", "passthrough", "stream", "dgram"};
 constexpr Key kRingKeys[] = {
     {"tx_rings", Type::kNumber}, {"rx_rings", Type::kNumber}, {"tx_slots", Type::kNumber}, {"rx_slots", Type::kNumber}};
 
@@ -165,7 +165,7 @@ class Reader {
     Json out = Json::object();
     auto kind = thing.find("kind");
     if (kind == thing.end() || std::find(std::begin(kPlugKinds), std::end(kPlugKinds), *kind) == std::end(kPlugKinds))
-      return bad(at / "kind", "is to be one of \"vhost-user\", \"e1000\", \"stream\" and \"dgram\"");
+      return bad(at / "kind", "is to be one of \"vhost-user\", \"e1000\", \"passthrough\", \"stream\" and \"dgram\"");
     out["kind"] = *kind;
     if (!thing.contains("socket")) return bad(at, "has no socket; say where it is, as in socket = \"/run/vm1.sock\"");
     for (auto& [key, value] : thing.items()) {
