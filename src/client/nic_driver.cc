@@ -12,6 +12,7 @@
 #include "client/rpc.hh"
 #include "client/state.hh"
 #include "driver/e1000/rings.hh"
+#include "driver/passthrough/rings.hh"
 #include "driver/virtio_net/rings.hh"
 #include "wire/keeper.hh"
 
@@ -38,22 +39,49 @@ Result<std::shared_ptr<DrivenDevice>> DrivenDevice::map(UniqueFd bar, std::span<
   out->memory_ = std::move(*mapping);
   if (out->memory_.size() < driver::kBufferPagesOffset) return wrong;
   const driver::Shared& shared = out->shared();
+  const bool passed = shared.model == driver::Model::kPassthrough;
   if (shared.buffer_pages > (out->memory_.size() - driver::kBufferPagesOffset) / sizeof(uint64_t) ||
-      shared.descriptors == 0 || shared.descriptors > driver::kMostDescriptors)
+      shared.descriptors == 0 || shared.descriptors > (passed ? passthrough::kMostSlots : driver::kMostDescriptors))
     return wrong;
   out->bar_bytes_ = shared.bar_bytes;
   void* at = mmap(nullptr, out->bar_bytes_, PROT_READ | PROT_WRITE, MAP_SHARED, bar.get(), 0);
   if (at == MAP_FAILED) return Error::from_errno(errno, "registers of a device");
   out->bar_ = at;
-  out->registers_ = std::make_unique<driver::MappedRegisters>(at, out->bar_bytes_);
   for (size_t i = 0; i < std::size(out->holds_); i++) out->holds_[i] = move_high(std::move(memory[i + 1]));
+  if (!passed) {
+    out->registers_ = std::make_unique<driver::MappedRegisters>(at, out->bar_bytes_);
+  } else {
+    uint32_t slots = 0;
+    if (!driver::PassedMemory::check({static_cast<uint8_t*>(at), out->bar_bytes_}, slots) ||
+        slots != shared.descriptors)
+      return wrong;
+    if (auto mapped = out->map_doorbell(); !mapped) return mapped.error();
+  }
   out->timer_ = move_high(UniqueFd(int(syscall(SYS_timerfd_create, CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC))));
   if (!out->timer_) return Error::from_errno(errno, "timer of a device");
   return out;
 }
 
+Result<void> DrivenDevice::map_doorbell() {
+  void* at = mmap(nullptr, driver::kPageBytes, PROT_READ | PROT_WRITE, MAP_SHARED, holds_[0].get(), 0);
+  if (at == MAP_FAILED) return Error::from_errno(errno, "doorbell of a device");
+  doorbell_ = at;
+  registers_ = std::make_unique<driver::MappedRegisters>(at, driver::kPageBytes);
+  return {};
+}
+
+// A host that took the port away, or has begun with another driver, syncs no ring of ours any more.
+bool DrivenDevice::closed() const {
+  if (shared().closed.load(std::memory_order_acquire) != 0) return true;
+  if (!passed()) return false;
+  const passthrough::HostBlock& host = passed_memory().host();
+  return host.closed.load(std::memory_order_acquire) != 0 ||
+         host.session.load(std::memory_order_relaxed) != shared().session;
+}
+
 DrivenDevice::~DrivenDevice() {
   if (bar_) munmap(bar_, bar_bytes_);
+  if (doorbell_) munmap(doorbell_, driver::kPageBytes);
   for (const UniqueFd* fd : {&holds_[0], &holds_[1], &timer_})
     if (*fd) note_internal(fd->get(), false);
 }
@@ -69,6 +97,7 @@ driver::BufferMemory DrivenDevice::buffers(uint8_t* bufs, uint32_t nbufs, uint32
 
 std::unique_ptr<driver::TxQueue> DrivenDevice::tx(const driver::Ring& ring) const {
   if (ring.num_slots > shared().descriptors) return nullptr;
+  if (passed()) return std::make_unique<driver::PassedTx>(*registers_, shared(), passed_memory(), ring);
   if (shared().model == driver::Model::kVirtioNet)
     return std::make_unique<driver::VirtioTx>(
         *registers_, shared(),
@@ -78,6 +107,7 @@ std::unique_ptr<driver::TxQueue> DrivenDevice::tx(const driver::Ring& ring) cons
 
 std::unique_ptr<driver::RxQueue> DrivenDevice::rx(const driver::Ring& ring) const {
   if (ring.num_slots > shared().descriptors) return nullptr;
+  if (passed()) return std::make_unique<driver::PassedRx>(*registers_, shared(), passed_memory(), ring);
   if (shared().model == driver::Model::kVirtioNet)
     return std::make_unique<driver::VirtioRx>(
         *registers_, shared(),

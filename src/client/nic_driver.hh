@@ -10,6 +10,7 @@
 #include "client/nic.hh"
 #include "driver/mapped_registers.hh"
 #include "driver/memory.hh"
+#include "driver/passthrough/rings.hh"
 #include "driver/queue.hh"
 #include "mem/memfd.hh"
 
@@ -18,13 +19,14 @@ namespace unetmap::client {
 // A device as mapped here.
 class DrivenDevice {
  public:
-  // The BAR; then the memory and what holds it.
+  // The BAR; then the memory and what holds it. Of a port that the host passes through: the BAR with its rings; then
+  // the memory, and twice the BAR with its doorbell.
   static Result<std::shared_ptr<DrivenDevice>> map(UniqueFd bar, std::span<UniqueFd> memory);
   ~DrivenDevice();
   DrivenDevice(const DrivenDevice&) = delete;
   DrivenDevice& operator=(const DrivenDevice&) = delete;
 
-  bool closed() const { return shared().closed.load(std::memory_order_acquire) != 0; }
+  bool closed() const;
   std::unique_ptr<driver::TxQueue> tx(const driver::Ring& ring) const;
   std::unique_ptr<driver::RxQueue> rx(const driver::Ring& ring) const;
   driver::BufferMemory buffers(uint8_t* bufs, uint32_t nbufs, uint32_t buf_size) const;
@@ -38,12 +40,16 @@ class DrivenDevice {
  private:
   DrivenDevice() = default;
   driver::Shared& shared() const { return *reinterpret_cast<driver::Shared*>(memory_.data()); }
+  Result<void> map_doorbell();
+  bool passed() const { return shared().model == driver::Model::kPassthrough; }
+  driver::PassedMemory passed_memory() const { return {static_cast<uint8_t*>(bar_), shared().descriptors}; }
   uint8_t* page(driver::DmaPage page) const { return memory_.data() + driver::dma_page_offset(page); }
 
   mem::Mapping memory_;
   UniqueFd holds_[2];
   void* bar_ = nullptr;
   uint32_t bar_bytes_ = 0;
+  void* doorbell_ = nullptr;  // the page of it, of a passed-through port
   std::unique_ptr<driver::MappedRegisters> registers_;
   UniqueFd timer_;
   uint32_t pause_us_ = 0;

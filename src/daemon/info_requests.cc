@@ -106,7 +106,7 @@ Result<void> Registry::port_info(wire::ControlRequest& request) {
 Result<PortShape> Registry::expected_shape(const PortName& name, const nmreq_port_info_get& wishes) const {
   auto kept = persistent_.find(name.port_name);
   if (kept != persistent_.end()) return kept->second.shape;
-  if (!name.on_switch() && !name.pipe && interfaces_ && is_interface(name.base))
+  if (!name.on_switch() && !name.pipe && interfaces_ && (is_interface(name.base) || is_passed_through(name.base)))
     return nic_shape(interface_queues(name.base), nic_slots(name, wishes.nr_rx_slots),
                      host_rings(wishes.nr_host_tx_rings), host_rings(wishes.nr_host_rx_rings));
   if (!name.on_switch() && !name.pipe) return no_such_port(name.base);

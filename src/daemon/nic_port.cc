@@ -13,6 +13,7 @@
 
 #include "daemon/port_memory.hh"
 #include "daemon/registry.hh"
+#include "wire/driven_devices.hh"
 
 namespace unetmap::daemon {
 namespace {
@@ -49,6 +50,13 @@ bool Registry::is_interface(const std::string& name) const {
   ifreq about{};
   return ask_interface(origin_ && !in_own_namespace() ? origin_->probe.get() : -1, name.substr(0, name.find('@')),
                        SIOCGIFINDEX, about);
+}
+
+// A port that the host of this virtual machine passes through. The interface of that name that there is while it is
+// open is a tap of its keeper's.
+bool Registry::is_passed_through(const std::string& name) const {
+  auto number = wire::passed_number(name);
+  return number && in_own_namespace() && *number < wire::passed_functions().size();
 }
 
 uint16_t Registry::interface_queues(const std::string& name) const {
@@ -137,7 +145,7 @@ Result<void> Registry::begin_binding(const PortName& name, const Recipe& recipe)
   }
   wire::BindRequest request;
   request.interface = interface;
-  request.mode = nic_mode_;
+  request.mode = is_passed_through(interface) ? wire::NicMode::kDriver : nic_mode_;
   request.umem = {(*region)->info().exchange_bytes, uint64_t{(*region)->info().nbufs} * (*region)->info().buf_size,
                   (*region)->info().buf_size};
   request.rx_slots = request.tx_slots = recipe.shape.rx_slots;

@@ -183,7 +183,7 @@ Result<Port*> Registry::base_port(const PortName& name, const Recipe& recipe, bo
   if (kept != persistent_.end() && !kept->second.port.empty())
     return Error{EBUSY, name.base + ": is in use as " + kept->second.port + "; open it under that name"};
   if (!name.on_switch() && kept == persistent_.end()) {
-    if (is_interface(name.base)) return nic_port(name, recipe);
+    if (is_interface(name.base) || is_passed_through(name.base)) return nic_port(name, recipe);
     if (!for_pipe)
       return no_such_port(name.base);
     Persistent made;

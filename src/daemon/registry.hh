@@ -229,6 +229,7 @@ class Registry {
   // nic_port.cc
   bool in_own_namespace() const;
   bool is_interface(const std::string& name) const;
+  bool is_passed_through(const std::string& name) const;
   std::string interface_name(const std::string& name) const;
   uint16_t interface_queues(const std::string& name) const;
   void localise(PortName& name) const;

@@ -128,6 +128,13 @@ Result<SetUp> tap(const wire::TapRequest& request) {
 Result<SetUp> restore(const wire::RestoreRequest& request, int memory) {
   if (request.taken)
     if (auto done = give_back(*request.taken, memory); !done) return done.error();
+  if (request.taken && request.taken->driver == kNoDriver) {  // no interface comes back
+    SetUp out;
+    out.reply.interface = request.interface;
+    out.reply.mac = request.mac;
+    out.reply.ifindex = request.ifindex;
+    return out;
+  }
   auto interface = look_up(request.interface);
   if (!interface) return interface.error();
   if (!request.taken && (interface->index != request.ifindex || interface->mac != request.mac))

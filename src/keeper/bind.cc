@@ -23,6 +23,7 @@
 #include "keeper/programs.hh"
 #include "keeper/sockets.hh"
 #include "keeper/tap.hh"
+#include "wire/driven_devices.hh"
 
 namespace unetmap::keeper {
 namespace {
@@ -224,6 +225,9 @@ Result<std::vector<uint32_t>> queues_of(const wire::BindRequest& request, uint32
 }  // namespace
 
 Result<SetUp> bind(const wire::BindRequest& request, int memfd) {
+  if (auto number = wire::passed_number(request.interface);
+      number && request.mode == NicMode::kDriver && *number < wire::passed_functions().size())
+    return bind_passed(request, *number);
   auto interface = look_up(request.interface);
   if (!interface) return interface.error();
   if (!interface->ethernet) return Error{EOPNOTSUPP, request.interface + ": no Ethernet interface"};

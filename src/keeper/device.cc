@@ -214,6 +214,7 @@ Result<SetUp> bind_device(const wire::BindRequest& request, const Interface& int
 Result<void> give_back(const wire::TakenDevice& taken, int memory) {
   auto function = PciFunction::at(taken.address);
   if (!function) return function.error();
+  if (taken.driver == kNoDriver) return end_passed(*function, taken, memory);
   if (memory >= 0)
     if (auto mapping = mem::Mapping::map(memory, driver::kSharedBytes))
       reinterpret_cast<driver::Shared*>(mapping->data())->closed.store(1, std::memory_order_seq_cst);

@@ -3,6 +3,10 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
 
 namespace unetmap::wire {
 
@@ -14,5 +18,13 @@ constexpr bool is_virtio_net(uint16_t vendor, uint16_t device) {
 constexpr bool is_driven(uint16_t vendor, uint16_t device) {
   return is_82540em(vendor, device) || is_virtio_net(vendor, device);
 }
+
+// Ports that the host passes through come as ivshmem devices with a doorbell, and have no interface to be called after:
+// ptnet0 is the first one's name, ptnet1 the second's, in the order of their PCI addresses. The number in such a name;
+// none for other names.
+std::optional<uint32_t> passed_number(std::string_view name);
+// Their addresses, as in 0000:00:03.0, whatever is in their memory. `root` goes before /sys; the empty one is this
+// machine.
+std::vector<std::string> passed_functions(const std::string& root = "");
 
 }  // namespace unetmap::wire

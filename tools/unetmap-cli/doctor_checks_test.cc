@@ -169,6 +169,18 @@ TEST(Doctor, MachinesThatSpoilExperiments) {
   EXPECT_EQ(of(f, "kernel").state, State::kFail);
 }
 
+TEST(Doctor, PassedThroughPorts) {
+  MachineFacts f = good_machine();
+  f.passed = {{"ptnet0", "0000:00:04.0", "", "none"}};
+  EXPECT_EQ(of(f, "passed-through").object, "ptnet0");
+  EXPECT_EQ(of(f, "passed-through").state, State::kOk);
+  EXPECT_THAT(of(f, "passed-through").found, HasSubstr("0000:00:04.0"));
+  f.passed[0].lockdown = "integrity";
+  EXPECT_THAT(of(f, "passed-through").meaning, HasSubstr("locked down"));
+  f.passed[0].driver = "uio_pci_generic";
+  EXPECT_EQ(of(f, "passed-through").remedy, "echo 0000:00:04.0 >/sys/bus/pci/drivers/uio_pci_generic/unbind");
+}
+
 TEST(Doctor, TablesAndJsonSayTheSame) {
   InterfaceFacts f = good_interface();
   f.link.flags = 0;

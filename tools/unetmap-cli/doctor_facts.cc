@@ -15,6 +15,7 @@
 #include <thread>
 
 #include "base/fd.hh"
+#include "wire/driven_devices.hh"
 
 namespace unetmap::cli {
 namespace {
@@ -79,6 +80,18 @@ std::set<std::string> capabilities(const std::string& root) {
   return out;
 }
 
+std::vector<PassedFacts> passed_ports(const std::string& root) {
+  std::vector<PassedFacts> out;
+  const std::string lockdown = chosen(first_line(root + "/sys/kernel/security/lockdown")).value_or("");
+  const fs::path devices = root + "/sys/bus/pci/devices";
+  for (const std::string& address : wire::passed_functions(root)) {
+    std::error_code none;
+    const fs::path driver = fs::read_symlink(devices / address / "driver", none);
+    out.push_back({"ptnet" + std::to_string(out.size()), address, driver.filename().string(), lockdown});
+  }
+  return out;
+}
+
 uint64_t limit(__rlimit_resource which, bool hard) {
   rlimit both{};
   if (getrlimit(which, &both) != 0) return 0;
@@ -128,6 +141,7 @@ MachineFacts look_at_machine(const std::string& root) {
   UniqueFd memory(memfd_create("doctor", MFD_CLOEXEC | MFD_ALLOW_SEALING));
   out.sealed_memory = memory && fcntl(memory.get(), F_ADD_SEALS, F_SEAL_SHRINK) == 0;
   out.capabilities = capabilities(root);
+  out.passed = passed_ports(root);
   out.processors = std::max(1u, std::thread::hardware_concurrency());
   return out;
 }

@@ -35,6 +35,14 @@ struct InterfaceFacts {
 };
 Result<InterfaceFacts> look_at_interface(const std::string& name);
 
+// A port that the host of this virtual machine passes through.
+struct PassedFacts {
+  std::string name, address;  // ptnet0, 0000:00:04.0
+  std::string driver;         // of the kernel, which has the device; empty: none
+  std::string lockdown;       // the word in brackets; empty where the kernel has none
+  bool locked() const { return !lockdown.empty() && lockdown != "none"; }
+};
+
 struct MachineFacts {
   std::map<std::string, std::string> governors;  // file of a processor -> what it says; empty: no frequency scaling
   std::optional<std::string> shared_huge_pages;  // the word in brackets of shmem_enabled
@@ -45,6 +53,7 @@ struct MachineFacts {
   bool xdp_sockets = false, packet_sockets = false, bpf_types = false, tun = false, sealed_memory = false;
   std::set<std::string> capabilities;  // effective, such as "cap_net_raw"
   unsigned processors = 0;
+  std::vector<PassedFacts> passed;
 };
 
 // `root` goes before the paths of /sys, /proc and /dev; the empty one is this machine.

@@ -118,10 +118,30 @@ Check permissions(const MachineFacts& f) {
   return out;
 }
 
+Check passed_through(const PassedFacts& f) {
+  Check out{f.name, "passed-through"};
+  out.found =
+      fmt::format("passed through by the host at {}: to be had by root, as netmap:{}; polled, without interrupts",
+                  f.address, f.name);
+  if (!f.driver.empty()) {
+    out.state = State::kWarn;
+    out.meaning = fmt::format("the kernel driver {} has the device: opening the port fails", f.driver);
+    out.remedy = fmt::format("echo {} >/sys/bus/pci/drivers/{}/unbind", f.address, f.driver);
+  } else if (f.locked()) {
+    out.state = State::kWarn;
+    out.meaning = fmt::format("the kernel is locked down ({}), and gives no memory of devices: opening the port fails",
+                              f.lockdown);
+    out.remedy = "start the machine without Secure Boot, or without lockdown= on the kernel's command line";
+  }
+  return out;
+}
+
 }  // namespace
 
 std::vector<Check> check_machine(const MachineFacts& f) {
-  return {governor(f), huge_pages(f), locked_memory(f), descriptors(f), kernel(f), permissions(f)};
+  std::vector<Check> out{governor(f), huge_pages(f), locked_memory(f), descriptors(f), kernel(f), permissions(f)};
+  for (const PassedFacts& each : f.passed) out.push_back(passed_through(each));
+  return out;
 }
 
 }  // namespace unetmap::cli
