@@ -168,8 +168,9 @@ void Forwarder::deliver_singles(const TxView& tx, Supply& supply, uint32_t from,
     supply.still_needed -= std::min(supply.still_needed, went);
     from += went;
     if (went == n) continue;
-    // The cell has no such buffer, or the packet is longer than one: the cell goes back, the packet the long way.
-    supply.return_cell();
+    // The cell has no such buffer: it goes back. Or the packet is longer than one, and takes the cells that were reserved
+    // for it, this one among them. Both go the long way.
+    if (frag_[from].len <= room_in_cell(supply.dest)) supply.return_cell();
     deliver_split(tx.bufs + frag_[from].src, frag_[from].len, supply);
     from++;
   }

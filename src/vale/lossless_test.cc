@@ -116,5 +116,22 @@ TEST(LosslessOversizeTest, WhatCanNeverFitIsLostAndCounted) {
   EXPECT_EQ(b.receiver->view().exchange.shared().lost_oversize, 2u);
 }
 
+// Each takes as many buffers as were reserved for it, and none is given back before.
+TEST(LosslessOversizeTest, PacketsLongerThanTheReceiversBuffers) {
+  TestSwitch sw;
+  TestPort &a = sw.add(), &b = sw.add(32, kPortFlood | kPortLossless, 128);
+  std::vector<std::string> expected, got;
+  for (uint8_t n = 1; n <= 40; n++) {
+    expected.push_back(frame(0xff, 1, 130 + n, std::string(1, char(n))));
+    sw.queue(a, expected.back());
+  }
+  for (int i = 0; i < 40 && a.hwcur != a.tx_head; i++) {
+    sw.send(a);
+    for (std::string& each : sw.receive(b)) got.push_back(std::move(each));
+  }
+  EXPECT_EQ(got, expected);
+  EXPECT_EQ(a.tx.lost_full, 0u);
+}
+
 }  // namespace
 }  // namespace unetmap::vale

@@ -43,7 +43,15 @@ class TestSwitch final : public Outside {
     shared->fdb_age_s = 300;
     shared->fdb_seed = 0x1234567;
   }
-  ~TestSwitch() { munmap(shared, sizeof *shared); }
+  ~TestSwitch() {
+    for (auto& p : ports) {
+      munmap(p->bufs, size_t{p->nbufs} * p->buf_size);
+      munmap(p->exchange_memory, exchange_bytes(p->slots - 1));
+      munmap(p->tx_slots, p->slots * sizeof(netmap_slot));
+      munmap(p->rx_slots, p->slots * sizeof(netmap_slot));
+    }
+    munmap(shared, sizeof *shared);
+  }
 
   TestPort& add(uint32_t slots = 1024, uint32_t flags = kPortFlood, uint32_t buf_size = 2048) {
     auto index = uint16_t(ports.size());
