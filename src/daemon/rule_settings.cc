@@ -42,7 +42,8 @@ bool read_list(const std::string& text, VlanRules& to) {
     to.carried.fill(~uint64_t{0});
     return true;
   }
-  for (const std::string& part : split(text, ',')) {
+  const auto parts = split(text, ',');
+  for (const std::string& part : parts) {
     const size_t dash = part.find('-');
     uint16_t from = 0, end = 0;
     if (!read_number(part.substr(0, dash), 0, vale::kMostVid, from)) return false;
@@ -50,7 +51,7 @@ bool read_list(const std::string& text, VlanRules& to) {
     if (dash != std::string::npos && !read_number(part.substr(dash + 1), from, vale::kMostVid, end)) return false;
     for (uint32_t vid = from; vid <= end; vid++) to.carry(uint16_t(vid));
   }
-  return !text.empty();
+  return !parts.empty();
 }
 
 Result<void> read_vlan(const Json& value, VlanRules& to) {

@@ -20,8 +20,9 @@ bool valid_alu(const FilterInstruction& in) {
     case BPF_OR:
     case BPF_AND:
     case BPF_XOR:
-    case BPF_NEG:
       return true;
+    case BPF_NEG:
+      return BPF_SRC(in.code) == BPF_K;
     case BPF_LSH:
     case BPF_RSH:
       return BPF_SRC(in.code) == BPF_X || in.k < 32;
@@ -37,7 +38,7 @@ bool valid_alu(const FilterInstruction& in) {
 bool valid_jump(const FilterInstruction& in, size_t left) {
   switch (BPF_OP(in.code)) {
     case BPF_JA:
-      return in.k < left;
+      return BPF_SRC(in.code) == BPF_K && in.k < left;
     case BPF_JEQ:
     case BPF_JGT:
     case BPF_JGE:

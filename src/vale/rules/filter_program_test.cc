@@ -145,6 +145,8 @@ TEST(FilterProgram, WhatIsNone) {
   EXPECT_FALSE(valid({{0x60, 0, 0, 16}, ret})) << "a word of memory that is not there";
   EXPECT_FALSE(valid({{0x34, 0, 0, 0}, ret})) << "division by 0";
   EXPECT_FALSE(valid({{0x64, 0, 0, 32}, ret})) << "a shift beyond the word";
+  EXPECT_FALSE(valid({{0x0d, 9, 9, 0}, ret})) << "a jump that is neither with a condition nor without";
+  EXPECT_FALSE(valid({{0x8c, 0, 0, 0}, ret})) << "there is no such negation";
   EXPECT_FALSE(valid({{0x4e, 0, 0, 0}, ret}));
   EXPECT_FALSE(valid({{0x1006, 0, 0, 0}, ret}));
   EXPECT_FALSE(valid(std::vector<FilterInstruction>(FilterProgram::kMost + 1, ret)));
