@@ -283,34 +283,9 @@ class Machine final : public Plugged {
   vm::Vm vm_;
 };
 
-// A persistent port, whose other side is a tap of this process's network namespace.
-class Tap final : public Endpoint {
+// At an interface of this process's network namespace, with a packet socket.
+class AtInterface : public Endpoint {
  public:
-  // An interface name of its own, on the switch that `port` names.
-  Tap(const std::string& port, const Shape& shape)
-      : Endpoint(port), name_(port.substr(port.find(':') + 1)), switch_(port.substr(0, port.find(':'))) {
-    std::string slots = std::to_string(shape.slots), rings = std::to_string(shape.rings);
-    EXPECT_EQ(run("vale-ctl -n " + name_ + " -C " + slots + "," + slots + "," + rings + "," + rings), 0) << said;
-    EXPECT_EQ(run("vale-ctl -a " + port), 0) << said;
-    EXPECT_EQ(run("ip link set " + name_ + " mtu 9000 up"), 0) << said;
-    if (shape.lossless) {
-      EXPECT_EQ(run("unetmap set " + port + " lossless on"), 0) << said;
-    }
-    fd_ = unetmap::UniqueFd(socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-    int on = 1, most = 64 << 20;
-    setsockopt(fd_.get(), SOL_PACKET, 23 /* PACKET_IGNORE_OUTGOING */, &on, sizeof on);
-    setsockopt(fd_.get(), SOL_SOCKET, SO_RCVBUFFORCE, &most, sizeof most);
-    sockaddr_ll address{};
-    address.sll_family = AF_PACKET;
-    address.sll_protocol = htons(ETH_P_ALL);
-    address.sll_ifindex = int(if_nametoindex(name_.c_str()));
-    EXPECT_EQ(bind(fd_.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0) << strerror(errno);
-  }
-  ~Tap() override {
-    fd_.reset();
-    EXPECT_EQ(run("vale-ctl -d " + port_), 0) << said;
-    EXPECT_EQ(run("vale-ctl -r " + name_), 0) << said;
-  }
   size_t put(std::span<const Bytes> frames) override {
     size_t done = 0;
     for (; done < frames.size(); done++) {
@@ -329,23 +304,63 @@ class Tap final : public Endpoint {
     return frames;
   }
   uint64_t lost_before() override { return dropped() - refused_; }
-  std::string counted() const override { return port_ + "^"; }  // the host stack's side
+
+ protected:
+  AtInterface(const std::string& port, std::string interface) : Endpoint(port), interface_(std::move(interface)) {}
+  void open_socket() {
+    fd_ = unetmap::UniqueFd(socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    int on = 1, most = 64 << 20;
+    setsockopt(fd_.get(), SOL_PACKET, 23 /* PACKET_IGNORE_OUTGOING */, &on, sizeof on);
+    setsockopt(fd_.get(), SOL_SOCKET, SO_RCVBUFFORCE, &most, sizeof most);
+    sockaddr_ll address{};
+    address.sll_family = AF_PACKET;
+    address.sll_protocol = htons(ETH_P_ALL);
+    address.sll_ifindex = int(if_nametoindex(interface_.c_str()));
+    EXPECT_EQ(bind(fd_.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0) << strerror(errno);
+  }
+  void close_socket() { fd_.reset(); }
 
  private:
-  // By the kernel, in front of the tap. (/sys would show the interfaces of the namespace that it was mounted in.)
+  // By the kernel, in front of the interface. (/sys would show those of the namespace that it was mounted in.)
   uint64_t dropped() const {
     std::ifstream file("/proc/self/net/dev");
     for (std::string word; file >> word;) {
-      if (word != name_ + ":") continue;
+      if (word != interface_ + ":") continue;
       for (int column = 1; column <= 12; column++) file >> word;  // eight of receiving come first
       return strtoull(word.c_str(), nullptr, 10);
     }
     return 0;
   }
 
-  std::string name_, switch_;
+  const std::string interface_;
   unetmap::UniqueFd fd_;
   uint64_t refused_ = 0;
+};
+
+// A persistent port, whose other side is a tap of this process's network namespace.
+class Tap final : public AtInterface {
+ public:
+  // An interface name of its own, on the switch that `port` names.
+  Tap(const std::string& port, const Shape& shape) : AtInterface(port, own_name(port)), name_(own_name(port)) {
+    std::string slots = std::to_string(shape.slots), rings = std::to_string(shape.rings);
+    EXPECT_EQ(run("vale-ctl -n " + name_ + " -C " + slots + "," + slots + "," + rings + "," + rings), 0) << said;
+    EXPECT_EQ(run("vale-ctl -a " + port), 0) << said;
+    EXPECT_EQ(run("ip link set " + name_ + " mtu 9000 up"), 0) << said;
+    if (shape.lossless) {
+      EXPECT_EQ(run("unetmap set " + port + " lossless on"), 0) << said;
+    }
+    open_socket();
+  }
+  ~Tap() override {
+    close_socket();
+    EXPECT_EQ(run("vale-ctl -d " + port_), 0) << said;
+    EXPECT_EQ(run("vale-ctl -r " + name_), 0) << said;
+  }
+  std::string counted() const override { return port_ + "^"; }  // the host stack's side
+
+ private:
+  static std::string own_name(const std::string& port) { return port.substr(port.find(':') + 1); }
+  const std::string name_;
 };
 
 // Neighbours are machines that one process serves: it may pass frames from one to the other without the switch.
