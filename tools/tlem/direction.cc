@@ -157,7 +157,13 @@ bool Direction::wait(bool blocked) {
       continue;
     wanted = POLLOUT;
   }
-  alarm_.set(blocked || line_.next_ns() == DelayLine::kNever ? 0 : line_.next_ns());
+  uint64_t alarm = 0;
+  if (!blocked && line_.next_ns() != DelayLine::kNever) {
+    // What leaves sooner than we can wake up early for waits for the rest of such a time: no packet after packet awake.
+    awake_for_ = alarm = line_.next_ns();
+    if (alarm > parts::now_ns() + lateness_.expected_ns()) alarm -= lateness_.expected_ns();
+  }
+  alarm_.set(awake_from_ = alarm);
   pollfd entries[5] = {{from_.fd(), POLLIN, 0},
                        {wanted ? to_.fd() : -1, wanted, 0},
                        {alarm_.fd(), POLLIN, 0},
@@ -167,6 +173,7 @@ bool Direction::wait(bool blocked) {
     failure_ = fmt::format("poll: {}", strerror(errno));
     return false;
   }
+  if (entries[2].revents) lateness_.note(parts::now_ns() - alarm);
   for (int i = 0; i < 2; i++) {
     if (!(entries[i].revents & (POLLERR | POLLHUP | POLLNVAL))) continue;
     failure_ = (i ? to_ : from_).name() +
@@ -176,6 +183,12 @@ bool Direction::wait(bool blocked) {
   return true;
 }
 
+// Until the packet leaves for which the last alarm rang, a little early on purpose.
+bool Direction::stay_awake(uint64_t now) const {
+  const uint64_t next = line_.next_ns();
+  return next <= now || (next == awake_for_ && now >= awake_from_);
+}
+
 void Direction::run() {
   while (!parts::stop_wanted && failure_.empty()) {
     if (changed_.exchange(false, std::memory_order_acquire)) link_.change(model());
@@ -183,7 +196,7 @@ void Direction::run() {
     if (router_) send_outgoing();
     const bool room = transmit(parts::now_ns());
     // Packets that are due already: no sleep, but a look at what has come meanwhile.
-    if (room && line_.next_ns() <= parts::now_ns()) {
+    if (room && stay_awake(parts::now_ns())) {
       from_.sync_rx();
       continue;
     }

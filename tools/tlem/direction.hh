@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "delay_line.hh"
+#include "lateness.hh"
 #include "parts/alarm.hh"
 #include "parts/link_model.hh"
 #include "parts/ring_port.hh"
@@ -59,6 +60,7 @@ class Direction {
   bool transmit(uint64_t now);
   bool put(std::span<const uint8_t> packet);
   bool wait(bool blocked);
+  bool stay_awake(uint64_t now) const;
 
   parts::RingPort& from_;
   parts::RingPort& to_;
@@ -69,6 +71,8 @@ class Direction {
   size_t from_number_;
   std::vector<uint8_t> routed_;  // the packet that is looked at, in route mode
   parts::Alarm alarm_;
+  Lateness lateness_;
+  uint64_t awake_for_ = 0, awake_from_ = 0;  // when what the last alarm was set for leaves, and when it was to ring
   Counters counters_;
   std::string failure_;
 
