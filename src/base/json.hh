@@ -19,6 +19,13 @@ std::string json_text(const Json& json, int indent = -1);
 // json.is_discarded() where the text is no JSON.
 Json parse_json(std::string_view text);
 
+// Tells `to` of one part of the text after the other, and builds nothing: for what is large and asked for again and
+// again. False where the text is no JSON; what came before that has been told.
+bool walk_json(std::string_view text, nlohmann::json_sax<Json>& to);
+
+// A string as it is written in JSON, quotes included, behind `to`.
+void append_json(std::string& to, std::string_view text);
+
 // The text of a member; empty where it is none.
 std::string text_of(const Json& json, const char* member);
 

@@ -390,7 +390,7 @@ Result<std::string> Query::answer(const std::string& text) const {
   else if (what == "stats")
     out = stats(*question);
   else if (what == "live")
-    out = live();
+    return live();
   else if (what == "fdb")
     out = fdb(*question);
   else if (what == "port")

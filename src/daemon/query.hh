@@ -22,7 +22,7 @@ class Query {
   Json persistent() const;
   static bool inhabited(uint32_t keeper);
   Result<Json> stats(const Json& question) const;
-  Json live() const;  // live.cc
+  std::string live() const;  // live.cc
   Result<Json> fdb(const Json& question) const;
   Result<Json> port(const Json& question) const;
   std::string named_port(const Json& question) const;

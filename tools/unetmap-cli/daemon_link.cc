@@ -97,6 +97,8 @@ Result<Json> DaemonLink::query(const Json& question, int timeout_ms) {
   return answer;
 }
 
+Result<std::string> DaemonLink::live() { return ask(wire::Op::kQuery, R"({"what":"live"})"); }
+
 Result<void> DaemonLink::tell(wire::Op op, const Json& wanted) {
   auto text = ask(op, json_text(wanted));
   if (!text) return text.error();

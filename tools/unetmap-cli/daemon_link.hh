@@ -19,6 +19,8 @@ class DaemonLink {
 
   // {"what": ...} to the daemon's answer; ETIMEDOUT if that does not come in so many milliseconds (-1: without limit).
   Result<Json> query(const Json& question, int timeout_ms = -1);
+  // To {"what": "live"}: the answer's text, which is long.
+  Result<std::string> live();
   // {"port": NAME, ...}: changes a port.
   Result<void> set(const Json& wanted);
   // {"port": NAME, "kind": KIND, ...}: has a worker serve a port; {"port": NAME}: no longer.

@@ -4,6 +4,7 @@
 
 #include <string>
 
+#include "base/json.hh"
 #include "sample.hh"
 
 namespace unetmap::cli::live {

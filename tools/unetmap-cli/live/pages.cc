@@ -51,6 +51,13 @@ Result<Json> ask(const Json& wanted) {
   return (**link).query(wanted);
 }
 
+Result<std::string> ask_live() {
+  auto link = DaemonLink::connect(wire::default_socket_path());
+  if (!link) return link.error();
+  if (!*link) return Error{ENOENT, "no daemon is running at " + wire::default_socket_path()};
+  return (**link).live();
+}
+
 HttpAnswer failed(const Error& error) {
   const unsigned status = error.code == ENOENT ? 503 : error.code == ENXIO ? 404 : 502;
   return json(status, {{"error", error.text}});
@@ -119,12 +126,12 @@ HttpAnswer Pages::live() {
   std::lock_guard hold(mutex_);
   const auto now = std::chrono::steady_clock::now();
   if (live_.empty() || now - live_at_ > kFresh) {
-    auto answer = ask({{"what", "live"}});
+    auto answer = ask_live();
     if (!answer) {
       live_.clear();
       return failed(answer.error());
     }
-    live_ = answer->dump(-1, ' ', false, Json::error_handler_t::replace);
+    live_ = std::move(*answer);
     live_at_ = now;
   }
   HttpAnswer out;
@@ -145,10 +152,16 @@ HttpAnswer Pages::prometheus(const std::string& format) const {
   HttpAnswer out;
   out.type = exposition == Exposition::kOpenMetrics ? "application/openmetrics-text; version=1.0.0; charset=utf-8"
                                                     : "text/plain; version=0.0.4; charset=utf-8";
-  auto sample = ask({{"what", "live"}});
-  auto facts = sample ? ask({{"what", "daemon"}}) : sample;
-  if (!facts && facts.error().code != ENOENT) return failed(facts.error());
-  out.body = facts ? metrics(sample_of(*sample), daemon_facts(*facts), exposition) : metrics_without_daemon(exposition);
+  auto live = ask_live();
+  auto facts = live ? ask({{"what", "daemon"}}) : Result<Json>(live.error());
+  if (!facts && facts.error().code == ENOENT) {
+    out.body = metrics_without_daemon(exposition);
+    return out;
+  }
+  if (!facts) return failed(facts.error());
+  auto sample = sample_of(*live);
+  if (!sample) return failed(sample.error());
+  out.body = metrics(*sample, daemon_facts(*facts), exposition);
   return out;
 }
 

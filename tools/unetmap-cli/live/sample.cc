@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "sample.hh"
 
+#include <algorithm>
+#include <cerrno>
 #include <unordered_map>
 
 #include "base/json.hh"
@@ -8,56 +10,136 @@
 namespace unetmap::cli::live {
 namespace {
 
-const Json& member(const Json& object, const char* key) {
-  static const Json kNone;
-  if (!object.is_object()) return kNone;
-  auto found = object.find(key);
-  return found == object.end() ? kNone : *found;
-}
-uint64_t number(const Json& object, const char* key) {
-  const Json& value = member(object, key);
-  return value.is_number() ? value.get<uint64_t>() : 0;
-}
-std::string text(const Json& object, const char* key) {
-  const Json& value = member(object, key);
-  return value.is_string() ? value.get<std::string>() : std::string();
-}
-bool flag(const Json& object, const char* key, bool otherwise) {
-  const Json& value = member(object, key);
-  return value.is_boolean() ? value.get<bool>() : otherwise;
-}
+// Fills a Sample while the daemon's text is read: a thousand ports are some hundred kilobytes, each second.
+class Reader final : public nlohmann::json_sax<Json> {
+ public:
+  Sample take() { return std::move(sample_); }
 
-Direction direction_of(const Json& json) {
-  Direction out;
-  out.packets = number(json, "packets");
-  out.bytes = number(json, "bytes");
-  out.syncs = number(json, "syncs");
-  out.slots = number(json, "slots");
-  out.used = std::min(number(json, "used"), out.slots);
-  if (const Json& lost = member(json, "lost"); lost.is_object())
-    for (const auto& [cause, packets] : lost.items())
-      if (packets.is_number()) out.lost[cause] = packets.get<uint64_t>();
-  return out;
-}
+  bool start_object(std::size_t) override { return enter(true); }
+  bool start_array(std::size_t) override { return enter(false); }
+  bool key(string_t& name) override {
+    key_ = name;
+    return true;
+  }
+  bool end_object() override { return leave(); }
+  bool end_array() override { return leave(); }
 
-Port port_of(const Json& json) {
-  Port out;
-  out.name = text(json, "name");
-  out.kind = text(json, "kind");
-  out.sw = text(json, "switch");
-  out.unique = number(json, "unique");
-  out.tx = direction_of(member(json, "tx"));
-  out.rx = direction_of(member(json, "rx"));
-  out.sleeps = number(json, "sleeps");
-  out.asleep = flag(json, "asleep", false);
-  out.lossless = flag(json, "lossless", false);
-  out.connected = flag(json, "connected", true);
-  out.state = text(json, "state");
-  if (const Json& pids = member(json, "pids"); pids.is_array())
-    for (const Json& pid : pids)
-      if (pid.is_number()) out.pids.push_back(pid.get<pid_t>());
-  return out;
-}
+  bool null() override { return true; }
+  bool binary(binary_t&) override { return true; }
+  bool number_integer(number_integer_t value) override { return number(value < 0 ? 0 : uint64_t(value), double(value)); }
+  bool number_unsigned(number_unsigned_t value) override { return number(value, double(value)); }
+  bool number_float(number_float_t value, const string_t&) override {
+    return number(value >= 0 && value < 1e18 ? uint64_t(value) : 0, value);
+  }
+  bool string(string_t& value) override {
+    if (at() != Place::kPort) return true;
+    if (key_ == "name")
+      port().name = value;
+    else if (key_ == "kind")
+      port().kind = value;
+    else if (key_ == "switch")
+      port().sw = value;
+    else if (key_ == "state")
+      port().state = value;
+    return true;
+  }
+  bool boolean(bool value) override {
+    if (at() != Place::kPort) return true;
+    if (key_ == "asleep")
+      port().asleep = value;
+    else if (key_ == "lossless")
+      port().lossless = value;
+    else if (key_ == "connected")
+      port().connected = value;
+    return true;
+  }
+  bool parse_error(std::size_t, const std::string&, const nlohmann::detail::exception&) override { return false; }
+
+ private:
+  // Of another shape than expected is whatever is in none of these.
+  enum class Place : uint8_t { kOutside, kTop, kPorts, kPort, kDirection, kLost, kPids, kElsewhere };
+
+  Place at() const { return depth_ ? place_[std::min(depth_, kDeepest) - 1] : Place::kOutside; }
+  Place next(bool object) const {
+    switch (at()) {
+      case Place::kOutside:
+        return object ? Place::kTop : Place::kElsewhere;
+      case Place::kTop:
+        return !object && (key_ == "ports" || key_ == "gone") ? Place::kPorts : Place::kElsewhere;
+      case Place::kPorts:
+        return object ? Place::kPort : Place::kElsewhere;
+      case Place::kPort:
+        if (object) return key_ == "tx" || key_ == "rx" ? Place::kDirection : Place::kElsewhere;
+        return key_ == "pids" ? Place::kPids : Place::kElsewhere;
+      case Place::kDirection:
+        return object && key_ == "lost" ? Place::kLost : Place::kElsewhere;
+      default:
+        return Place::kElsewhere;
+    }
+  }
+  bool enter(bool object) {
+    const Place to = depth_ < kDeepest ? next(object) : Place::kElsewhere;
+    if (to == Place::kPorts) gone_ = key_ == "gone";
+    if (to == Place::kPort && gone_) sample_.gone.emplace_back();
+    if (to == Place::kPort && !gone_) sample_.ports.emplace_back();
+    if (to == Place::kDirection) direction_ = key_ == "tx" ? &port().tx : &port().rx;
+    if (depth_++ < kDeepest) place_[depth_ - 1] = to;
+    return true;
+  }
+  bool leave() {
+    if (at() == Place::kDirection) direction_->used = std::min(direction_->used, direction_->slots);
+    depth_--;
+    return true;
+  }
+  bool number(uint64_t value, double real) {
+    switch (at()) {
+      case Place::kTop:
+        if (key_ == "at_ns") sample_.at_ns = value;
+        break;
+      case Place::kPort:
+        if (key_ == "unique")
+          port().unique = value;
+        else if (key_ == "sleeps")
+          port().sleeps = value;
+        else if (gone_ && key_ == "gone_s")
+          sample_.gone.back().gone_s = real;
+        break;
+      case Place::kDirection:
+        of_direction(value);
+        break;
+      case Place::kLost:
+        direction_->lost[key_] = value;
+        break;
+      case Place::kPids:
+        port().pids.push_back(pid_t(value));
+        break;
+      default:
+        break;
+    }
+    return true;
+  }
+  void of_direction(uint64_t value) {
+    if (key_ == "packets")
+      direction_->packets = value;
+    else if (key_ == "bytes")
+      direction_->bytes = value;
+    else if (key_ == "syncs")
+      direction_->syncs = value;
+    else if (key_ == "slots")
+      direction_->slots = value;
+    else if (key_ == "used")
+      direction_->used = value;
+  }
+  Port& port() { return gone_ ? sample_.gone.back().port : sample_.ports.back(); }
+
+  static constexpr size_t kDeepest = 8;
+  Sample sample_;
+  std::string key_;
+  Place place_[kDeepest] = {};
+  size_t depth_ = 0;
+  bool gone_ = false;
+  Direction* direction_ = nullptr;
+};
 
 double per_second(uint64_t before, uint64_t after, double seconds) {
   return after > before && seconds > 0 ? double(after - before) / seconds : 0;
@@ -71,17 +153,11 @@ uint64_t Direction::all_lost() const {
   return sum;
 }
 
-Sample sample_of(const Json& answer) {
-  Sample out;
-  out.at_ns = number(answer, "at_ns");
-  if (const Json& ports = member(answer, "ports"); ports.is_array())
-    for (const Json& port : ports) out.ports.push_back(port_of(port));
-  if (const Json& gone = member(answer, "gone"); gone.is_array())
-    for (const Json& port : gone) {
-      const Json& since = member(port, "gone_s");
-      out.gone.push_back({port_of(port), since.is_number() ? since.get<double>() : 0});
-    }
-  return out;
+Result<Sample> sample_of(std::string_view answer) {
+  Reader reader;
+  if (!walk_json(answer, reader))
+    return Error{EPROTO, "unetmapd: answer not understood; is the daemon of the same version as this program? End it and try again"};
+  return reader.take();
 }
 
 std::vector<Rate> rates_between(const Sample& before, const Sample& after) {

@@ -7,9 +7,10 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
-#include "base/json.hh"
+#include "base/result.hh"
 
 namespace unetmap::cli::live {
 
@@ -44,7 +45,8 @@ struct Sample {
   std::vector<Gone> gone;
 };
 
-Sample sample_of(const Json& answer);
+// Of the daemon's answer to "live".
+Result<Sample> sample_of(std::string_view answer);
 
 // Of a port, a second.
 struct Rate {

@@ -98,7 +98,7 @@ void Screen::draw_ports(const View& view, const std::vector<Row>& rows) {
   const size_t room = LINES > 4 ? size_t(LINES - 4) : 0;
   size_t chosen = 0;
   for (size_t i = 0; i < rows.size(); i++)
-    if (rows[i].port.name == port_) chosen = i;
+    if (rows[i].port->name == port_) chosen = i;
   if (port_.empty()) chosen = 0;
   if (chosen < scroll_) scroll_ = chosen;
   if (room && chosen >= scroll_ + room) scroll_ = chosen - room + 1;
@@ -124,7 +124,7 @@ void Screen::draw_lines(const std::vector<std::string>& lines) {
 
 const Row* Screen::selected(const std::vector<Row>& rows) const {
   for (const Row& row : rows)
-    if (row.port.name == port_) return &row;
+    if (row.port->name == port_) return &row;
   return nullptr;
 }
 
@@ -231,8 +231,8 @@ void Screen::move_selection(const View& view, int by) {
   if (rows.empty()) return;
   int at = 0;
   for (size_t i = 0; i < rows.size(); i++)
-    if (rows[i].port.name == port_) at = int(i);
-  port_ = rows[size_t(std::clamp(at + by, 0, int(rows.size()) - 1))].port.name;
+    if (rows[i].port->name == port_) at = int(i);
+  port_ = rows[size_t(std::clamp(at + by, 0, int(rows.size()) - 1))].port->name;
 }
 
 }  // namespace unetmap::cli::live

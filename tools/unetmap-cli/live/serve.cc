@@ -64,11 +64,13 @@ Result<std::string> metrics_now(Exposition exposition) {
   auto link = DaemonLink::connect(wire::default_socket_path());
   if (!link) return link.error();
   if (!*link) return metrics_without_daemon(exposition);
-  auto sample = (**link).query({{"what", "live"}});
+  auto live = (**link).live();
+  if (!live) return live.error();
+  auto sample = sample_of(*live);
   if (!sample) return sample.error();
   auto facts = (**link).query({{"what", "daemon"}});
   if (!facts) return facts.error();
-  return metrics(sample_of(*sample), daemon_facts(*facts), exposition);
+  return metrics(*sample, daemon_facts(*facts), exposition);
 }
 
 // Readers see the old file or the new one, never half of it.

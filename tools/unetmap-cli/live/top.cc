@@ -39,25 +39,24 @@ std::string table(const View& view, const ViewOptions& options) {
   return out + "\n";
 }
 
-Json json_of(const View& view, const ViewOptions& options) {
-  Json ports = Json::array();
-  for (const Row& row : view.rows(options))
-    ports.push_back({{"name", row.port.name},
-                     {"tx_pps", row.rate.tx_packets},
-                     {"tx_bps", row.rate.tx_bits},
-                     {"rx_pps", row.rate.rx_packets},
-                     {"rx_bps", row.rate.rx_bits},
-                     {"lost_pps", row.rate.lost},
-                     {"sleeps_ps", row.rate.sleeps},
-                     {"tx_fill", row.port.tx.fill()},
-                     {"rx_fill", row.port.rx.fill()},
-                     {"asleep", row.life == Life::kAsleep},
-                     {"stopped", row.life == Life::kStopped}});
-  return {{"program", "unetmap"},
-          {"version", UNETMAP_VERSION},
-          {"error", nullptr},
-          {"at_ns", view.sample().at_ns},
-          {"ports", std::move(ports)}};
+// A line, written as it goes: a tree of JSON for a thousand ports costs more than all else of a look.
+std::string json_of(const View& view, const ViewOptions& options) {
+  std::string out = fmt::format(R"({{"program":"unetmap","version":"{}","error":null,"at_ns":{},"ports":[)", UNETMAP_VERSION,
+                                view.sample().at_ns);
+  const char* before = "";
+  for (const Row& row : view.rows(options)) {
+    const Rate& rate = row.rate;
+    out += before;
+    before = ",";
+    out += R"({"name":)";
+    append_json(out, row.port->name);
+    fmt::format_to(std::back_inserter(out),
+                   R"(,"tx_pps":{},"tx_bps":{},"rx_pps":{},"rx_bps":{},"lost_pps":{},"sleeps_ps":{},"tx_fill":{},)"
+                   R"("rx_fill":{},"asleep":{},"stopped":{}}})",
+                   rate.tx_packets, rate.tx_bits, rate.rx_packets, rate.rx_bits, rate.lost, rate.sleeps,
+                   row.port->tx.fill(), row.port->rx.fill(), row.life == Life::kAsleep, row.life == Life::kStopped);
+  }
+  return out + "]}";
 }
 
 // Where samples come from; connects anew when the daemon was away.
@@ -71,8 +70,11 @@ class Samples {
       if (!*link) return std::optional<Sample>();
       link_ = std::move(**link);
     }
-    auto answer = link_->query({{"what", "live"}});
-    if (answer) return std::optional<Sample>(sample_of(*answer));
+    auto answer = link_->live();
+    if (answer) {
+      auto sample = sample_of(*answer);
+      return sample ? Result<std::optional<Sample>>(std::move(*sample)) : sample.error();
+    }
     link_.reset();
     if (answer.error().code == ENXIO || answer.error().code == EPIPE) return std::optional<Sample>();
     return answer.error();
@@ -96,7 +98,7 @@ int print_tables(double interval_s, uint64_t count, const ViewOptions& options, 
       return fail("no daemon is running at " + wire::default_socket_path() + "; start a program on a port first");
     view.add(std::move(**sample));
     if (view.has_rates()) {
-      if (!write_out(json ? json_text(json_of(view, options)) + "\n" : table(view, options)))
+      if (!write_out(json ? json_of(view, options) + "\n" : table(view, options)))
         return fail(fmt::format("cannot write: {}", strerror(errno)));
       if (++shown == count) break;
     }

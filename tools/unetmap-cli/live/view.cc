@@ -43,7 +43,7 @@ double key_of(const Row& row, Order order) {
     case Order::kLost:
       return row.rate.lost;
     case Order::kFill:
-      return std::max(row.port.tx.fill(), row.port.rx.fill());
+      return std::max(row.port->tx.fill(), row.port->rx.fill());
     case Order::kName:
       break;
   }
@@ -115,9 +115,13 @@ void View::add(Sample sample) {
   remember(total_, sum);
 }
 
-Life View::life_of(const Port& port) const {
-  for (pid_t pid : port.pids)
-    if (is_stopped_(pid)) return Life::kStopped;
+Life View::life_of(const Port& port, std::map<pid_t, bool>& stopped) const {
+  for (pid_t pid : port.pids) {
+    // A program may have a thousand ports; it is asked about once.
+    auto [known, first] = stopped.try_emplace(pid, false);
+    if (first) known->second = is_stopped_(pid);
+    if (known->second) return Life::kStopped;
+  }
   if (!port.connected) return Life::kUnplugged;
   if (port.pids.empty()) return Life::kNobody;
   return port.asleep ? Life::kAsleep : Life::kRuns;
@@ -125,15 +129,16 @@ Life View::life_of(const Port& port) const {
 
 std::vector<Row> View::rows(const ViewOptions& options) const {
   std::vector<Row> out;
+  std::map<pid_t, bool> stopped;
   for (size_t i = 0; i < now_.ports.size(); i++) {
     const Port& port = now_.ports[i];
     if (!options.filter.empty() && port.name.find(options.filter) == std::string::npos) continue;
-    out.push_back({port, i < rates_.size() ? rates_[i] : Rate{}, life_of(port)});
+    out.push_back({&port, i < rates_.size() ? rates_[i] : Rate{}, life_of(port, stopped)});
   }
   auto before = [&](const Row& a, const Row& b) {
     const double x = key_of(a, options.order), y = key_of(b, options.order);
     if (x != y) return x > y;
-    return a.port.name < b.port.name;
+    return a.port->name < b.port->name;
   };
   std::stable_sort(out.begin(), out.end(), before);
   if (options.reverse) std::reverse(out.begin(), out.end());
@@ -164,14 +169,14 @@ std::string View::head() {
 std::string View::line(const Row& row) {
   const Rate& r = row.rate;
   return fmt::format("{:<{}} {:>6} {:>6} {:>6} {:>6} {:>5} {:>4} {:>4} {:>6} {:>6} {:<5}",
-                     short_name(row.port.name, kNameWidth), kNameWidth, short_number(r.tx_packets),
+                     short_name(row.port->name, kNameWidth), kNameWidth, short_number(r.tx_packets),
                      short_number(r.tx_bits), short_number(r.rx_packets), short_number(r.rx_bits),
-                     r.packets() > 0 ? fmt::format("{:.0f}", r.packet_bytes()) : "-", percent(row.port.tx.fill()),
-                     percent(row.port.rx.fill()), short_number(r.lost), short_number(r.sleeps), life_name(row.life));
+                     r.packets() > 0 ? fmt::format("{:.0f}", r.packet_bytes()) : "-", percent(row.port->tx.fill()),
+                     percent(row.port->rx.fill()), short_number(r.lost), short_number(r.sleeps), life_name(row.life));
 }
 
 std::vector<std::string> View::page(const Row& row, size_t width) const {
-  const Port& port = row.port;
+  const Port& port = *row.port;
   std::vector<std::string> out;
   out.push_back(fmt::format("{}  ({}{}{})", port.name, port.kind, port.sw.empty() ? "" : " on " + port.sw,
                             port.lossless ? ", lossless" : ""));

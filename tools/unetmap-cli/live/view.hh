@@ -20,7 +20,7 @@ const char* order_name(Order order);
 enum class Life { kRuns, kAsleep, kStopped, kUnplugged, kNobody };
 
 struct Row {
-  Port port;
+  const Port* port;  // of the view's sample
   Rate rate;
   Life life = Life::kRuns;
 };
@@ -44,6 +44,7 @@ class View {
   void add(Sample sample);
   bool has_rates() const { return samples_ >= 2; }
 
+  // They live until the next add().
   std::vector<Row> rows(const ViewOptions& options) const;
   const Sample& sample() const { return now_; }
   // Rates of a port, the oldest first.
@@ -58,7 +59,8 @@ class View {
   std::vector<std::string> gone_lines() const;
 
  private:
-  Life life_of(const Port& port) const;
+  // `stopped`: what is known of processes already.
+  Life life_of(const Port& port, std::map<pid_t, bool>& stopped) const;
 
   IsStopped is_stopped_;
   Sample now_;

@@ -33,7 +33,7 @@ View two_seconds() {
 
 std::vector<std::string> names(const std::vector<Row>& rows) {
   std::vector<std::string> out;
-  for (const Row& row : rows) out.push_back(row.port.name);
+  for (const Row& row : rows) out.push_back(row.port->name);
   return out;
 }
 
