@@ -52,17 +52,16 @@ static __always_inline __u64 address_at(const __u8 *at) {
 }
 
 // Where the frame may go without the switch looking at it: from a station known to be here, to one known to be
-// at another member, without a VLAN tag. Null: by the switch.
-static __always_inline struct fast_member *shortcut(struct __sk_buff *frame) {
+// at another member, without a VLAN tag. FAST_MEMBERS: by the switch. A pointer or null instead is refused by Linux 6.12
+// without CAP_PERFMON: it also follows what a processor may guess, and there the pointer is a number.
+static __always_inline __u32 shortcut(struct __sk_buff *frame) {
   struct ethhdr *head = (struct ethhdr *)(long)frame->data;
-  if ((void *)(head + 1) > (void *)(long)frame->data_end || frame->vlan_present) return 0;
-  if (head->h_proto == bpf_htons(ETH_P_8021Q) || head->h_proto == bpf_htons(ETH_P_8021AD)) return 0;
-  if (head->h_dest[0] & 1) return 0;
-  if (member_of(address_at(head->h_source)) != member) return 0;
+  if ((void *)(head + 1) > (void *)(long)frame->data_end || frame->vlan_present) return FAST_MEMBERS;
+  if (head->h_proto == bpf_htons(ETH_P_8021Q) || head->h_proto == bpf_htons(ETH_P_8021AD)) return FAST_MEMBERS;
+  if (head->h_dest[0] & 1) return FAST_MEMBERS;
+  if (member_of(address_at(head->h_source)) != member) return FAST_MEMBERS;
   __u32 to = member_of(address_at(head->h_dest));
-  if (to == member || to >= FAST_MEMBERS) return 0;
-  struct fast_member *target = member_at(to);
-  return target && target->ifindex ? target : 0;
+  return to == member ? FAST_MEMBERS : to;
 }
 
 // Received by the interface.
@@ -72,8 +71,12 @@ int from_wire(struct __sk_buff *frame) {
     frame->mark = 0;
     return TC_NEXT;
   }
-  struct fast_member *target = shortcut(frame), *here = member_at(member);
-  if (!target || !here) return bpf_redirect(nic_tap, 0);
+  __u32 to = shortcut(frame);
+  if (to >= FAST_MEMBERS) return bpf_redirect(nic_tap, 0);
+  struct fast_member *target = member_at(to);
+  if (!target || !target->ifindex) return bpf_redirect(nic_tap, 0);
+  struct fast_member *here = member_at(member);
+  if (!here) return bpf_redirect(nic_tap, 0);
   __u32 frames = frame->gso_segs ? frame->gso_segs : 1;
   __sync_fetch_and_add(&here->rx_frames, frames);
   __sync_fetch_and_add(&here->rx_bytes, frame->len);
