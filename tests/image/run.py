@@ -90,7 +90,7 @@ class Boots(Images):
         with Machine(IMAGE, disk="virtio") as machine:
             self.text(machine, "bios", 2, "bios text")
             self.assertIn("experiments", machine.run("cat /etc/motd"))
-            self.assertIn("main_thread", machine.run("experiments vale | cat"))
+            self.assertIn("pkt-gen -ivale0:01 -ftx", machine.run("experiments vale | cat"))
             for name in ("pkt-gen", "unetmap", "launch-qemu.sh"):
                 self.assertTrue(machine.run(f"man -w {name}"))
             self.assertIn("launch-qemu.sh", machine.run("ls ~"))
