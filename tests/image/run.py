@@ -77,6 +77,7 @@ class Images(unittest.TestCase):
         machine.run("for i in $(seq 120); do pgrep -P $(pgrep -x xterm | head -n 1) bash && break; sleep 1; done", 300)
         self.assertEqual("image.settle=10" in machine.run("cat /proc/cmdline"), entry == 1)
         used = measured(machine, name, X11_MIB)
+        machine.await_picture()
         machine.screenshot(picture(name))
         self.common(machine, kind)
         self.assertLessEqual(used, X11_MIB)

@@ -125,6 +125,19 @@ class Machine:
         """A picture of the screen as PNG, or as PPM where this QEMU has no PNG."""
         self.qmp("screendump", filename=os.path.abspath(path), format="png")
 
+    def await_picture(self, limit_s=120):
+        """Until something is drawn on the screen. What draws it may run long before that."""
+        path = os.path.join(self.folder, "screen.ppm")
+        begin = self.cpu_s()
+        while True:
+            self.qmp("screendump", filename=path, format="ppm")
+            with open(path, "rb") as file:
+                if len(set(file.read()[64:])) > 1:
+                    return
+            if self.cpu_s() - begin > limit_s:
+                raise Failed("the screen stays black")
+            self.run("sleep 2")
+
     def keys(self, *names):
         """Keys pressed together."""
         self.qmp("send-key", keys=[{"type": "qcode", "data": name} for name in names])
