@@ -227,28 +227,12 @@ void E1000::unmask_fd_changed() {
 uint32_t E1000::put(const e1000::TxFrame& frame, const Ring& ring, uint32_t at, uint32_t room) {
   uint32_t buffer = ring.buffer_size(), slots = (kHeaderBytes + frame.bytes + buffer - 1) / buffer;
   if (slots > room) return 0;
-  std::span<std::byte> to = ring.buffer(at);
   vale::VnetHdrMrg header{frame.hdr, 0};
-  memcpy(to.data(), &header, kHeaderBytes);
-  uint32_t used = 0, filled = kHeaderBytes;
-  for (std::span<const uint8_t> piece : frame.pieces) {
-    while (!piece.empty()) {
-      if (filled == to.size()) {
-        ring[at + used].len = uint16_t(filled);
-        ring[at + used].flags = NS_MOREFRAG;
-        if (++used == room) return 0;
-        to = ring.buffer(at + used);
-        filled = 0;
-      }
-      uint32_t part = uint32_t(std::min(piece.size(), to.size() - filled));
-      memcpy(to.data() + filled, piece.data(), part);
-      piece = piece.subspan(part);
-      filled += part;
-    }
-  }
-  ring[at + used].len = uint16_t(filled);
-  ring[at + used].flags = 0;
-  return used + 1;
+  memcpy(ring.buffer(at).data(), &header, kHeaderBytes);
+  FrameWriter writer(ring, at, room, kHeaderBytes);
+  for (std::span<const uint8_t> piece : frame.pieces)
+    if (!writer.add(piece)) return 0;
+  return writer.finish();
 }
 
 // Straight to its neighbour, or else into our slots from `at` on, of which there are `room`. False: neither has room.

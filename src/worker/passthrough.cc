@@ -210,27 +210,11 @@ void Passthrough::settle() {
 
 // The frame in our slots from `at` on; the slots it takes, 0 if `room` are too few.
 uint32_t Passthrough::put(const passthrough::TxFrame& frame, const Ring& ring, uint32_t at, uint32_t room) {
-  uint32_t used = 0, filled = 0;
   if (room == 0) return 0;
-  std::span<std::byte> to = ring.buffer(at);
-  for (std::span<const uint8_t> piece : frame.pieces) {
-    while (!piece.empty()) {
-      if (filled == to.size()) {
-        ring[at + used].len = uint16_t(filled);
-        ring[at + used].flags = NS_MOREFRAG;
-        if (++used == room) return 0;
-        to = ring.buffer(at + used);
-        filled = 0;
-      }
-      const auto part = uint32_t(std::min(piece.size(), to.size() - filled));
-      memcpy(to.data() + filled, piece.data(), part);
-      piece = piece.subspan(part);
-      filled += part;
-    }
-  }
-  ring[at + used].len = uint16_t(filled);
-  ring[at + used].flags = 0;
-  return used + 1;
+  FrameWriter writer(ring, at, room);
+  for (std::span<const uint8_t> piece : frame.pieces)
+    if (!writer.add(piece)) return 0;
+  return writer.finish();
 }
 
 bool Passthrough::send() {

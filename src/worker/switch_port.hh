@@ -4,7 +4,9 @@
 
 #include <sys/uio.h>
 
+#include <algorithm>
 #include <cstdint>
+#include <cstring>
 #include <span>
 #include <string>
 
@@ -85,21 +87,52 @@ inline constexpr uint32_t kWireMinimum = 60;
 inline constexpr uint8_t kPadding[kWireMinimum] = {};
 inline uint32_t padding_of(uint32_t bytes) { return bytes < kWireMinimum ? kWireMinimum - bytes : 0; }
 
-// Writes a frame of `bytes` to our slots from number `at` on, of which there are `available`; returns the slots used, 0
-// if there are too few.
-inline uint32_t put_frame(const Ring& ring, uint32_t at, uint32_t available, std::span<const uint8_t> bytes) {
-  uint32_t used = 0;
-  for (size_t done = 0; done < bytes.size() || used == 0;) {
-    if (at + used >= available || used == SwitchPort::kMaxFrags) return 0;
-    std::span<std::byte> room = ring.buffer(at + used);
-    size_t part = std::min(room.size(), bytes.size() - done);
-    memcpy(room.data(), bytes.data() + done, part);
-    done += part;
-    netmap_slot& slot = ring[at + used++];
-    slot.len = uint16_t(part);
-    slot.flags = done < bytes.size() ? NS_MOREFRAG : 0;
+// Our slots from number `at` on, of which there are `room`, one at least: a frame is written into them part after part.
+class FrameWriter {
+ public:
+  // `filled`: bytes at the beginning of the first slot that are written already.
+  FrameWriter(const Ring& ring, uint32_t at, uint32_t room, uint32_t filled = 0)
+      : ring_(ring), at_(at), room_(room), filled_(filled), to_(ring.buffer(at)) {}
+  // False: there are too few slots.
+  bool add(std::span<const uint8_t> bytes) {
+    while (!bytes.empty()) {
+      if (filled_ == to_.size()) {
+        end_slot(NS_MOREFRAG);
+        if (++used_ == room_) return false;
+        to_ = ring_.buffer(at_ + used_);
+        filled_ = 0;
+      }
+      const auto part = uint32_t(std::min(bytes.size(), to_.size() - filled_));
+      memcpy(to_.data() + filled_, bytes.data(), part);
+      bytes = bytes.subspan(part);
+      filled_ += part;
+    }
+    return true;
   }
-  return used;
+  // The slots used.
+  uint32_t finish() {
+    end_slot(0);
+    return used_ + 1;
+  }
+
+ private:
+  void end_slot(uint16_t flags) {
+    netmap_slot& slot = ring_[at_ + used_];
+    slot.len = uint16_t(filled_);
+    slot.flags = flags;
+  }
+  const Ring& ring_;
+  const uint32_t at_, room_;
+  uint32_t used_ = 0, filled_;
+  std::span<std::byte> to_;
+};
+
+// Writes a frame of `bytes` to our slots from number `at` on, up to the one before number `available`; returns the slots
+// used, 0 if there are too few.
+inline uint32_t put_frame(const Ring& ring, uint32_t at, uint32_t available, std::span<const uint8_t> bytes) {
+  if (at >= available) return 0;
+  FrameWriter writer(ring, at, std::min(available - at, SwitchPort::kMaxFrags));
+  return writer.add(bytes) ? writer.finish() : 0;
 }
 
 }  // namespace unetmap::worker

@@ -35,30 +35,12 @@ Neighbour* route(Handover& handover, const virtio::TxPacket& packet) {
 uint32_t QueuePair::put(const virtio::TxPacket& packet, const Ring& ring, uint32_t at, uint32_t room) {
   uint32_t buffer = ring.buffer_size(), slots = (kFrameHeaderBytes + packet.bytes + buffer - 1) / buffer;
   if (slots > room) return 0;
-  std::span<std::byte> to = ring.buffer(at);
   vale::VnetHdrMrg header{packet.hdr, 0};
-  memcpy(to.data(), &header, kFrameHeaderBytes);
-  uint32_t used = 0, filled = kFrameHeaderBytes;
-  for (const virtio::Piece& piece : packet.frame) {
-    const uint8_t* from = piece.at;
-    for (uint32_t left = piece.bytes; left > 0;) {
-      if (filled == to.size()) {
-        ring[at + used].len = uint16_t(filled);
-        ring[at + used].flags = NS_MOREFRAG;
-        if (++used == room) return 0;
-        to = ring.buffer(at + used);
-        filled = 0;
-      }
-      uint32_t part = std::min(left, uint32_t(to.size()) - filled);
-      memcpy(to.data() + filled, from, part);
-      from += part;
-      left -= part;
-      filled += part;
-    }
-  }
-  ring[at + used].len = uint16_t(filled);
-  ring[at + used].flags = 0;
-  return used + 1;
+  memcpy(ring.buffer(at).data(), &header, kFrameHeaderBytes);
+  FrameWriter writer(ring, at, room, kFrameHeaderBytes);
+  for (const virtio::Piece& piece : packet.frame)
+    if (!writer.add({piece.at, piece.bytes})) return 0;
+  return writer.finish();
 }
 
 bool QueuePair::pass(Neighbour& to, const virtio::TxPacket& packet) {
