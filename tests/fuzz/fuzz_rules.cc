@@ -285,7 +285,7 @@ void try_switch(Input in) {
     for (uint16_t i = 0; i < kPorts; i++) {
       require(expected.came[i].empty(), "all that it shall have");
       const TxKring& tx = of.sw.ports[i]->tx;
-// Where both a list and the VLAN refuse a frame that is like the one before it, either may be the cause.
+      // Where both a list and the VLAN refuse a frame that is like the one before it, either may be the cause.
       require(tx.lost_acl <= expected.denied[i] && tx.lost_link_local == expected.stopped[i] &&
                   tx.lost_acl + tx.lost_vlan == expected.denied[i] + expected.wrong_vlan[i],
               "what is lost is counted under its cause");

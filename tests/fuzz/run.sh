@@ -8,7 +8,9 @@ usage() {
 usage: run.sh SECONDS [BUILD_DIR]          run each fuzzer for SECONDS
        run.sh --keep [BUILD_DIR]           add to corpus/ what earlier runs found and corpus/ does not cover yet
 BUILD_DIR (default build-fuzz) keeps the build, the inputs found and the reproducers of crashes.
-FUZZ_CXX names the clang++ to use (default clang++). FUZZ_SEED makes the inputs that are tried the same each time. Exit status: 0 no crash, 1 crash or failed build, 2 usage.
+FUZZ_CXX names the clang++ to use (default clang++). FUZZ_SEED, a number, makes
+the inputs that are tried the same each time. FUZZ_JOBS so many at once (2).
+Exit status: 0 no crash, 1 crash or failed build, 2 usage.
 USAGE
   exit 2
 }

@@ -319,6 +319,7 @@ class AtInterface : public Endpoint {
     EXPECT_EQ(bind(fd_.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0) << strerror(errno);
   }
   void close_socket() { fd_.reset(); }
+  const std::string interface_;
 
  private:
   // By the kernel, in front of the interface. (/sys would show those of the namespace that it was mounted in.)
@@ -332,7 +333,6 @@ class AtInterface : public Endpoint {
     return 0;
   }
 
-  const std::string interface_;
   unetmap::UniqueFd fd_;
   uint64_t refused_ = 0;
 };
@@ -341,11 +341,11 @@ class AtInterface : public Endpoint {
 class Tap final : public AtInterface {
  public:
   // An interface name of its own, on the switch that `port` names.
-  Tap(const std::string& port, const Shape& shape) : AtInterface(port, own_name(port)), name_(own_name(port)) {
+  Tap(const std::string& port, const Shape& shape) : AtInterface(port, own_name(port)) {
     std::string slots = std::to_string(shape.slots), rings = std::to_string(shape.rings);
-    EXPECT_EQ(run("vale-ctl -n " + name_ + " -C " + slots + "," + slots + "," + rings + "," + rings), 0) << said;
+    EXPECT_EQ(run("vale-ctl -n " + interface_ + " -C " + slots + "," + slots + "," + rings + "," + rings), 0) << said;
     EXPECT_EQ(run("vale-ctl -a " + port), 0) << said;
-    EXPECT_EQ(run("ip link set " + name_ + " mtu 9000 up"), 0) << said;
+    EXPECT_EQ(run("ip link set " + interface_ + " mtu 9000 up"), 0) << said;
     if (shape.lossless) {
       EXPECT_EQ(run("unetmap set " + port + " lossless on"), 0) << said;
     }
@@ -354,13 +354,12 @@ class Tap final : public AtInterface {
   ~Tap() override {
     close_socket();
     EXPECT_EQ(run("vale-ctl -d " + port_), 0) << said;
-    EXPECT_EQ(run("vale-ctl -r " + name_), 0) << said;
+    EXPECT_EQ(run("vale-ctl -r " + interface_), 0) << said;
   }
   std::string counted() const override { return port_ + "^"; }  // the host stack's side
 
  private:
   static std::string own_name(const std::string& port) { return port.substr(port.find(':') + 1); }
-  const std::string name_;
 };
 
 // Neighbours are machines that one process serves: it may pass frames from one to the other without the switch.
