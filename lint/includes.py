@@ -26,7 +26,7 @@ MAY_INCLUDE = {
 }
 # Programs use the public interface, as anybody's programs do. Those of our own have Result, too.
 TOOLS_MAY_INCLUDE = ("base",)
-TOOL_MAY_INCLUDE = {"unetmap-cli": ("base", "ring", "wire")}  # it asks the daemon questions, and reads records, that have no C interface
+TOOL_MAY_INCLUDE = {"unetmap": ("base", "ring", "wire")}  # it asks the daemon questions, and reads records, that have no C interface
 
 # What is compiled for FreeBSD as well, where tools/parts/linux has a counterpart, and headers that are Linux's or glibc's alone.
 PORTABLE = ("tools/bridge", "tools/lb", "tools/nmreplay", "tools/parts", "tools/pkt-gen", "tools/tlem", "tools/vale-ctl", "src/libnetmap", "include")

@@ -17,7 +17,7 @@ class IncludesTest(unittest.TestCase):
         self.root = pathlib.Path(self.folder.name)
         self.write("src/base/fd.hh", "")
         self.write("src/ring/layout.hh", "")
-        self.write("src/daemon/registry.hh", "")
+        self.write("src/daemon/registry/registry.hh", "")
         self.write("include/net/netmap.h", "")
 
     def write(self, name, text):
@@ -30,16 +30,16 @@ class IncludesTest(unittest.TestCase):
         return includes.complaints(self.root)
 
     def test_downwards_is_fine(self):
-        text = '#include "daemon/registry.hh"\n#include "ring/layout.hh"\n#include <net/netmap.h>\n#include <vector>\n'
-        self.assertEqual(self.complaints("src/daemon/registry.cc", text), [])
+        text = '#include "daemon/registry/registry.hh"\n#include "ring/layout.hh"\n#include <net/netmap.h>\n#include <vector>\n'
+        self.assertEqual(self.complaints("src/daemon/registry/registry.cc", text), [])
 
     def test_upwards_is_not(self):
-        found = self.complaints("src/ring/view.cc", '#include <vector>\n#include "daemon/registry.hh"\n')
+        found = self.complaints("src/ring/view.cc", '#include <vector>\n#include "daemon/registry/registry.hh"\n')
         self.assertEqual(len(found), 1)
-        self.assertIn("src/ring/view.cc:2: src/ring must not include src/daemon/registry.hh", found[0])
+        self.assertIn("src/ring/view.cc:2: src/ring must not include src/daemon/registry/registry.hh", found[0])
 
     def test_angle_brackets_hide_nothing(self):
-        self.assertEqual(len(self.complaints("src/ring/view.cc", "#include <daemon/registry.hh>\n")), 1)
+        self.assertEqual(len(self.complaints("src/ring/view.cc", "#include <daemon/registry/registry.hh>\n")), 1)
 
     def test_public_headers_use_no_source_folder(self):
         self.assertEqual(len(self.complaints("include/unetmap/port.hh", '#include "base/fd.hh"\n')), 1)

@@ -7,7 +7,7 @@ include(GNUInstallDirs)
 set(installed_programs unetmapd ${tools})
 list(REMOVE_DUPLICATES installed_programs)
 
-# What only the daemon and the library start: src/daemon/worker.cc and src/wire/start_keeper.cc look there.
+# What only the daemon and the library start: src/daemon/plug/worker.cc and src/wire/start_keeper.cc look there.
 set(helper_dir ${CMAKE_INSTALL_LIBEXECDIR}/unetmap)
 
 # lb and bridge are programs of live-build and iproute2 too: ours have names of their own, and the short ones in a folder

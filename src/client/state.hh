@@ -11,9 +11,9 @@
 
 #include "base/fd.hh"
 #include "base/result.hh"
-#include "client/csb.hh"
-#include "client/descriptor.hh"
-#include "client/nic.hh"
+#include "client/descriptor/csb.hh"
+#include "client/descriptor/calls.hh"
+#include "client/nic/sockets.hh"
 #include "mem/memfd.hh"
 #include "net/netmap.h"
 #include "vale/forward.hh"
@@ -283,7 +283,7 @@ class Bound {
   std::vector<std::unique_ptr<TxRing>> tx;  // the bound ones
   std::vector<std::unique_ptr<RxRing>> rx;
   std::atomic<uint32_t> spin_ns{0}, spin_failures{0};
-  // CSB mode: see csb.hh, kloop.hh.
+  // CSB mode: see descriptor/csb.hh, kloop/kloop.hh.
   std::mutex csb_mutex;
   bool csb_here = false;            // with blocks in this process
   std::atomic<int> kloop_pid{0};    // the process in which a kloop runs, if it is this one; a forked child has another id
@@ -356,11 +356,11 @@ void note_internal(int fd, bool internal);
 void set_failed_reply(std::vector<uint8_t>&& body);
 std::vector<uint8_t> take_failed_reply();
 
-// What a thread writes in a word that it holds, and whether the thread that wrote one is gone: lock.cc.
+// What a thread writes in a word that it holds, and whether the thread that wrote one is gone: ring/kring_lock.cc.
 uint64_t thread_word();
 bool thread_gone(uint64_t word);
 
-// Locks of krings, shared by all processes that hold the port: see lock.cc.
+// Locks of krings, shared by all processes that hold the port: see ring/kring_lock.cc.
 class KringLock {
  public:
   explicit KringLock(std::atomic<uint64_t>& word);

@@ -15,9 +15,9 @@
 
 #include "base/command_line.hh"
 #include "base/output.hh"
-#include "daemon/listen.hh"
-#include "daemon/log.hh"
-#include "daemon/privileges.hh"
+#include "daemon/process/listen.hh"
+#include "daemon/process/log.hh"
+#include "daemon/process/privileges.hh"
 #include "daemon/server.hh"
 
 namespace {

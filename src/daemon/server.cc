@@ -7,7 +7,7 @@
 
 #include <cstring>
 
-#include "daemon/log.hh"
+#include "daemon/process/log.hh"
 
 namespace unetmap::daemon {
 namespace {

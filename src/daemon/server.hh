@@ -11,10 +11,10 @@
 
 #include "base/fd.hh"
 #include "base/result.hh"
-#include "daemon/event_loop.hh"
-#include "daemon/plugs.hh"
-#include "daemon/registry.hh"
-#include "daemon/reply.hh"
+#include "daemon/process/event_loop.hh"
+#include "daemon/plug/plugs.hh"
+#include "daemon/registry/registry.hh"
+#include "daemon/process/reply.hh"
 #include "wire/channel.hh"
 
 namespace unetmap::daemon {

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "base/fd.hh"
-#include "daemon/registry.hh"
+#include "daemon/registry/registry.hh"
 #include "daemon/server.hh"
 #include "wire/channel.hh"
 

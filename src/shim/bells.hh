@@ -21,7 +21,7 @@
 #include <memory>
 #include <vector>
 
-#include "client/descriptor.hh"
+#include "client/descriptor/calls.hh"
 
 namespace unetmap::shim {
 

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "client/missed_lock.hh"
+#include "client/descriptor/missed_lock.hh"
 #include "client/state.hh"
 
 namespace unetmap::shim {

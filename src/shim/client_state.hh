@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// What the shim needs to know of a Descriptor beyond client/descriptor.hh.
+// What the shim needs to know of a Descriptor beyond client/descriptor/calls.hh.
 #pragma once
 
 #include <cstdint>
 
-#include "client/descriptor.hh"
+#include "client/descriptor/calls.hh"
 
 namespace unetmap::shim {
 

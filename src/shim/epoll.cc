@@ -2,7 +2,7 @@
 // The epoll family. Sets without netmap descriptors are the kernel's alone.
 #include <sys/epoll.h>
 
-#include "client/descriptor.hh"
+#include "client/descriptor/calls.hh"
 #include "shim/deadline.hh"
 #include "shim/epoll_sets.hh"
 #include "shim/next.hh"

@@ -10,7 +10,7 @@
 #include <mutex>
 #include <vector>
 
-#include "client/descriptor.hh"
+#include "client/descriptor/calls.hh"
 #include "shim/epoll_interest.hh"
 
 namespace unetmap::shim {

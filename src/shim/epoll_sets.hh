@@ -18,7 +18,7 @@
 
 #include <cstdint>
 
-#include "client/descriptor.hh"
+#include "client/descriptor/calls.hh"
 
 namespace unetmap::shim {
 

@@ -14,7 +14,7 @@
 #include <cstring>
 
 #include "base/port_address.hh"
-#include "client/descriptor.hh"
+#include "client/descriptor/calls.hh"
 #include "shim/epoll_sets.hh"
 #include "shim/interface_name.hh"
 #include "shim/next.hh"

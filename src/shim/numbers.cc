@@ -7,7 +7,7 @@
 
 #include <cstdarg>
 
-#include "client/descriptor.hh"
+#include "client/descriptor/calls.hh"
 #include "shim/epoll_sets.hh"
 #include "shim/next.hh"
 #include "shim/own_process.hh"

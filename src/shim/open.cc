@@ -8,7 +8,7 @@
 
 #include <cstdarg>
 
-#include "client/descriptor.hh"
+#include "client/descriptor/calls.hh"
 #include "shim/device_path.hh"
 #include "shim/next.hh"
 #include "shim/numbers.hh"

@@ -9,7 +9,7 @@
 #include <atomic>
 #include <cerrno>
 
-#include "client/descriptor.hh"
+#include "client/descriptor/calls.hh"
 #include "shim/next.hh"
 
 namespace unetmap::shim {

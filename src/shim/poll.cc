@@ -2,7 +2,7 @@
 // poll and ppoll.
 #include <poll.h>
 
-#include "client/descriptor.hh"
+#include "client/descriptor/calls.hh"
 #include "shim/deadline.hh"
 #include "shim/next.hh"
 #include "shim/wait.hh"

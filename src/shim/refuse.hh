@@ -5,7 +5,7 @@
 
 #include <cerrno>
 
-#include "client/descriptor.hh"
+#include "client/descriptor/calls.hh"
 #include "shim/own_process.hh"
 
 namespace unetmap::shim {

@@ -7,7 +7,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-#include "client/descriptor.hh"
+#include "client/descriptor/calls.hh"
 #include "shim/device_path.hh"
 #include "shim/next.hh"
 #include "shim/parameters.hh"

@@ -4,7 +4,7 @@
 #include <cstdlib>
 #include <optional>
 
-#include "client/descriptor.hh"
+#include "client/descriptor/calls.hh"
 #include "ring/probes.hh"
 #include "shim/bells.hh"
 #include "shim/client_state.hh"

@@ -14,7 +14,7 @@
 #include <string>
 #include <vector>
 
-#include "daemon/rule_settings.hh"
+#include "daemon/switch/rule_settings.hh"
 #include "vale/rules/port_rules.hh"
 #include "vale/test_switch.hh"
 

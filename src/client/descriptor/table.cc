@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// File descriptor number -> Descriptor, for this process.
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <deque>
+#include <map>
+
+#include "client/link/rpc.hh"
+#include "client/state.hh"
+#include "wire/channel.hh"
+
+namespace unetmap::client {
+
+DescriptorRef adopt(int fd);
+
+namespace {
+
+constexpr int kMaxNumbers = 65536;
+// What peek() reads. 0: not looked at yet. Numbers beyond the array are looked up in the map each time.
+constexpr uintptr_t kUnknown = 0, kOther = 1, kInternal = 2;
+std::atomic<uintptr_t> numbers[kMaxNumbers];
+
+struct Table {
+  std::mutex mutex;
+  std::map<int, DescriptorRef> by_number;
+  // The last ones closed live on for a while: another thread may be inside a call on one.
+  std::deque<DescriptorRef> closed;
+};
+Table& table();
+void after_fork() {
+  for (auto& entry : table().by_number) entry.second->shared.store(true, std::memory_order_relaxed);
+  table().mutex.unlock();
+}
+Table& table() {
+  static Table* the = [] {
+    auto* made = new Table;
+    // A child must find the lock free, whoever held it in the parent.
+    pthread_atfork([] { table().mutex.lock(); }, after_fork, after_fork);
+    return made;
+  }();
+  return *the;
+}
+
+void set_number(int fd, uintptr_t value) {
+  if (fd >= 0 && fd < kMaxNumbers) numbers[fd].store(value, std::memory_order_release);
+}
+uintptr_t get_number(int fd) {
+  return fd >= 0 && fd < kMaxNumbers ? numbers[fd].load(std::memory_order_acquire) : kUnknown;
+}
+
+// Connected to a daemon of ours? By the address of the peer: the path we would use, or one named after unetmapd. The
+// raw system calls: the library stands in front of the others. Nearly every descriptor is told from ours by the first
+// one.
+bool looks_like_ours(int fd) {
+  int type = 0;
+  socklen_t type_bytes = sizeof type;
+  if (syscall(SYS_getsockopt, fd, SOL_SOCKET, SO_TYPE, &type, &type_bytes) < 0 || type != SOCK_SEQPACKET) return false;
+  sockaddr_un peer;
+  socklen_t bytes = sizeof peer;
+  if (syscall(SYS_getpeername, fd, &peer, &bytes) < 0 || peer.sun_family != AF_UNIX) return false;
+  if (bytes <= offsetof(sockaddr_un, sun_path) || peer.sun_path[0] == 0) return false;
+  std::string path(peer.sun_path, strnlen(peer.sun_path, sizeof peer.sun_path));
+  size_t slash = path.rfind('/');
+  std::string file = slash == std::string::npos ? path : path.substr(slash + 1);
+  return path == wire::default_socket_path() || file.find("unetmap") != std::string::npos;
+}
+
+}  // namespace
+
+void note_internal(int fd, bool internal) { set_number(fd, internal ? kInternal : kUnknown); }
+
+bool is_internal(int fd) noexcept { return get_number(fd) == kInternal; }
+
+bool maybe_netmap(int fd) noexcept {
+  uintptr_t value = get_number(fd);
+  return fd >= 0 && value != kOther && value != kInternal;
+}
+
+DescriptorRef adopt(int fd) {
+  auto made = std::make_shared<Descriptor>(fd);
+  made->fd_.store(fd, std::memory_order_relaxed);
+  Table& all = table();
+  std::lock_guard hold(all.mutex);
+  all.by_number[fd] = made;
+  set_number(fd, reinterpret_cast<uintptr_t>(made.get()));
+  return made;
+}
+
+int open_device(int flags) noexcept {
+  int socket_flags = (flags & O_CLOEXEC ? SOCK_CLOEXEC : 0) | (flags & O_NONBLOCK ? SOCK_NONBLOCK : 0);
+  auto fd = connect_daemon(socket_flags);
+  if (!fd) {
+    report_error((std::string("open " NETMAP_DEVICE_NAME ": ") + fd.error().text).c_str());
+    errno = fd.error().code == ENOENT || fd.error().code == ECONNREFUSED ? ENXIO : fd.error().code;
+    return -1;
+  }
+  adopt(fd->get());
+  return fd->release();
+}
+
+bool is_netmap(int fd) noexcept {
+  uintptr_t value = get_number(fd);
+  if (value != kUnknown) return value != kOther && value != kInternal;
+  int saved = errno;
+  bool ours = fd >= 0 && looks_like_ours(fd);
+  errno = saved;
+  return ours;
+}
+
+void note_other(int fd) noexcept {
+  int saved = errno;
+  uintptr_t unknown = kUnknown;
+  if (fd >= 0 && fd < kMaxNumbers && syscall(SYS_fcntl, fd, F_GETFD) >= 0)
+    numbers[fd].compare_exchange_strong(unknown, kOther, std::memory_order_acq_rel);
+  errno = saved;
+}
+
+DescriptorRef find(int fd) noexcept {
+  if (!maybe_netmap(fd)) return nullptr;
+  int saved = errno;
+  Table& all = table();
+  {
+    std::lock_guard hold(all.mutex);
+    auto known = all.by_number.find(fd);
+    if (known != all.by_number.end()) return known->second;
+  }
+  DescriptorRef out;
+  if (looks_like_ours(fd)) out = adopt(fd);
+  else if (syscall(SYS_fcntl, fd, F_GETFD) >= 0) set_number(fd, kOther);
+  errno = saved;
+  return out;
+}
+
+Descriptor* peek(int fd) noexcept {
+  uintptr_t value = get_number(fd);
+  if (value == kOther || value == kInternal) return nullptr;
+  if (value != kUnknown) return reinterpret_cast<Descriptor*>(value);
+  return find(fd).get();
+}
+
+void forget(int fd) noexcept {
+  uintptr_t value = get_number(fd);
+  if (value == kOther || (value == kUnknown && fd < kMaxNumbers)) return set_number(fd, kUnknown);
+  Table& all = table();
+  DescriptorRef gone, oldest;
+  {
+    std::lock_guard hold(all.mutex);
+    set_number(fd, kUnknown);
+    auto known = all.by_number.find(fd);
+    if (known == all.by_number.end()) return;
+    gone = std::move(known->second);
+    all.by_number.erase(known);
+    if (!gone->remove_number(fd)) return;
+    all.closed.push_back(gone);
+    if (all.closed.size() > 8) {
+      oldest = std::move(all.closed.front());
+      all.closed.pop_front();
+    }
+  }
+  gone->closing(fd);
+}
+
+void duplicated(int from, int to) noexcept {
+  forget(to);
+  Table& all = table();
+  std::lock_guard hold(all.mutex);
+  auto known = all.by_number.find(from);
+  if (known == all.by_number.end()) return set_number(to, get_number(from) == kOther ? kOther : kUnknown);
+  known->second->add_number(to);
+  all.by_number[to] = known->second;
+  set_number(to, reinterpret_cast<uintptr_t>(known->second.get()));
+}
+
+void received(int fd) noexcept { forget(fd); }
+
+}  // namespace unetmap::client

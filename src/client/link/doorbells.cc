@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Wait lists and doorbells. A doorbell is the eventfd of a file; whoever has to wake a file fetches it from the daemon
+// once. Where descriptors are short, or a list overflowed, the daemon rings instead.
+#include <sys/resource.h>
+#include <sys/syscall.h>
+
+#include <unordered_map>
+
+#include "client/link/rpc.hh"
+#include "client/state.hh"
+#include "ring/probes.hh"
+
+namespace unetmap::client {
+namespace {
+
+struct Doorbells {
+  std::mutex mutex;
+  std::unordered_map<uint32_t, UniqueFd> by_file;
+};
+Doorbells& doorbells();
+void unlock_doorbells() { doorbells().mutex.unlock(); }
+Doorbells& doorbells() {
+  static Doorbells* the = [] {
+    // A child finds the lock free, whichever thread held it in the parent.
+    pthread_atfork([] { doorbells().mutex.lock(); }, unlock_doorbells, unlock_doorbells);
+    return new Doorbells;
+  }();
+  return *the;
+}
+
+size_t doorbell_limit() {
+  rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit) < 0) return 100;
+  return limit.rlim_cur / 2;
+}
+
+void ring(int fd) {
+  uint64_t one = 1;
+  syscall(SYS_write, fd, &one, sizeof one);
+}
+
+// False if the file has no doorbell to be had.
+bool ring_file(uint32_t file, int connection) {
+  Doorbells& all = doorbells();
+  std::lock_guard hold(all.mutex);
+  auto found = all.by_file.find(file);
+  if (found == all.by_file.end()) {
+    if (all.by_file.size() >= doorbell_limit()) return false;
+    auto reply = ask(connection, wire::Op::kDoorbell, bytes_of(file));
+    UniqueFd fd;
+    if (reply && reply->fds.size() == 1) fd = move_high(std::move(reply->fds[0]));
+    else if (!reply && reply.error().code == EMFILE) return false;
+    // A file that is gone has none, and is remembered as such: it may stand in a list for long.
+    found = all.by_file.emplace(file, std::move(fd)).first;
+  }
+  if (found->second) ring(found->second.get());
+  return true;
+}
+
+}  // namespace
+
+void wake_waiters(WaitList& list, int connection, const wire::ResolveRequest& port) {
+  auto ring_one = [&](uint32_t file) {
+    probe::wake(file, port.port);
+    return ring_file(file, connection);
+  };
+  if (!take_waiters(list, ring_one)) tell(connection, wire::Op::kRing, bytes_of(port));
+}
+
+void forget_doorbells() {
+  Doorbells& all = doorbells();
+  std::lock_guard hold(all.mutex);
+  for (auto& [file, fd] : all.by_file)
+    if (fd) note_internal(fd.get(), false);
+  all.by_file.clear();
+}
+
+}  // namespace unetmap::client

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "client/link/rpc.hh"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+
+#include <cstring>
+
+#include "client/state.hh"
+#include "wire/channel.hh"
+#include "wire/framing.hh"
+
+namespace unetmap::client {
+namespace {
+
+Error daemon_gone() {
+  return {ENXIO, "unetmapd: the daemon of this descriptor is gone; close it and open " NETMAP_DEVICE_NAME
+                 " again, which starts a new one"};
+}
+
+Result<void> send_request(int connection, std::span<const uint8_t> bytes, std::span<const int> fds) {
+  for (;;) {
+    auto sent = wire::send(connection, bytes, fds, MSG_DONTWAIT);
+    if (sent) return {};
+    if (sent.error().code == EPIPE || sent.error().code == ECONNRESET) return daemon_gone();
+    if (sent.error().code != EAGAIN) return sent.error();
+    pollfd ready{connection, POLLOUT, 0};
+    syscall(SYS_ppoll, &ready, 1, nullptr, nullptr, 0);
+  }
+}
+
+Result<Reply> parse_reply(wire::Datagram&& datagram) {
+  if (datagram.bytes.empty()) return daemon_gone();
+  auto parts = wire::take_apart(datagram.bytes);
+  if (!parts) return parts.error();
+  Reply reply;
+  std::span<const uint8_t> body = parts->body;
+  if (parts->has_bind && body.size() >= sizeof reply.bind) {
+    memcpy(&reply.bind, body.data() + body.size() - sizeof reply.bind, sizeof reply.bind);
+    body = body.subspan(0, body.size() - sizeof reply.bind);
+    reply.has_bind = true;
+  }
+  reply.body.assign(body.begin(), body.end());
+  reply.fds = std::move(datagram.fds);
+  if (parts->error != 0) {
+    set_failed_reply(std::move(reply.body));
+    return Error{parts->error, std::move(parts->text)};
+  }
+  return reply;
+}
+
+}  // namespace
+
+Result<Reply> ask(int connection, wire::Op op, std::span<const uint8_t> body, std::span<const int> more) {
+  int pair[2];
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+    return Error::from_errno(errno, "unetmapd: socket for its reply");
+  UniqueFd ours(pair[0]), theirs(pair[1]);
+  std::vector<uint8_t> bytes = wire::request_bytes(op, body);
+  std::vector<int> fds{theirs.get()};
+  fds.insert(fds.end(), more.begin(), more.end());
+  if (auto sent = send_request(connection, bytes, fds); !sent) return sent.error();
+  theirs.reset();
+  auto datagram = wire::receive(ours.get(), wire::kMaxReply);
+  if (!datagram) return datagram.error().code == ECONNRESET ? daemon_gone() : datagram.error();
+  return parse_reply(std::move(*datagram));
+}
+
+void tell(int connection, wire::Op op, std::span<const uint8_t> body) {
+  std::vector<uint8_t> bytes = wire::request_bytes(op, body);
+  (void)wire::send(connection, bytes, {}, MSG_DONTWAIT).has_value();
+}
+
+UniqueFd move_high(UniqueFd fd) {
+  if (!fd) return fd;
+  long high = syscall(SYS_fcntl, fd.get(), F_DUPFD_CLOEXEC, 900);
+  if (high < 0) high = syscall(SYS_fcntl, fd.get(), F_DUPFD_CLOEXEC, 3);
+  if (high >= 0) fd = UniqueFd(int(high));
+  note_internal(fd.get(), true);
+  return fd;
+}
+
+}  // namespace unetmap::client

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "client/nic/driver.hh"
+
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "client/link/rpc.hh"
+#include "client/state.hh"
+#include "driver/e1000/rings.hh"
+#include "driver/passthrough/rings.hh"
+#include "driver/virtio_net/rings.hh"
+#include "wire/keeper.hh"
+
+namespace unetmap::client {
+namespace {
+
+// Who waits looks again after so long; twice as long each time that nothing had come.
+constexpr uint32_t kFirstPause_us = 50, kLongestPause_us = 2000;
+
+void count(std::atomic<uint64_t>& counter, uint64_t n) {
+  if (n) counter.store(counter.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
+}
+
+}  // namespace
+
+Result<std::shared_ptr<DrivenDevice>> DrivenDevice::map(UniqueFd bar, std::span<UniqueFd> memory) {
+  const Error wrong{EPROTO, "unetmapd: bound to a device, but without the memory for it"};
+  if (memory.size() != wire::kDriverFds) return wrong;
+  std::shared_ptr<DrivenDevice> out(new DrivenDevice);
+  struct stat file;
+  if (fstat(memory[0].get(), &file) < 0) return Error::from_errno(errno, "memory of a device");
+  auto mapping = mem::Mapping::map(memory[0].get(), uint64_t(file.st_size));
+  if (!mapping) return mapping.error();
+  out->memory_ = std::move(*mapping);
+  if (out->memory_.size() < driver::kBufferPagesOffset) return wrong;
+  const driver::Shared& shared = out->shared();
+  const bool passed = shared.model == driver::Model::kPassthrough;
+  if (shared.buffer_pages > (out->memory_.size() - driver::kBufferPagesOffset) / sizeof(uint64_t) ||
+      shared.descriptors == 0 || shared.descriptors > (passed ? passthrough::kMostSlots : driver::kMostDescriptors))
+    return wrong;
+  out->bar_bytes_ = shared.bar_bytes;
+  void* at = mmap(nullptr, out->bar_bytes_, PROT_READ | PROT_WRITE, MAP_SHARED, bar.get(), 0);
+  if (at == MAP_FAILED) return Error::from_errno(errno, "registers of a device");
+  out->bar_ = at;
+  for (size_t i = 0; i < std::size(out->holds_); i++) out->holds_[i] = move_high(std::move(memory[i + 1]));
+  if (!passed) {
+    out->registers_ = std::make_unique<driver::MappedRegisters>(at, out->bar_bytes_);
+  } else {
+    uint32_t slots = 0;
+    if (!driver::PassedMemory::check({static_cast<uint8_t*>(at), out->bar_bytes_}, slots) ||
+        slots != shared.descriptors)
+      return wrong;
+    if (auto mapped = out->map_doorbell(); !mapped) return mapped.error();
+  }
+  out->timer_ = move_high(UniqueFd(int(syscall(SYS_timerfd_create, CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC))));
+  if (!out->timer_) return Error::from_errno(errno, "timer of a device");
+  return out;
+}
+
+Result<void> DrivenDevice::map_doorbell() {
+  void* at = mmap(nullptr, driver::kPageBytes, PROT_READ | PROT_WRITE, MAP_SHARED, holds_[0].get(), 0);
+  if (at == MAP_FAILED) return Error::from_errno(errno, "doorbell of a device");
+  doorbell_ = at;
+  registers_ = std::make_unique<driver::MappedRegisters>(at, driver::kPageBytes);
+  return {};
+}
+
+// A host that took the port away, or has begun with another driver, syncs no ring of ours any more.
+bool DrivenDevice::closed() const {
+  if (shared().closed.load(std::memory_order_acquire) != 0) return true;
+  if (!passed()) return false;
+  const passthrough::HostBlock& host = passed_memory().host();
+  return host.closed.load(std::memory_order_acquire) != 0 ||
+         host.session.load(std::memory_order_relaxed) != shared().session;
+}
+
+DrivenDevice::~DrivenDevice() {
+  if (bar_) munmap(bar_, bar_bytes_);
+  if (doorbell_) munmap(doorbell_, driver::kPageBytes);
+  for (const UniqueFd* fd : {&holds_[0], &holds_[1], &timer_})
+    if (*fd) note_internal(fd->get(), false);
+}
+
+driver::BufferMemory DrivenDevice::buffers(uint8_t* bufs, uint32_t nbufs, uint32_t buf_size) const {
+  return {bufs,
+          nbufs,
+          buf_size,
+          wire::kUmemHeadroom,
+          reinterpret_cast<const uint64_t*>(memory_.data() + driver::kBufferPagesOffset),
+          shared().buffer_pages};
+}
+
+std::unique_ptr<driver::TxQueue> DrivenDevice::tx(const driver::Ring& ring) const {
+  if (ring.num_slots > shared().descriptors) return nullptr;
+  if (passed()) return std::make_unique<driver::PassedTx>(*registers_, shared(), passed_memory(), ring);
+  if (shared().model == driver::Model::kVirtioNet)
+    return std::make_unique<driver::VirtioTx>(
+        *registers_, shared(),
+        driver::SplitPages{page(driver::kTxDescriptors), page(driver::kTxAvailable), page(driver::kTxUsed)}, ring);
+  return std::make_unique<driver::E1000Tx>(*registers_, shared(), page(driver::kTxDescriptors), ring);
+}
+
+std::unique_ptr<driver::RxQueue> DrivenDevice::rx(const driver::Ring& ring) const {
+  if (ring.num_slots > shared().descriptors) return nullptr;
+  if (passed()) return std::make_unique<driver::PassedRx>(*registers_, shared(), passed_memory(), ring);
+  if (shared().model == driver::Model::kVirtioNet)
+    return std::make_unique<driver::VirtioRx>(
+        *registers_, shared(),
+        driver::SplitPages{page(driver::kRxDescriptors), page(driver::kRxAvailable), page(driver::kRxUsed)}, ring);
+  return std::make_unique<driver::E1000Rx>(*registers_, shared(), page(driver::kRxDescriptors), ring);
+}
+
+void DrivenDevice::wake_soon() {
+  const bool moved = moved_.exchange(false, std::memory_order_relaxed);
+  pause_us_ = moved ? kFirstPause_us : std::clamp(2 * pause_us_, kFirstPause_us, kLongestPause_us);
+  itimerspec when{{0, 0}, {0, long(pause_us_) * 1000}};
+  syscall(SYS_timerfd_settime, timer_.get(), 0, &when, nullptr);
+}
+
+DriverTx::DriverTx(std::shared_ptr<DrivenDevice> device, const vale::TxView& view)
+    : device_(std::move(device)), kring_(view.kring) {
+  queue_ = device_->tx(
+      {view.slots, view.num_slots, view.offset_mask, device_->buffers(view.bufs, view.nbufs, view.buf_size)});
+}
+
+int DriverTx::sync(uint32_t& hwcur, uint32_t& hwtail, uint32_t head, bool recover, bool) {
+  if (!queue_ || device_->closed()) return ENXIO;
+  driver::Tally tally;
+  const uint32_t tail = hwtail;
+  queue_->sync(tally, hwcur, hwtail, head, recover);
+  if (hwtail != tail) device_->note_moved();
+  count(kring_->packets, tally.packets);
+  count(kring_->bytes, tally.bytes);
+  count(kring_->lost_malformed, tally.malformed);
+  count(kring_->lost_buffer, tally.bad_buffer);
+  count(kring_->lost_indirect, tally.indirect);
+  return 0;
+}
+
+DriverRx::DriverRx(std::shared_ptr<DrivenDevice> device, const NicRxView& view)
+    : device_(std::move(device)), kring_(view.kring) {
+  queue_ = device_->rx({view.slots, view.num_slots, 0, device_->buffers(view.bufs, view.nbufs, view.buf_size)});
+}
+
+int DriverRx::sync(uint32_t& hwcur, uint32_t head, uint32_t& hwtail, bool recover) {
+  if (!queue_ || device_->closed()) return ENXIO;
+  driver::Tally tally;
+  const uint32_t tail = hwtail;
+  queue_->sync(tally, head, hwtail, recover);
+  if (hwtail != tail) device_->note_moved();
+  hwcur = head;
+  count(kring_->packets, tally.packets);
+  count(kring_->bytes, tally.bytes);
+  count(kring_->lost_corrupt, tally.corrupt);
+  return 0;
+}
+
+}  // namespace unetmap::client

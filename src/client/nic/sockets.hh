@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Rings whose other side is the kernel: an interface's queues (AF_XDP, or AF_PACKET where that is not to be had) and
+// the host stack (a tap). Synced in the caller's context, with the lock of the ring held.
+//
+// Each buffer stands in exactly one slot, always: in a receive ring the slots from hwtail on to the one before hwcur
+// hold the buffers that the kernel has (AF_XDP), and a frame that arrives in another buffer than its slot's makes those
+// two slots change buffers. A transmit ring's hwtail moves in the order of the slots, whatever the order of
+// completions.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <span>
+#include <vector>
+
+#include "base/fd.hh"
+#include "base/result.hh"
+#include "client/nic/live_frames.hh"
+#include "client/nic/xsk_socket.hh"
+#include "net/netmap.h"
+#include "vale/forward.hh"
+#include "wire/messages.hh"
+
+namespace unetmap::client {
+
+struct RegionMap;
+class DrivenDevice;
+
+// A receive ring as its user sees it; slots are foreign.
+struct NicRxView {
+  netmap_slot* slots = nullptr;
+  uint32_t num_slots = 0;
+  uint32_t buf_size = 0, nbufs = 0;
+  uint8_t* bufs = nullptr;
+  RxKring* kring = nullptr;
+};
+
+class NicTx {
+ public:
+  virtual ~NicTx() = default;
+  // Sends what is in [hwcur, head) and moves hwcur behind it, hwtail behind what is over. `recover`: who held the lock
+  // before died in the middle. `straight`: the other end of the cable takes frames that its driver did not make. An
+  // errno value.
+  virtual int sync(uint32_t& hwcur, uint32_t& hwtail, uint32_t head, bool recover, bool straight) = 0;
+};
+
+class NicRx {
+ public:
+  virtual ~NicRx() = default;
+  // The slots in [hwcur, head) are the kernel's now; hwtail moves behind what arrived.
+  virtual int sync(uint32_t& hwcur, uint32_t head, uint32_t& hwtail, bool recover) = 0;
+};
+
+// The sockets of one bound descriptor.
+class NicSockets {
+ public:
+  static Result<std::unique_ptr<NicSockets>> make(const wire::BindInfo& info, std::span<UniqueFd> fds, int doorbell);
+  ~NicSockets();
+  NicSockets(const NicSockets&) = delete;
+  NicSockets& operator=(const NicSockets&) = delete;
+
+  // The sender and the receiver of a ring of the port, host rings included in the numbering; nullptr without socket.
+  std::unique_ptr<NicTx> tx(uint32_t ring, const vale::TxView& view, NicState* state) const;
+  std::unique_ptr<NicRx> rx(uint32_t ring, const NicRxView& view, NicState* state) const;
+
+  // An epoll instance that is readable when the doorbell rings or a socket of the bound rings may have news.
+  int bell() const { return bell_.get(); }
+  // The next news of receive rings, or of transmit rings too, are to ring the bell.
+  void arm(bool in, bool out);
+  // Frames that the kernel had no buffer or no room for.
+  uint64_t missed() const;
+  // Lets go of the sockets. No ring uses them any more.
+  void close();
+  // Towards the host stack; for NS_FORWARD. False if it would not take it.
+  bool to_host(const uint8_t* frame, uint32_t len) const;
+
+ private:
+  NicSockets() = default;
+  struct Watched {
+    int fd;
+    bool in, out;    // of interest
+    uint32_t armed;  // as registered
+  };
+  bool is_host(uint32_t ring, bool rx) const;
+
+  wire::NicInfo info_{};
+  uint16_t nic_tx_ = 0, nic_rx_ = 0;
+  std::vector<std::shared_ptr<XskSocket>> xsk_;  // of queues from first_queue on
+  std::shared_ptr<DrivenDevice> driven_;         // in mode driver
+  UniqueFd packet_, tap_, bell_;
+  std::shared_ptr<LiveFrames> live_;
+  std::vector<Watched> watched_;
+  std::mutex mutex_;  // of what is armed
+};
+
+}  // namespace unetmap::client

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "daemon/memory/region.hh"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "mem/memfd.hh"
+
+namespace unetmap::daemon {
+namespace {
+
+constexpr uint32_t kFirstBuffer = 2;
+
+// Zeros, and the pages in between back to the system, even while others have them mapped.
+void punch(int fd, uint64_t at, uint64_t bytes) {
+  if (bytes) (void)fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, off_t(at), off_t(bytes));
+}
+
+Result<void> write_all(int fd, uint64_t at, const void* from, size_t bytes) {
+  auto* p = static_cast<const uint8_t*>(from);
+  while (bytes > 0) {
+    ssize_t n = pwrite(fd, p, bytes, off_t(at));
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) return Error::from_errno(n < 0 ? ENOMEM : EIO, "region: no memory left for its rings");
+    p += n;
+    at += uint64_t(n);
+    bytes -= size_t(n);
+  }
+  return {};
+}
+
+void read_all(int fd, uint64_t at, void* to, size_t bytes) {
+  auto* p = static_cast<uint8_t*>(to);
+  while (bytes > 0) {
+    ssize_t n = pread(fd, p, bytes, off_t(at));
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) {
+      std::fill(p, p + bytes, uint8_t{0});
+      return;
+    }
+    p += n;
+    at += uint64_t(n);
+    bytes -= size_t(n);
+  }
+}
+
+}  // namespace
+
+Result<std::shared_ptr<Region>> Region::create(uint32_t id, uint32_t unique, const RegionShape& shape) {
+  std::shared_ptr<Region> region(new Region);
+  region->shape_ = shape;
+  wire::RegionInfo& info = region->info_;
+  info.id = id;
+  info.unique = unique;
+  info.nbufs = shape.nbufs;
+  info.buf_size = shape.buf_size;
+  info.buf_headroom = shape.buf_headroom;
+  info.app_bytes = shape.app_bytes();
+  info.private_bytes = info.app_bytes + round_up(shape.kring_bytes, kPageBytes);
+  info.exchange_bytes = round_up(shape.exchange_bytes, kPageBytes);
+  if (shape.memsize() > kMaxMemsize)
+    return Error{ENOMEM,
+                 "region: " + std::to_string(shape.memsize()) +
+                     " bytes of rings and buffers are more than the 4 GiB that the netmap API can tell; ask for "
+                     "fewer or smaller rings or fewer extra buffers"};
+  auto privates = mem::create("unetmap-private", info.private_bytes);
+  if (!privates) return privates.error();
+  auto exchange = mem::create("unetmap-exchange", info.exchange_bytes + uint64_t{info.nbufs} * info.buf_size);
+  if (!exchange) return exchange.error();
+  region->private_ = std::move(*privates);
+  region->exchange_ = std::move(*exchange);
+  region->areas_[kApp] = mem::Extents(0, info.app_bytes);
+  region->areas_[kKrings] = mem::Extents(info.app_bytes, info.private_bytes);
+  region->areas_[kExchanges] = mem::Extents(0, info.exchange_bytes);
+  // With a headroom the last buffer would reach behind the memory.
+  uint32_t end = info.nbufs - (info.buf_headroom && info.nbufs ? 1 : 0);
+  region->bufs_ = mem::Extents(kFirstBuffer, std::max(end, kFirstBuffer));
+  return region;
+}
+
+// Those who still have it mapped keep the mapping, not the memory.
+Region::~Region() {
+  if (private_) clear(private_.get(), 0, info_.private_bytes);
+  if (exchange_) clear(exchange_.get(), 0, info_.exchange_bytes + uint64_t{info_.nbufs} * info_.buf_size);
+}
+
+void Region::clear(int fd, uint64_t at, uint64_t bytes) const {
+  if (!left_) punch(fd, at, bytes);
+}
+
+nmreq_pools_info Region::pools_info(const RegionShape& shape, uint16_t id) {
+  nmreq_pools_info out{};
+  out.nr_memsize = shape.memsize();
+  out.nr_mem_id = id;
+  out.nr_if_pool_offset = 0;
+  out.nr_if_pool_objtotal = shape.if_objtotal;
+  out.nr_if_pool_objsize = shape.if_objsize;
+  out.nr_ring_pool_offset = uint64_t{shape.if_objsize} * shape.if_objtotal;
+  out.nr_ring_pool_objtotal = shape.ring_objtotal;
+  out.nr_ring_pool_objsize = shape.ring_objsize;
+  out.nr_buf_pool_offset = shape.app_bytes() + shape.buf_headroom;
+  out.nr_buf_pool_objtotal = shape.nbufs;
+  out.nr_buf_pool_objsize = shape.buf_size;
+  return out;
+}
+
+std::optional<uint64_t> Region::take(Area area, uint64_t bytes) {
+  uint64_t align = area == kExchanges ? kPageBytes : 128;
+  auto at = areas_[area].take(round_up(bytes, align), align);
+  // A sender that has not noticed yet that its destination is gone may have written here after give().
+  if (at) clear(fd_of(area), *at, round_up(bytes, align));
+  return at;
+}
+
+void Region::give(Area area, uint64_t at, uint64_t bytes) {
+  bytes = round_up(bytes, area == kExchanges ? kPageBytes : 128);
+  if (areas_[area].give(at, bytes)) clear(fd_of(area), at, bytes);
+}
+
+// Pages of a UMEM stay: others would take their place here, and not where the kernel has them pinned.
+void Region::clear_buffers(uint32_t first, uint32_t count) const {
+  if (!info_.buf_headroom) clear(exchange_.get(), buffer_at(first), uint64_t{info_.buf_size} * count);
+}
+
+uint32_t Region::take_buffers(uint32_t count) {
+  auto at = bufs_.take(count);
+  return at ? uint32_t(*at) : 0;
+}
+
+bool Region::give_buffer(uint32_t index) {
+  if (!bufs_.give(index, 1)) return false;
+  clear_buffers(index, 1);
+  return true;
+}
+
+void Region::give_buffers(std::vector<uint32_t>& indices) {
+  std::sort(indices.begin(), indices.end());
+  indices.erase(std::unique(indices.begin(), indices.end()), indices.end());
+  // Runs at a time: a system call each.
+  for (size_t i = 0; i < indices.size();) {
+    size_t end = i;
+    while (end < indices.size() && indices[end] == indices[i] + (end - i) && bufs_.give(indices[end], 1)) end++;
+    if (end == i)
+      i++;  // not one of ours
+    else {
+      clear_buffers(indices[i], uint32_t(end - i));
+      i = end;
+    }
+  }
+}
+
+Result<void> Region::write_private(uint64_t at, const void* from, size_t bytes) const {
+  return write_all(private_.get(), at, from, bytes);
+}
+Result<void> Region::write_exchange(uint64_t at, const void* from, size_t bytes) const {
+  return write_all(exchange_.get(), at, from, bytes);
+}
+void Region::read_private(uint64_t at, void* to, size_t bytes) const { read_all(private_.get(), at, to, bytes); }
+void Region::read_exchange(uint64_t at, void* to, size_t bytes) const { read_all(exchange_.get(), at, to, bytes); }
+
+}  // namespace unetmap::daemon

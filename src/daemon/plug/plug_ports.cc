@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// The ports of plugs: they exist before their workers, and between them.
+#include "daemon/registry/registry.hh"
+
+namespace unetmap::daemon {
+namespace {
+
+constexpr uint32_t kMaxPlugSlots = 16384, kMaxPlugRings = 32;
+
+// A number of the plug's parameters, `otherwise` where it is not given.
+Result<uint32_t> number_of(const wire::Plug& plug, const char* key, uint32_t least, uint32_t most, uint32_t otherwise) {
+  auto found = plug.parameters.find(key);
+  if (found == plug.parameters.end()) return otherwise;
+  if (!found->is_number_unsigned() || found->get<uint64_t>() < least || found->get<uint64_t>() > most)
+    return Error{EINVAL, plug.port + ": " + key + " must be a number from " + std::to_string(least) + " to " +
+                             std::to_string(most)};
+  return found->get<uint32_t>();
+}
+
+}  // namespace
+
+Result<void> Registry::reserve_plug(const wire::Plug& plug) {
+  auto name = parse_port_name(plug.port);
+  if (!name) return name.error();
+  if (!name->on_switch() || name->pipe)
+    return Error{EINVAL, plug.port + ": is no port of a switch; give a name such as vale0:01"};
+  if (Port* port = port_named(name->base))
+    return Error{EBUSY, name->base + (port->plug       ? ": something is plugged in there already; unplug it first"
+                                      : port->attached ? ": is attached already; detach it first"
+                                                       : ": is open already; close it first")};
+  if (persistent_.count(name->port_name))
+    return Error{EBUSY, name->base + ": " + name->port_name + " is a persistent port; choose another name"};
+  auto slots = number_of(plug, "slots", 16, kMaxPlugSlots, 1024);
+  if (!slots) return slots.error();
+  auto rings = number_of(plug, "rings", 1, kMaxPlugRings, 1);
+  if (!rings) return rings.error();
+  Recipe recipe;
+  recipe.shape.tx_slots = recipe.shape.rx_slots = *slots;
+  recipe.shape.tx_rings = recipe.shape.rx_rings = uint16_t(*rings);
+  auto port = make_base_port(*name, recipe, false);
+  if (!port) return port.error();
+  (*port)->attached = true;
+  (*port)->plug = PlugView{plug.kind, "starting"};
+  return {};
+}
+
+void Registry::release_plug(const std::string& name) {
+  Port* port = port_named(name);
+  if (!port || !port->plug) return;
+  port->plug.reset();
+  port->attached = false;
+  drop_if_unused(port);
+}
+
+void Registry::show_plug(const std::string& name, PlugView view) {
+  if (Port* port = port_named(name); port && port->plug) port->plug = std::move(view);
+}
+
+Json Registry::plug_json(const std::string& name) const {
+  const Port* port = find_port(name);
+  if (!port || !port->plug) return Json::object();
+  const PlugView& plug = *port->plug;
+  return {{"kind", plug.kind}, {"state", plug.state}, {"connected", plug.connected}, {"pid", plug.pid}};
+}
+
+}  // namespace unetmap::daemon

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "daemon/process/privileges.hh"
+
+#include <cap-ng.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+
+#include <array>
+#include <cerrno>
+#include <cstdint>
+
+namespace unetmap::daemon {
+namespace {
+
+// The last one only where memory may not be locked without limit anyway: buffers of AF_XDP are.
+// And the last but one only where devices are to be driven, for which it has to be known where memory is.
+constexpr std::array<unsigned, 5> kOfInterfaces{CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF, CAP_SYS_ADMIN, CAP_IPC_LOCK};
+
+bool memory_limited() {
+  rlimit limit;
+  return getrlimit(RLIMIT_MEMLOCK, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY;
+}
+
+void raise(int what) {
+  rlimit limit;
+  if (getrlimit(__rlimit_resource(what), &limit) < 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  (void)setrlimit(__rlimit_resource(what), &limit);
+}
+
+// What can do without.
+void where_possible(capng_select_t set) {
+  if (capng_apply(set) < 0) return;
+}
+
+}  // namespace
+
+void raise_limits() {
+  raise(RLIMIT_NOFILE);
+  rlimit no_limit{RLIM_INFINITY, RLIM_INFINITY};
+  if (setrlimit(RLIMIT_MEMLOCK, &no_limit) < 0) raise(RLIMIT_MEMLOCK);
+}
+
+uint64_t lockable_bytes() {
+  rlimit limit;
+  if (!memory_limited() || getrlimit(RLIMIT_MEMLOCK, &limit) < 0) return UINT64_MAX;
+  bool may = capng_get_caps_process() == 0 && capng_have_capability(CAPNG_EFFECTIVE, CAP_IPC_LOCK) == 1;
+  return may ? UINT64_MAX : limit.rlim_cur;
+}
+
+Result<void> drop_privileges(bool devices) {
+  prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+  if (capng_get_caps_process() < 0) return {};
+  std::array<bool, kOfInterfaces.size()> have{};
+  for (size_t i = 0; i < have.size(); i++)
+    have[i] = capng_have_capability(CAPNG_PERMITTED, kOfInterfaces[i]) == 1 &&
+              (kOfInterfaces[i] != CAP_IPC_LOCK || memory_limited()) && (kOfInterfaces[i] != CAP_SYS_ADMIN || devices);
+  capng_clear(CAPNG_SELECT_ALL);
+  for (size_t i = 0; i < have.size(); i++)
+    if (have[i]) (void)capng_update(CAPNG_ADD, CAPNG_BOUNDING_SET, kOfInterfaces[i]);
+  // First the bounding set, which takes a right that goes with the rest; without it no_new_privs does the same.
+  where_possible(CAPNG_SELECT_BOUNDS);
+  // Ambient and inheritable: a keeper started by a daemon that is not root's has them, too.
+  auto all = capng_type_t(CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_INHERITABLE | CAPNG_AMBIENT);
+  for (size_t i = 0; i < have.size(); i++)
+    if (have[i]) (void)capng_update(CAPNG_ADD, all, kOfInterfaces[i]);
+  const bool dropped = capng_apply(CAPNG_SELECT_CAPS) == 0;
+  where_possible(CAPNG_SELECT_AMBIENT);  // a keeper without them says what it lacks
+  if (!dropped)
+    return Error{EPERM, "unetmapd: capabilities cannot be given up; it goes on with all that it was started with"};
+  return {};
+}
+
+}  // namespace unetmap::daemon

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// `unetmap apply` and `unetmap show`: what a daemon has, from a file and into one.
+#pragma once
+
+#include <string>
+
+#include "unetmap/cli11.hh"
+
+namespace unetmap::cli {
+
+class StateCommands {
+ public:
+  explicit StateCommands(CLI::App& app);
+  bool chosen() const;
+  // The exit status.
+  int run();
+
+ private:
+  int apply();
+  int show();
+
+  CLI::App *apply_, *show_;
+  std::string file_;
+  bool dry_run_ = false, yes_ = false, prune_ = false, json_ = false;
+};
+
+}  // namespace unetmap::cli
