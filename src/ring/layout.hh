@@ -32,14 +32,18 @@ constexpr uint32_t kDefaultBufSize = 2048;
 constexpr uint32_t kPrivateBufSize = 2112;
 
 // A cell is the ticket for one free buffer of a receive ring. It is in exactly one place: the free ring, a sender's
-// hands, the delivery stack, or the receiver's ring. Senders own the words of the cells in their hands.
-struct Cell {
-  // buffer index (32, XORed with its initial value) | length (16) | slot flags (16)
-  Atomic<uint64_t> packet;
-  // next cell of the chain + 1 (24) | first cell of the chain delivered before + 1 (24) | offset in the buffer (16)
-  Atomic<uint64_t> chain;
+// hands, the delivery stack, or the receiver's ring. Senders own the words of the cells in their hands. Each cell has
+// two, in an array each: that of its packet, which has the form of a slot's first half, and that of its chain, which is
+// written for those alone whose successor is not the cell behind them.
+struct CellWord {
+  // buffer index (32, XORed with its initial value) | length (16) << 32 | slot flags (16) << 48
+  static constexpr uint32_t kLengthAt = 32, kFlagsAt = 48;
+  // Of the flags: the chain goes on with the cell of the next higher number. What slots have there never comes here.
+  static constexpr uint64_t kNext = uint64_t{1} << kFlagsAt;
+  // Chain: next cell + 1 (24) | first cell of the chain delivered before + 1 (24) | offset in the buffer (16)
+  static constexpr uint64_t kCellMask = 0xffffff;
+  static constexpr uint32_t kBeforeAt = 24, kOffsetAt = 48;
 };
-static_assert(sizeof(Cell) == 16);
 
 // One per receive ring. Senders pop free cells with one compare-and-swap, fill the buffers with no lock held, and
 // push the whole chain with one compare-and-swap: killed or stopped at any instruction they have either delivered or

@@ -23,11 +23,11 @@ struct ExchangeShape {
 
 constexpr uint32_t round_up_pow2(uint32_t n) { return n <= 1 ? 1 : 1u << (32 - __builtin_clz(n - 1)); }
 
-// Places of the free ring. Two at least: the cells behind it are words of eight bytes.
+// Places of the free ring. Two at least: the words behind it have eight bytes.
 constexpr uint32_t free_ring_size(uint32_t cells) { return round_up_pow2(cells < 2 ? 2 : cells); }
 
 constexpr size_t exchange_bytes(uint32_t cells) {
-  size_t bytes = sizeof(RxExchange) + sizeof(uint32_t) * free_ring_size(cells) + sizeof(Cell) * size_t{cells};
+  size_t bytes = sizeof(RxExchange) + sizeof(uint32_t) * free_ring_size(cells) + 2 * sizeof(uint64_t) * size_t{cells};
   return (bytes + 127) & ~size_t{127};
 }
 
@@ -45,12 +45,14 @@ class Exchange {
     uint32_t size = free_ring_size(shape.cells);
     mask_ = size - 1;
     free_ = reinterpret_cast<Atomic<uint32_t>*>(bytes);
-    cell_ = reinterpret_cast<Cell*>(bytes + sizeof(uint32_t) * size);
+    packet_ = reinterpret_cast<Atomic<uint64_t>*>(bytes + sizeof(uint32_t) * size);
+    chain_ = packet_ + shape.cells;
   }
 
   RxExchange& shared() const { return *x_; }
   const ExchangeShape& shape() const { return shape_; }
-  Cell& cell(uint32_t id) const { return cell_[id]; }
+  // CellWord, of each.
+  Atomic<uint64_t>& packet(uint32_t id) const { return packet_[id]; }
 
   uint32_t free_cells() const {
     uint64_t tail = x_->free_tail.load(std::memory_order_acquire) + shape_.cells;
@@ -94,43 +96,56 @@ class Exchange {
 
   // The buffer that goes with a popped cell; 0 if what stands there cannot be one.
   uint32_t buffer_of(uint32_t id) const {
-    uint32_t buf = uint32_t(cell_[id].packet.load(std::memory_order_relaxed) >> 32) ^ (shape_.base_buf + id);
+    uint32_t buf = uint32_t(packet_[id].load(std::memory_order_relaxed)) ^ (shape_.base_buf + id);
     return buf >= 2 && buf < shape_.nbufs ? buf : 0;
   }
   uint32_t offset_of(uint32_t id) const {
     if (!shape_.offsets) return 0;
-    return uint32_t(cell_[id].chain.load(std::memory_order_relaxed) >> 48);
+    return uint32_t(chain_[id].load(std::memory_order_relaxed) >> CellWord::kOffsetAt);
   }
 
-  void fill(uint32_t id, uint32_t buf, uint16_t len, uint16_t flags) const {
-    uint64_t word = uint64_t(buf ^ (shape_.base_buf + id)) << 32 | uint32_t{len} << 16 | flags;
-    cell_[id].packet.store(word, std::memory_order_relaxed);
+  static uint64_t word_of(uint32_t named, uint16_t len, uint16_t flags) {
+    return named | uint64_t{len} << CellWord::kLengthAt | uint64_t{flags} << CellWord::kFlagsAt;
   }
-  // `next` is a cell id, or -1 to end the chain.
+  void fill(uint32_t id, uint32_t buf, uint16_t len, uint16_t flags) const {
+    packet_[id].store(word_of(buf ^ (shape_.base_buf + id), len, flags), std::memory_order_relaxed);
+  }
+  // `next` is a cell id, or -1 to end the chain. Nothing of it counts while the packet's word has CellWord::kNext.
   void link(uint32_t id, uint32_t next, uint32_t offset) const {
-    cell_[id].chain.store(uint64_t{offset} << 48 | ((next + 1) & 0xffffff), std::memory_order_relaxed);
+    chain_[id].store(uint64_t{offset} << CellWord::kOffsetAt | ((next + 1) & CellWord::kCellMask),
+                     std::memory_order_relaxed);
+  }
+  // What follows in the chain a cell whose packet's word is `word`, + 1; 0: nothing.
+  uint32_t next_of(uint32_t id, uint64_t word) const {
+    if (word & CellWord::kNext) return id + 2;
+    return uint32_t(chain_[id].load(std::memory_order_relaxed) & CellWord::kCellMask);
+  }
+  // Of the first cell of a chain: the first one of the chain that was delivered before, + 1.
+  uint32_t before(uint32_t first) const {
+    return uint32_t(chain_[first].load(std::memory_order_relaxed) >> CellWord::kBeforeAt & CellWord::kCellMask);
   }
 
   // Of a cell that is in no chain yet: its buffer is about to change places with that of the slot at `slot_at` in the
   // private memory of the region. Only for cells whose packets have no offset.
-  static constexpr uint64_t kExchanging = 0xffffff;  // no cell id
+  static constexpr uint64_t kExchanging = CellWord::kCellMask;  // no cell id
   void note_exchange(uint32_t id, uint64_t slot_at) const {
-    cell_[id].chain.store(slot_at / 16 << 24 | kExchanging, std::memory_order_relaxed);
+    chain_[id].store(slot_at / 16 << CellWord::kBeforeAt | kExchanging, std::memory_order_relaxed);
   }
   // That place, or ~0.
   uint64_t exchanging_with(uint32_t id) const {
-    uint64_t word = cell_[id].chain.load(std::memory_order_relaxed);
-    return (word & 0xffffff) == kExchanging ? (word >> 24) * 16 : ~uint64_t{0};
+    uint64_t word = chain_[id].load(std::memory_order_relaxed);
+    return (word & CellWord::kCellMask) == kExchanging ? (word >> CellWord::kBeforeAt) * 16 : ~uint64_t{0};
   }
 
   // Delivers the chain of `count` cells that begins with `first`: the commit point. Sequentially consistent, so that a reader who put
   // itself on the wait list and saw nothing is seen by the look at the list that follows.
   void push(uint32_t first, uint32_t count) const {
     uint64_t old = x_->stack.load(std::memory_order_relaxed);
-    uint64_t own = cell_[first].chain.load(std::memory_order_relaxed) & ~(0xffffffull << 24);
+    constexpr uint64_t kBefore = CellWord::kCellMask << CellWord::kBeforeAt;
+    uint64_t own = chain_[first].load(std::memory_order_relaxed) & ~kBefore;
     uint64_t top;
     do {
-      cell_[first].chain.store(own | (old & 0xffffff) << 24, std::memory_order_relaxed);
+      chain_[first].store(own | (old & CellWord::kCellMask) << CellWord::kBeforeAt, std::memory_order_relaxed);
       top = ((old >> 32) + count) << 32 | (first + 1);
     } while (!x_->stack.compare_exchange_weak(old, top, std::memory_order_seq_cst, std::memory_order_relaxed));
   }
@@ -143,9 +158,8 @@ class Exchange {
   // Position after the last free cell: the receiver alone moves it.
   uint64_t tail_position() const { return x_->free_tail.load(std::memory_order_relaxed) + shape_.cells; }
   void put_free(uint64_t position, uint32_t id) const {
-    uint32_t at = uint32_t(position) & mask_;
-    uint32_t raw = id ^ at;
-    if (free_[at].load(std::memory_order_relaxed) != raw) free_[at].store(raw, std::memory_order_relaxed);
+    const uint32_t at = uint32_t(position) & mask_;
+    free_[at].store(id ^ at, std::memory_order_relaxed);
   }
   uint32_t free_at(uint64_t position) const {
     uint32_t at = uint32_t(position) & mask_;
@@ -166,7 +180,7 @@ class Exchange {
  private:
   RxExchange* x_ = nullptr;
   Atomic<uint32_t>* free_ = nullptr;
-  Cell* cell_ = nullptr;
+  Atomic<uint64_t>*packet_ = nullptr, *chain_ = nullptr;
   uint32_t mask_ = 0;
   ExchangeShape shape_;
 };

@@ -9,6 +9,9 @@
 
 namespace unetmap::vale {
 
+// How far ahead the frames of slots are asked for.
+constexpr uint32_t kBuffersAhead = 8;
+
 Forwarder::Forwarder(SwitchShared* shared, uint16_t self, uint32_t generation, Outside& outside, const char* name)
     : shared_(shared),
       fdb_(shared),
@@ -148,6 +151,45 @@ void Forwarder::refuse_slots(const TxView& tx, bool good, uint32_t slots, uint64
   told_->frags = good ? std::min(slots, kMaxFrags) : 0;
 }
 
+// The packets of one slot in [at, at + most) up to the first that is not alike in its addresses, or not plain: into
+// frag_ from `frags` on. Returns how many. Of rings without offsets.
+template <class High>
+[[gnu::noinline]] uint32_t Forwarder::take_alike(const TxView& tx, uint32_t at, uint32_t most, uint32_t shortest,
+                                                 uint32_t frags, uint64_t low, High high, uint64_t& bytes) {
+  constexpr uint64_t kFlagsAt = 48, kLengthAt = 32;
+  constexpr uint64_t kNotPlain = uint64_t{0xff00 | NS_MOREFRAG | NS_INDIRECT | NS_NO_LEARN} << kFlagsAt;
+  const uint8_t *const bufs = tx.bufs, *const frames = bufs + header_len_;
+  const uint32_t buf_size = tx.buf_size, usable = tx.nbufs - 2, longer = buf_size - shortest;
+  const netmap_slot *const begin = tx.slots + at, *const end = begin + most, *slot = begin;
+  Frag* frag = &frag_[frags];
+  uint64_t sum = 0;
+  auto take = [&](auto ahead) {
+    uint64_t word;
+    memcpy(&word, slot, sizeof word);  // the one load of the slot; all later use is of this copy
+    const uint32_t buf = uint32_t(word), len = uint16_t(word >> kLengthAt), src = buf * buf_size;
+    if ((word & kNotPlain) || buf - 2 >= usable || len - shortest > longer) [[unlikely]]
+      return false;
+    if constexpr (ahead > 0) __builtin_prefetch(bufs + uint64_t{slot[ahead].buf_idx} * buf_size);
+    uint64_t here_low;
+    High here_high;
+    memcpy(&here_low, frames + src, sizeof here_low);
+    memcpy(&here_high, frames + src + sizeof here_low, sizeof here_high);
+    if (here_low != low || here_high != high) [[unlikely]]
+      return false;
+    *frag++ = {src, uint16_t(len), uint16_t(word >> kFlagsAt)};
+    sum += len;
+    slot++;
+    return true;
+  };
+  constexpr std::integral_constant<uint32_t, kBuffersAhead> ahead;
+  bool alike = true;
+  if (most > ahead)
+    for (const netmap_slot* const last = end - ahead; alike && slot != last;) alike = take(ahead);
+  while (alike && slot != end) alike = take(std::integral_constant<uint32_t, 0>());
+  bytes += sum;
+  return uint32_t(slot - begin);
+}
+
 // Fills frag_ and run_ from the slots in [hwcur, head), up to a window; one packet where there is a tap. Returns the
 // slots looked at. Refused packets only ever stand at its beginning, so that fragment i is in slot hwcur + skipped_ +
 // i.
@@ -165,6 +207,8 @@ uint32_t Forwarder::classify(const TxView& tx, uint32_t hwcur, uint32_t head, ui
   uint16_t last_dest = kDiscard;
   const uint32_t shortest = header_len_ + 14u;
   uint64_t bytes = 0;
+  // Whether packets that begin as the last one did need no look of their own.
+  const bool alike_ways = !kTapped && !kRuled && !fenced_ && tx.offset_mask == 0 && tx.buf_size > shortest;
   // Single-slot packets for one destination gather in [run_first, frags); the rest of the state is written back, and
   // the run added, before anything else is done with them.
   uint32_t frags = 0, run_first = 0;
@@ -173,6 +217,15 @@ uint32_t Forwarder::classify(const TxView& tx, uint32_t hwcur, uint32_t head, ui
     run_first = frags_ = frags;
   };
   while (done < avail && frags < window) {
+    if (alike_ways && last_dest != kDiscard) {
+      const uint32_t most = std::min(std::min(avail - done, window - frags), tx.num_slots - at);
+      const uint32_t alike = take_alike(tx, at, most, shortest, frags, last_low, last_high, bytes);
+      frags += alike;
+      done += alike;
+      at += alike;
+      if (at == tx.num_slots) at = 0;
+      if (done == avail || frags == window) break;
+    }
     netmap_slot slot = tx.slots[at];  // the one load of the slot; all later use is of this copy
     uint32_t ahead = at + 8 < tx.num_slots ? at + 8 : 0, ahead_buf = tx.slots[ahead].buf_idx;
     __builtin_prefetch(tx.bufs + (ahead_buf < tx.nbufs ? uint64_t{ahead_buf} * tx.buf_size : 0));

@@ -130,6 +130,9 @@ class Forwarder {
 
   template <bool kTapped, bool kRuled>
   uint32_t classify(const TxView& tx, uint32_t hwcur, uint32_t head, uint32_t now_s);
+  template <class High>
+  uint32_t take_alike(const TxView& tx, uint32_t at, uint32_t most, uint32_t shortest, uint32_t frags, uint64_t low,
+                      High high, uint64_t& bytes);
   void refuse_slots(const TxView& tx, bool good, uint32_t slots, uint64_t bytes);
   uint32_t classify_chain(const TxView& tx, uint32_t at, uint32_t avail, uint32_t now_s);
   uint16_t judge(const TxView& tx, uint32_t first, uint32_t count);
@@ -162,6 +165,8 @@ class Forwarder {
   void count_discarded(const TxView& tx, uint32_t limit) const;
   void deliver(const TxView& tx, Dest& dest, MergedRuns runs, uint32_t limit);
   uint32_t copy_singles(const TxView& tx, Supply& supply, uint32_t from, const uint32_t* cells, uint32_t n);
+  uint32_t copy_stretch(const TxView& tx, Supply& supply, uint32_t from, uint32_t cell, uint32_t n);
+  uint32_t copy_singles_at_offsets(const TxView& tx, Supply& supply, uint32_t from, const uint32_t* cells, uint32_t n);
   void deliver_singles(const TxView& tx, Supply& supply, uint32_t from, uint32_t to);
   void deliver_chain(const TxView& tx, Supply& supply, const Run& run);
   void deliver_converted(const TxView& tx, Supply& supply, uint32_t first, uint32_t count, TagChange change = {});

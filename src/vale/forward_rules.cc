@@ -221,7 +221,7 @@ uint32_t Forwarder::copy_changed(const TxView& tx, Supply& supply, uint32_t from
     const uint32_t cell = supply.cells[supply.used], buf = ex.buffer_of(cell), offset = ex.offset_of(cell);
     const Frag& frag = frag_[from + i];
     const auto len = uint32_t(int(frag.len) + by);
-    if (supply.used + kCellsAhead < supply.have) prefetch_to_write(&ex.cell(supply.cells[supply.used + kCellsAhead]));
+    if (supply.used + kCellsAhead < supply.have) prefetch_to_write(&ex.packet(supply.cells[supply.used + kCellsAhead]));
     if (buf == 0 || offset > buf_size || len > buf_size - offset) [[unlikely]]
       return i;
     uint8_t* const to = supply.dest.bufs + uint64_t{buf} * buf_size + offset;

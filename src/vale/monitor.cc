@@ -184,13 +184,13 @@ void Forwarder::copy_arrivals(const Supply& arrived, uint16_t monitor) {
   uint64_t total = 0;
   bool good = true;
   for (uint32_t i = 0, cell = arrived.first; i < arrived.count && cell < shape.cells; i++) {
-    uint64_t word = arrived.ex.cell(cell).packet.load(std::memory_order_relaxed);
+    uint64_t word = arrived.ex.packet(cell).load(std::memory_order_relaxed);
     netmap_slot slot{};
-    slot.buf_idx = uint32_t(word >> 32) ^ (shape.base_buf + cell);
-    slot.len = uint16_t(word >> 16);
-    slot.flags = uint16_t(word) & NS_MOREFRAG;
+    slot.buf_idx = uint32_t(word) ^ (shape.base_buf + cell);
+    slot.len = uint16_t(word >> CellWord::kLengthAt);
+    slot.flags = uint16_t(word >> CellWord::kFlagsAt) & NS_MOREFRAG;
     slot.ptr = arrived.ex.offset_of(cell);
-    cell = (uint32_t(arrived.ex.cell(cell).chain.load(std::memory_order_relaxed)) & 0xffffff) - 1;
+    cell = arrived.ex.next_of(cell, word) - 1;
     if (slot.len == 0) continue;  // void
     if (frags_ - packet < kMaxFrags)
       good = check(view, slot, frag_[frags_++]) && good;

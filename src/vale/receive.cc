@@ -2,6 +2,9 @@
 #include "vale/receive.hh"
 
 #include <algorithm>
+#include <bit>
+#include <cstddef>
+#include <cstring>
 
 #include "ring/probes.hh"
 #include "ring/sync_mark.hh"
@@ -25,42 +28,121 @@ inline void Receiver::recycle(uint32_t cell, uint64_t& position) {
 
 uint32_t Receiver::give_back(uint32_t hwcur, uint32_t head) {
   const Exchange& ex = view_.exchange;
-  const ExchangeShape& shape = ex.shape();
-  uint64_t position = ex.tail_position();
+  uint64_t position = ex.tail_position(), before = position;
   uint32_t freed = 0;
-  for (uint32_t at = hwcur; at != head; at = at + 1 == view_.num_slots ? 0 : at + 1) {
-    uint32_t cell = view_.cell_of[at].load(std::memory_order_relaxed) ^ at;
-    if (cell >= shape.cells) continue;
-    uint32_t own = view_.own[cell].load(std::memory_order_relaxed), first = shape.base_buf + cell;
-    if (!(own & kInRing)) continue;
-    uint32_t buf = view_.slots[at].buf_idx;
-    own &= ~kInRing;
-    // The application may have put another buffer there; one that cannot be is not taken, the old one stays.
-    if ((own ^ first) != buf && buf >= 2 && buf < shape.nbufs) {
-      own = buf ^ first;
-      ex.fill(cell, buf, 0, 0);
-    }
-    if (shape.offsets) ex.link(cell, UINT32_MAX, uint32_t(view_.slots[at].ptr & view_.offset_mask) & 0xffff);
-    view_.own[cell].store(own, std::memory_order_relaxed);
-    recycle(cell, position);
-    freed++;
+  const bool plain = !ex.shape().offsets && !resetting_;
+  for (uint32_t at = hwcur; at != head;) {
+    const uint32_t end = head > at ? head : view_.num_slots;
+    if (plain) at = give_back_plain(at, end, position);
+    if (at < end) freed += give_back_one(at++, position);
+    if (at == view_.num_slots) at = 0;
   }
+  if (plain) freed = uint32_t(position - before);
   if (freed && !drained_) ex.publish_free(position);
   return freed;
 }
 
-// Puts a delivered cell into the slot at hwtail. False if the cell cannot be real: the chain is not followed further.
-inline bool Receiver::place(uint32_t cell, uint32_t& hwtail, uint32_t hwcur, uint64_t& free_position) {
+// The slots in [at, end) up to the first with which something is to be done beside; where that is.
+uint32_t Receiver::give_back_plain(uint32_t at, uint32_t end, uint64_t& position) {
+  const Exchange& ex = view_.exchange;
+  const uint32_t cells = ex.shape().cells, base = ex.shape().base_buf;
+  const Atomic<uint32_t>* const cell_of = view_.cell_of;
+  Atomic<uint32_t>* const own_of = view_.own;
+  const netmap_slot* const slots = view_.slots;
+  uint64_t next = position;
+  for (; at < end; at++) {
+    const uint32_t cell = cell_of[at].load(std::memory_order_relaxed) ^ at;
+    if (cell >= cells) [[unlikely]]
+      break;
+    const uint32_t own = own_of[cell].load(std::memory_order_relaxed) ^ kInRing;
+    if ((own ^ (base + cell)) != slots[at].buf_idx || (own & kInRing)) [[unlikely]]
+      break;
+    own_of[cell].store(own, std::memory_order_relaxed);
+    ex.put_free(next++, cell);
+  }
+  position = next;
+  return at;
+}
+
+uint32_t Receiver::give_back_one(uint32_t at, uint64_t& position) {
+  const Exchange& ex = view_.exchange;
+  const ExchangeShape& shape = ex.shape();
+  uint32_t cell = view_.cell_of[at].load(std::memory_order_relaxed) ^ at;
+  if (cell >= shape.cells) return 0;
+  uint32_t own = view_.own[cell].load(std::memory_order_relaxed), first = shape.base_buf + cell;
+  if (!(own & kInRing)) return 0;
+  uint32_t buf = view_.slots[at].buf_idx;
+  own &= ~kInRing;
+  // The application may have put another buffer there; one that cannot be is not taken, the old one stays.
+  if ((own ^ first) != buf && buf >= 2 && buf < shape.nbufs) {
+    own = buf ^ first;
+    ex.fill(cell, buf, 0, 0);
+  }
+  if (shape.offsets) ex.link(cell, UINT32_MAX, uint32_t(view_.slots[at].ptr & view_.offset_mask) & 0xffff);
+  view_.own[cell].store(own, std::memory_order_relaxed);
+  recycle(cell, position);
+  return 1;
+}
+
+// Of a CellWord, what a slot shows: in the places that a slot has for it.
+constexpr uint64_t kShown =
+    uint64_t{0xff00 | NS_MOREFRAG | NS_TXMON} << CellWord::kFlagsAt | uint64_t{0xffff} << CellWord::kLengthAt;
+constexpr uint64_t kMoreFrag = uint64_t{NS_MOREFRAG} << CellWord::kFlagsAt;
+static_assert(std::endian::native == std::endian::little && offsetof(netmap_slot, buf_idx) == 0 &&
+              offsetof(netmap_slot, len) * 8 == CellWord::kLengthAt &&
+              offsetof(netmap_slot, flags) * 8 == CellWord::kFlagsAt);
+
+// The cells from `cell` on that stand in the chain one behind the other, and in front of another one, into slots one
+// behind the other from hwtail on: up to the first that is no whole packet in the buffer that is the cell's. Returns
+// how many.
+uint32_t Receiver::place_plain(uint32_t cell, uint32_t& hwtail, uint32_t hwcur) {
+  const Exchange& ex = view_.exchange;
+  const uint32_t cells = ex.shape().cells, buf_size = ex.shape().buf_size, at = hwtail;
+  if (cell >= cells) return 0;
+  // Not the slot before hwcur.
+  const uint32_t end = hwcur > at ? hwcur - 1 : view_.num_slots - (hwcur == 0), most = std::min(end - at, cells - cell);
+  netmap_slot* const slots = view_.slots + at;
+  Atomic<uint32_t>*const cell_of = view_.cell_of + at, *const own_of = view_.own + cell;
+  const Atomic<uint64_t>* const words = &ex.packet(cell);
+  // All but the port number, of what may stand there.
+  constexpr uint64_t kFlags = uint64_t{0xff & ~NS_TXMON} << CellWord::kFlagsAt;
+  const uint64_t buf_and_next = uint64_t{ex.shape().base_buf + cell} | CellWord::kNext;
+  uint64_t bytes = 0;
+  uint32_t i = 0;
+  for (; i < most; i++) {
+    const uint32_t own = own_of[i].load(std::memory_order_relaxed);
+    const uint64_t word = words[i].load(std::memory_order_relaxed);
+    const uint32_t len = uint16_t(word >> CellWord::kLengthAt);
+    if (uint32_t(word) != own || int32_t(own) < 0 || (word & kFlags) != CellWord::kNext || len - 1 >= buf_size)
+        [[unlikely]]
+      break;
+    const uint64_t shown = word ^ (buf_and_next + i);
+    memcpy(&slots[i], &shown, sizeof shown);
+    cell_of[i].store((cell + i) ^ (at + i), std::memory_order_relaxed);
+    own_of[i].store(own | kInRing, std::memory_order_relaxed);
+    bytes += len;
+  }
+  hwtail = at + i == view_.num_slots ? 0 : at + i;
+  bytes_ += bytes;
+  packets_ += i;
+  return i;
+}
+
+// Puts a delivered cell into the slot at hwtail, and tells which one follows in the chain, + 1. False if the cell
+// cannot be real: the chain is not followed further.
+inline bool Receiver::place(uint32_t cell, uint32_t& hwtail, uint32_t hwcur, uint64_t& free_position,
+                            uint32_t& follows) {
   const Exchange& ex = view_.exchange;
   const ExchangeShape& shape = ex.shape();
   uint32_t own = view_.own[cell].load(std::memory_order_relaxed);
-  uint32_t next = hwtail + 1 == view_.num_slots ? 0 : hwtail + 1;
+  const uint32_t next = hwtail + 1 == view_.num_slots ? 0 : hwtail + 1;
   if ((own & kInRing) || next == hwcur) return false;
   if (resetting() && still_free(cell)) [[unlikely]]
     return false;
-  uint64_t word = ex.cell(cell).packet.load(std::memory_order_relaxed);
-  uint32_t len = uint32_t(word >> 16) & 0xffff, offset = ex.offset_of(cell);
-  uint32_t named = uint32_t(word >> 32);
+  const uint64_t word = ex.packet(cell).load(std::memory_order_relaxed);
+  follows = ex.next_of(cell, word);
+  const uint32_t len = uint16_t(word >> CellWord::kLengthAt), offset = ex.offset_of(cell);
+  const auto named = uint32_t(word);
   if (named != own && len > 0 && view_.takes_buffers) [[unlikely]] {
     // The packet comes in its own buffer, and the sender has ours.
     uint32_t theirs = named ^ (shape.base_buf + cell);
@@ -74,17 +156,15 @@ inline bool Receiver::place(uint32_t cell, uint32_t& hwtail, uint32_t hwcur, uin
     recycle(cell, free_position);
     return true;
   }
-  netmap_slot& slot = view_.slots[hwtail];
-  slot.buf_idx = buf;
-  slot.len = uint16_t(len);
-  slot.flags = uint16_t(word & (0xff00 | NS_MOREFRAG | NS_TXMON));
-  slot.ptr = offset;
+  const uint64_t shown = (word & kShown) | buf;
+  memcpy(&view_.slots[hwtail], &shown, sizeof shown);
+  if (shape.offsets) view_.slots[hwtail].ptr = offset;
   view_.cell_of[hwtail].store(cell ^ hwtail, std::memory_order_relaxed);
   view_.own[cell].store(own | kInRing, std::memory_order_relaxed);
   if (resetting()) [[unlikely]]
     accounted_[cell] = 1;
   bytes_ += len;
-  packets_ += !(word & NS_MOREFRAG);
+  packets_ += !(word & kMoreFrag);
   hwtail = next;
   return true;
 }
@@ -101,28 +181,31 @@ uint32_t Receiver::take(uint32_t hwtail, uint32_t hwcur) {
   // The newest chain is on top; the oldest has to be shown first.
   chains_.clear();
   uint64_t stack = ex.take_stack();
-  uint32_t first = uint32_t(stack) & 0xffffff, taken = 0;
+  uint32_t first = uint32_t(stack & CellWord::kCellMask), taken = 0;
   while (first != 0 && first <= cells && chains_.size() < cells) {
     chains_.push_back(first - 1);
-    first = uint32_t(ex.cell(first - 1).chain.load(std::memory_order_relaxed) >> 24) & 0xffffff;
+    first = ex.before(first - 1);
   }
   uint64_t position = ex.tail_position(), before = position;
+  const bool plain = !ex.shape().offsets && !resetting_;
   bool good = first == 0;
   for (size_t i = chains_.size(); i-- > 0;) {
-    uint32_t cell = chains_[i];
-    for (uint32_t n = 0;; n++) {
-      if (cell >= cells || n >= cells || !place(cell, hwtail, hwcur, position)) {
+    // One more than the cell's number; 0 behind the chain's last.
+    uint32_t next = chains_[i] + 1;
+    for (uint32_t n = 0; next != 0;) {
+      if (plain) {
+        const uint32_t placed = place_plain(next - 1, hwtail, hwcur);
+        taken += placed;
+        n += placed;
+        next += placed;
+      }
+      const uint32_t cell = next - 1;
+      if (cell >= cells || n >= cells || !place(cell, hwtail, hwcur, position, next)) {
         good = false;
         break;
       }
+      n++;
       taken++;
-      uint32_t next = uint32_t(ex.cell(cell).chain.load(std::memory_order_relaxed)) & 0xffffff;
-      if (next == 0) break;
-      // Nearly always the one behind it: then the processor need not wait for the load to go on.
-      if (++cell != next - 1) [[unlikely]] {
-        cell = next - 1;
-        asm volatile("" : "+r"(cell));  // stays a branch
-      }
     }
   }
   RxKring& kring = *view_.kring;
@@ -187,9 +270,9 @@ bool Receiver::free_ring_makes_sense() {
     accounted_[cell] = 1;
     free_at_[cell] = at;
     // A word that was there while the cell was still free; that of a sender who took it since may name another buffer.
-    uint64_t word = ex.cell(cell).packet.load(std::memory_order_acquire);
-    if (uint32_t(word >> 32) != own && int64_t(ex.shared().free_head.load(std::memory_order_acquire) - at) <= 0)
-      ex.cell(cell).packet.compare_exchange_strong(word, uint64_t{own} << 32, std::memory_order_relaxed);
+    uint64_t word = ex.packet(cell).load(std::memory_order_acquire);
+    if (uint32_t(word) != own && int64_t(ex.shared().free_head.load(std::memory_order_acquire) - at) <= 0)
+      ex.packet(cell).compare_exchange_strong(word, Exchange::word_of(own, 0, 0), std::memory_order_relaxed);
   }
   return true;
 }
@@ -245,9 +328,9 @@ bool Receiver::others_returned() const { return view_.exchange.tail_position() !
 uint32_t Receiver::buffer_after_death(uint32_t cell, uint32_t own) const {
   if (!view_.takes_buffers) return own;
   const Exchange& ex = view_.exchange;
-  uint64_t word = ex.cell(cell).packet.load(std::memory_order_relaxed);
-  uint32_t named = uint32_t(word >> 32), first = ex.shape().base_buf + cell, buf = named ^ first;
-  if (named == own || (word >> 16 & 0xffff) == 0 || buf < 2 || buf >= ex.shape().nbufs) return own;
+  const uint64_t word = ex.packet(cell).load(std::memory_order_relaxed);
+  const uint32_t named = uint32_t(word), first = ex.shape().base_buf + cell, buf = named ^ first;
+  if (named == own || uint16_t(word >> CellWord::kLengthAt) == 0 || buf < 2 || buf >= ex.shape().nbufs) return own;
   uint64_t at = ex.exchanging_with(cell);
   if (at <= view_.region_bytes && sizeof(netmap_slot) <= view_.region_bytes - at) {
     auto* slot = reinterpret_cast<const netmap_slot*>(view_.region + at);

@@ -66,7 +66,10 @@ class Receiver {
  private:
   [[gnu::cold]] void refuse_cell();
   void recycle(uint32_t cell, uint64_t& position);
-  bool place(uint32_t cell, uint32_t& hwtail, uint32_t hwcur, uint64_t& free_position);
+  uint32_t give_back_plain(uint32_t at, uint32_t end, uint64_t& position);
+  uint32_t give_back_one(uint32_t at, uint64_t& position);
+  uint32_t place_plain(uint32_t cell, uint32_t& hwtail, uint32_t hwcur);
+  bool place(uint32_t cell, uint32_t& hwtail, uint32_t hwcur, uint64_t& free_position, uint32_t& follows);
   void begin_reset();
   bool free_ring_makes_sense();
   void drain();

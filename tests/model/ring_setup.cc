@@ -56,24 +56,22 @@ vale::RxView RingSetup::view() {
 
 uint32_t RingSetup::send(uint32_t sender, uint32_t packets, Bell* bell) {
   vale::Exchange ex = exchange();
-  uint32_t cells[8], first = UINT32_MAX, last = UINT32_MAX, count = 0;
+  uint32_t cells[8];
   enter_sync(shared->port[sender].tx_seq[0]);
   const uint32_t n = ex.pop(packets, cells);
   for (uint32_t i = 0; i < n; i++) {
     uint32_t buf = ex.buffer_of(cells[i]);
     check(buf != 0, "a free cell names no buffer");
     payload_[buf].store(packet(sender, next_[sender] + i), Order::relaxed);
-    ex.fill(cells[i], buf, kLength, 1 << NS_PORT_SHIFT);
-    if (last == UINT32_MAX) first = cells[i];
-    else ex.link(last, cells[i], 0);
-    last = cells[i];
-    count++;
+    const bool stretch = i + 1 < n && cells[i + 1] == cells[i] + 1;
+    const uint16_t next = stretch ? uint16_t(CellWord::kNext >> CellWord::kFlagsAt) : 0;
+    ex.fill(cells[i], buf, kLength, uint16_t(1 << NS_PORT_SHIFT | next));
+    if (!stretch) ex.link(cells[i], i + 1 < n ? cells[i + 1] : UINT32_MAX, 0);
   }
-  if (count > 0) {
-    ex.link(last, UINT32_MAX, 0);
+  if (n > 0) {
     // Told before, as who dies behind its push has sent.
-    next_[sender] += count;
-    ex.push(first, count);
+    next_[sender] += n;
+    ex.push(cells[0], n);
     if (somebody_waits(ex.shared().readers))
       take_waiters(ex.shared().readers, [&](uint32_t) {
         if (bell) bell->ring();
@@ -81,7 +79,7 @@ uint32_t RingSetup::send(uint32_t sender, uint32_t packets, Bell* bell) {
       });
   }
   leave_sync(shared->port[sender].tx_seq[0]);
-  return count;
+  return n;
 }
 
 void RingSetup::read_slot(uint32_t at) {
