@@ -5,6 +5,7 @@
 #include <array>
 #include <optional>
 
+#include "proto/incoming.hh"
 #include "proto/vfio_user/parse.hh"
 
 namespace unetmap::vfio_user {
@@ -45,24 +46,23 @@ class Reply {
 class Connection {
  public:
   // A connected stream socket.
-  explicit Connection(UniqueFd socket) : socket_(std::move(socket)) {}
+  explicit Connection(UniqueFd socket)
+      : incoming_(std::move(socket), "client", sizeof(Header) + kMaxPayload, kMaxFds) {}
 
-  int fd() const { return socket_.get(); }
+  int fd() const { return incoming_.fd(); }
 
   // The next request; none if it has not come whole yet. Errors, after which nothing can be read any more: ECONNRESET
   // the other end is gone; EPROTO what it sent is no request.
-  Result<std::optional<Request>> receive();
+  // Without `may_read` one of those that were read already: the socket tells of others only.
+  Result<std::optional<Request>> receive(bool may_read = true);
   // Errors: as above; EAGAIN the other end does not take its answers.
   Result<void> send(const Reply& reply);
 
- private:
-  Result<bool> fill(uint8_t* to, uint32_t& have, uint32_t want);
+  // Whether receive() is worth another call before the socket is waited for.
+  bool more() const { return incoming_.more(); }
 
-  UniqueFd socket_;
-  Header header_{};
-  uint32_t have_header_ = 0, have_payload_ = 0;
-  alignas(8) std::array<uint8_t, kMaxPayload> payload_;
-  std::vector<UniqueFd> fds_;
+ private:
+  proto::Incoming incoming_;
 };
 
 }  // namespace unetmap::vfio_user

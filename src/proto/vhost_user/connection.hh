@@ -4,6 +4,7 @@
 
 #include <optional>
 
+#include "proto/incoming.hh"
 #include "proto/vhost_user/parse.hh"
 
 namespace unetmap::vhost_user {
@@ -25,9 +26,10 @@ struct Reply {
 class Connection {
  public:
   // A connected stream socket.
-  explicit Connection(UniqueFd socket) : socket_(std::move(socket)) {}
+  explicit Connection(UniqueFd socket)
+      : incoming_(std::move(socket), "front-end", sizeof(Header) + kMaxPayload, kMaxFds) {}
 
-  int fd() const { return socket_.get(); }
+  int fd() const { return incoming_.fd(); }
 
   // The next request; none if it has not come whole yet. Errors, after which nothing can be read any more: ECONNRESET
   // the other end is gone; EPROTO what it sent is no request.
@@ -36,14 +38,7 @@ class Connection {
   Result<void> send(const Reply& reply);
 
  private:
-  Result<bool> fill(uint8_t* to, uint32_t& have, uint32_t want);
-  void forget();
-
-  UniqueFd socket_;
-  Header header_{};
-  uint32_t have_header_ = 0, have_payload_ = 0;
-  alignas(8) std::array<uint8_t, kMaxPayload> payload_{};
-  std::vector<UniqueFd> fds_;
+  proto::Incoming incoming_;
 };
 
 }  // namespace unetmap::vhost_user
