@@ -11,8 +11,8 @@
 #include <vector>
 
 #include "dev/virtio_net/rx_queue.hh"
-#include "dev/virtio_net/shared_words.hh"
 #include "dev/virtio_net/tx_queue.hh"
+#include "guest/words.hh"
 
 namespace unetmap::virtio {
 namespace {

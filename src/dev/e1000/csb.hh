@@ -9,8 +9,8 @@
 
 #include <cstdint>
 
-#include "dev/e1000/guest_words.hh"
 #include "guest/guest_memory.hh"
+#include "guest/words.hh"
 
 namespace unetmap::e1000 {
 

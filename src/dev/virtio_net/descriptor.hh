@@ -5,7 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "dev/virtio_net/shared_words.hh"
+#include "guest/words.hh"
 
 namespace unetmap::virtio {
 

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "dev/virtio_net/shared_words.hh"
+#include "guest/words.hh"
 #include "vale/wire_bytes.hh"
 
 namespace unetmap::virtio {

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "dev/virtio_net/shared_words.hh"
+#include "guest/words.hh"
 
 namespace unetmap::virtio {
 namespace {

@@ -3,6 +3,8 @@
 
 #include <cstring>
 
+#include "guest/words.hh"
+
 namespace unetmap::e1000 {
 namespace {
 
@@ -10,9 +12,11 @@ constexpr uint64_t kAddressMask = 0xffff'ffff'ffff;
 constexpr uint64_t kSourceBit = uint64_t{1} << 48;
 
 uint64_t load_address(const uint8_t* at) noexcept {
-  uint64_t value = 0;
-  for (unsigned i = 0; i < 6; i++) value |= uint64_t{at[i]} << 8 * i;
-  return value;
+  uint32_t low;
+  uint16_t high;
+  std::memcpy(&low, at, sizeof low);
+  std::memcpy(&high, at + sizeof low, sizeof high);
+  return little_endian(low) | uint64_t{little_endian(high)} << 32;
 }
 
 }  // namespace

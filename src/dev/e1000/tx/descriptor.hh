@@ -4,7 +4,7 @@
 
 #include <cstdint>
 
-#include "dev/e1000/guest_words.hh"
+#include "guest/words.hh"
 
 namespace unetmap::e1000 {
 
@@ -50,6 +50,14 @@ struct TxDescriptor {
   }
   [[nodiscard]] uint64_t address() const noexcept { return low; }
   [[nodiscard]] uint32_t bytes() const noexcept { return command() & kDext ? high & 0xf'ffff : high & 0xffff; }
+  // A frame by itself, of which only the bytes count: neither offloads nor a tag.
+  [[nodiscard]] bool whole_and_plain() const noexcept {
+    constexpr uint8_t kAsks = kTse | kVle;  // IC is the same bit as TSE
+    constexpr uint64_t kOptions = uint64_t{3} << 40;
+    if ((command() & (kEop | kAsks)) != kEop) return false;
+    const Type is = type();
+    return is == Type::kLegacy || (is == Type::kData && (high & kOptions) == 0);
+  }
   // Legacy: where a checksum is to begin, and to go.
   [[nodiscard]] uint8_t css() const noexcept { return static_cast<uint8_t>(high >> 40); }
   [[nodiscard]] uint8_t cso() const noexcept { return static_cast<uint8_t>(high >> 16); }

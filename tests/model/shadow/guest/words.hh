@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// In the place of src/dev/virtio_net/shared_words.hh: the same interface over the model checker.
+// In the place of src/guest/words.hh: the same interface over the model checker, of what its code calls.
 #pragma once
 
 #include <cstdint>
@@ -7,7 +7,7 @@
 
 #include "engine.hh"
 
-namespace unetmap::virtio {
+namespace unetmap {
 
 template <class T>
 T load_once(const uint8_t* at, model::Here here = model::Here::current()) {
@@ -32,4 +32,4 @@ inline void store_relaxed32(uint8_t* at, uint32_t value, model::Here here = mode
   model::store(at, 4, value, std::memory_order_relaxed, here);
 }
 
-}  // namespace unetmap::virtio
+}  // namespace unetmap
