@@ -19,6 +19,8 @@ class Load {
   static constexpr uint64_t kPackets = 16, kBytes = 50'000;  // of a window: either is enough
   static constexpr uint64_t kLongest_ns = 100'000, kShortest_ns = 50'000;
   static constexpr uint64_t kOfRing = 64;  // packets at most that come during a nap
+  // After the last window with enough: a driver whose processor is taken from it for a moment goes on where it was.
+  static constexpr uint64_t kLinger_ns = 4'000'000;
 
   // What the driver sent.
   void moved(uint64_t packets, uint64_t bytes) {
@@ -41,13 +43,18 @@ class Load {
     const uint64_t passed = now_ns - begin_ns_;
     if (passed < kWindow_ns) return;
     const bool enough = packets_ * kWindow_ns >= kPackets * passed || bytes_ * kWindow_ns >= kBytes * passed;
-    nap_ns_ = enough && packets_ > 0 ? std::min(kLongest_ns, kOfRing * passed / packets_) : 0;
-    if (nap_ns_ < kShortest_ns) nap_ns_ = 0;
+    if (enough && packets_ > 0) {
+      nap_ns_ = std::min(kLongest_ns, kOfRing * passed / packets_);
+      if (nap_ns_ < kShortest_ns) nap_ns_ = 0;
+      lingers_until_ns_ = now_ns + kLinger_ns;
+    } else if (now_ns >= lingers_until_ns_) {
+      nap_ns_ = 0;
+    }
     begin_ns_ = now_ns;
     packets_ = bytes_ = 0;
   }
 
-  uint64_t begin_ns_ = 0, packets_ = 0, bytes_ = 0, nap_ns_ = 0, until_ns_ = UINT64_MAX;
+  uint64_t begin_ns_ = 0, packets_ = 0, bytes_ = 0, nap_ns_ = 0, until_ns_ = UINT64_MAX, lingers_until_ns_ = 0;
 };
 
 }  // namespace unetmap::worker

@@ -49,7 +49,20 @@ TEST(Load, EndsWithTheTraffic) {
   load.moved(100, 6000);
   EXPECT_GT(length(load, kSecond_ns + Load::kWindow_ns), 0U);
   EXPECT_GT(length(load, kSecond_ns + Load::kWindow_ns + 1), 0U);
-  EXPECT_EQ(length(load, kSecond_ns + 2 * Load::kWindow_ns), 0U);
+  EXPECT_EQ(length(load, kSecond_ns + Load::kWindow_ns + Load::kLinger_ns), 0U);
+}
+
+// A driver that stands still for a moment, as on a machine with more guests than processors, is napped for once more.
+TEST(Load, OutlivesAPause) {
+  Load load;
+  (void)load.nap(kSecond_ns);
+  load.moved(100, 6000);
+  uint64_t now = kSecond_ns + Load::kWindow_ns;
+  EXPECT_GT(length(load, now), 0U);
+  for (; now < kSecond_ns + Load::kWindow_ns + Load::kLinger_ns; now += Load::kLongest_ns)
+    EXPECT_GT(length(load, now), 0U) << now;
+  load.moved(100, 6000);
+  EXPECT_GT(length(load, now), 0U);
 }
 
 // The first look is long after the clock's beginning.

@@ -19,10 +19,10 @@
 #include "mem/memfd.hh"
 #include "proto/ivshmem/greeting.hh"
 #include "worker/e1000_parameters.hh"
+#include "worker/guest_socket.hh"
 #include "worker/kinds.hh"
 #include "worker/load.hh"
 #include "worker/switch_port.hh"
-#include "worker/unix_socket.hh"
 
 namespace unetmap::worker {
 namespace {
@@ -84,27 +84,20 @@ Result<void> PassedSession::greet() const {
 
 class Passthrough final : public Kind {
  public:
-  Passthrough(std::string name, const std::array<uint8_t, 6>& mac, SwitchPort port, Loop& loop, Reporter& reporter)
-      : name_(std::move(name)), mac_(mac), port_(std::move(port)), loop_(loop), reporter_(reporter) {
+  Passthrough(const std::string& name, const std::array<uint8_t, 6>& mac, SwitchPort port, Loop& loop,
+              Reporter& reporter)
+      : mac_(mac), port_(std::move(port)), loop_(loop), socket_(name, loop, reporter) {
     slots_ = std::clamp(std::bit_floor(port_.rx().capacity()), passthrough::kLeastSlots, passthrough::kMostSlots);
     loop_.add_port(port_.fd(), *this);
     loop_.set_spin_us(kLookOn_us);
   }
   ~Passthrough() override {
     loop_.remove_port(port_.fd());
-    if (closing_) loop_.cancel(closing_);
     forget();
   }
 
   Result<void> begin(const std::string& path, bool resume) {
-    if (resume)
-      reporter_.say(name_ +
-                    ": serves again; a guest that was connected has lost its port: take the device out of QEMU and put "
-                    "it in again (device_del, device_add)");
-    link_ = std::make_unique<Link>(loop_, path, true,
-                                   Link::Handlers{[this](UniqueFd fd) { connected(std::move(fd)); },
-                                                  [this](const std::string& text) { reporter_.state(false, text); }});
-    return link_->start(resume);
+    return socket_.begin(path, resume, [this](UniqueFd fd) { connected(std::move(fd)); });
   }
 
   bool turn() override;
@@ -117,7 +110,7 @@ class Passthrough final : public Kind {
   Json status() const override;
   void stop() override {
     if (session_) session_->device->close();
-    link_->remove();
+    socket_.remove();
   }
 
  private:
@@ -132,13 +125,11 @@ class Passthrough final : public Kind {
   bool receive();
   void discard(Ring& ring);
 
-  const std::string name_;
   const std::array<uint8_t, 6> mac_;
   SwitchPort port_;
   Loop& loop_;
-  Reporter& reporter_;
+  GuestSocket socket_;
   uint32_t slots_ = 0;
-  std::unique_ptr<Link> link_;
   std::optional<PassedSession> session_;
   std::array<passthrough::TxFrame, passthrough::kMostFrames> frames_;
   std::array<passthrough::Piece, SwitchPort::kMaxFrags> parts_;  // of the packet in hand
@@ -146,7 +137,6 @@ class Passthrough final : public Kind {
   bool rx_blocked_ = false, tx_blocked_ = false;
   uint64_t full_since_ns_ = 0, full_until_ns_ = UINT64_MAX;
   Load load_;
-  uint64_t closing_ = 0;  // timer
   uint64_t connections_ = 0, lost_no_driver_ = 0, lost_too_long_ = 0, doorbells_ = 0, doorbells_told_ = 0;
   passthrough::Counters before_;  // of earlier connections
 };
@@ -161,7 +151,7 @@ void Passthrough::connected(UniqueFd fd) {
   if (!loop_.watch(session_->socket.get(), EPOLLIN | EPOLLRDHUP, [this](uint32_t) { hear(); }) ||
       !loop_.watch(session_->doorbell.get(), EPOLLIN | EPOLLET, [this](uint32_t) { doorbells_++; }))
     return disconnect("cannot be waited for");
-  reporter_.state(true, "connected to " + link_->path());
+  socket_.greeted();
 }
 
 // A client that says something does not know the protocol.
@@ -189,13 +179,7 @@ void Passthrough::forget() {
 
 void Passthrough::disconnect(const std::string& why) {
   forget();
-  reporter_.say(name_ + ": " + why);
-  reporter_.state(false, why);
-  // Not from within: the next connection may come at once.
-  closing_ = loop_.after(0, [this] {
-    closing_ = 0;
-    link_->closed();
-  });
+  socket_.over(why);
 }
 
 // After each step of the device: what it wants to be heard of.
@@ -205,7 +189,7 @@ void Passthrough::settle() {
   const uint32_t bit = 1u << unsigned(fault);
   if (fault == passthrough::Fault::kNone || (told_ & bit)) return;
   told_ |= bit;
-  reporter_.say(name_ + ": " + passthrough::describe(fault) + "; nothing moves until the guest opens the port anew");
+  socket_.say(std::string(passthrough::describe(fault)) + "; nothing moves until the guest opens the port anew");
 }
 
 // The frame in our slots from `at` on; the slots it takes, 0 if `room` are too few.
