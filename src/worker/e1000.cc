@@ -14,11 +14,11 @@
 #include "proto/vfio_user/server.hh"
 #include "vale/vnet_hdr.hh"
 #include "worker/e1000_parameters.hh"
+#include "worker/guest_socket.hh"
 #include "worker/kinds.hh"
 #include "worker/load.hh"
 #include "worker/neighbours.hh"
 #include "worker/switch_port.hh"
-#include "worker/unix_socket.hh"
 
 namespace unetmap::worker {
 namespace {
@@ -27,15 +27,15 @@ constexpr uint32_t kHeaderBytes = vale::kVnetHdrMrgBytes;  // in front of each f
 constexpr uint32_t kSpin_us = 50;                          // of looking on after the last packet
 constexpr uint32_t kAtOnce = 256;                          // packets of a turn
 constexpr uint32_t kMessagesAtOnce = 64;                   // before others have their turn
+constexpr size_t kCacheLine = 64, kMaxAhead = 2048;        // bytes
 
 class E1000 final : public Kind, public vfio_user::Device, public Neighbour {
  public:
-  E1000(std::string name, const e1000::Config& config, SwitchPort port, Loop& loop, Reporter& reporter)
-      : name_(std::move(name)),
-        config_(config),
+  E1000(const std::string& name, const e1000::Config& config, SwitchPort port, Loop& loop, Reporter& reporter)
+      : config_(config),
         port_(std::move(port)),
         loop_(loop),
-        reporter_(reporter),
+        socket_(name, loop, reporter),
         device_(config, server_.memory()) {
     Neighbours::here().join(port_.fd(), *this);
     loop_.add_port(port_.fd(), *this);
@@ -44,21 +44,12 @@ class E1000 final : public Kind, public vfio_user::Device, public Neighbour {
   ~E1000() override {
     Neighbours::here().leave(*this);
     loop_.remove_port(port_.fd());
-    if (closing_) loop_.cancel(closing_);
     if (connection_) loop_.unwatch(connection_->fd());
     server_.disconnected();
   }
 
   Result<void> begin(const std::string& path, bool resume) {
-    if (resume)
-      reporter_.say(
-          name_ +
-          ": serves again; a guest that was connected has lost its card: take it out of QEMU and put it in again "
-          "(device_del, device_add)");
-    link_ = std::make_unique<Link>(loop_, path, true,
-                                   Link::Handlers{[this](UniqueFd fd) { connected(std::move(fd)); },
-                                                  [this](const std::string& text) { reporter_.state(false, text); }});
-    return link_->start(resume);
+    return socket_.begin(path, resume, [this](UniqueFd fd) { connected(std::move(fd)); });
   }
 
   // Kind
@@ -68,7 +59,7 @@ class E1000 final : public Kind, public vfio_user::Device, public Neighbour {
   uint64_t wake_ns() override { return std::min(device_.deadline_ns(), load_.until_ns()); }
   short port_events() override { return short((rx_blocked_ ? 0 : POLLIN) | (tx_blocked_ ? POLLOUT : 0)); }
   Json status() const override;
-  void stop() override { link_->remove(); }
+  void stop() override { socket_.remove(); }
 
   // vfio_user::Device
   uint64_t region_bytes(uint32_t region) const override;
@@ -98,14 +89,12 @@ class E1000 final : public Kind, public vfio_user::Device, public Neighbour {
   e1000::Delivery deliver(const Ring& ring, uint32_t at, const PacketView& packet);
   void discard(Ring& ring);
 
-  const std::string name_;
   const e1000::Config config_;
   SwitchPort port_;
   Loop& loop_;
-  Reporter& reporter_;
+  GuestSocket socket_;
   vfio_user::Server server_{*this};
   e1000::Device device_;
-  std::unique_ptr<Link> link_;
   std::optional<vfio_user::Connection> connection_;
   vfio_user::Reply reply_;
   std::array<e1000::TxFrame, e1000::kMaxFetch> frames_;
@@ -118,7 +107,6 @@ class E1000 final : public Kind, public vfio_user::Device, public Neighbour {
   Patience patience_;
   Load load_;
   uint64_t taken_packets_ = 0, taken_bytes_ = 0;  // between ready() and finish()
-  uint64_t closing_ = 0;                          // timer
   uint64_t connections_ = 0, lost_no_driver_ = 0, lost_convert_ = 0, lost_too_long_ = 0;
 };
 
@@ -127,15 +115,15 @@ void E1000::connected(UniqueFd fd) {
   connections_++;
   told_memory_ = false;
   if (!loop_.watch(connection_->fd(), EPOLLIN, [this](uint32_t) { hear(); })) return disconnect("cannot be waited for");
-  reporter_.state(true, "connected to " + link_->path());
+  socket_.greeted();
 }
 
 void E1000::hear() {
-  for (uint32_t i = 0; i < kMessagesAtOnce && connection_; i++) {
-    auto request = connection_->receive();
+  for (uint32_t i = 0; connection_; i++) {
+    auto request = connection_->receive(i < kMessagesAtOnce);
     if (!request) return disconnect(request.error().text);
     if (!*request) return;
-    if (!serve(std::move(**request))) return;
+    if (!serve(std::move(**request)) || !connection_->more()) return;
   }
 }
 
@@ -160,13 +148,7 @@ void E1000::disconnect(const std::string& why) {
   rx_blocked_ = tx_blocked_ = false;
   patience_.over();
   connection_.reset();
-  reporter_.say(name_ + ": " + why);
-  reporter_.state(false, why);
-  // Not from within: the next connection may come at once.
-  closing_ = loop_.after(0, [this] {
-    closing_ = 0;
-    link_->closed();
-  });
+  socket_.over(why);
 }
 
 // After each step of the device: what it wants to be heard of.
@@ -177,11 +159,9 @@ void E1000::settle() {
   if (device_.fault() == told_) return;
   told_ = device_.fault();
   if (told_ == e1000::Fault::kNone) return;
-  reporter_.say(name_ + ": " + e1000::describe(told_) + "; the device is broken until its driver resets it");
+  socket_.say(std::string(e1000::describe(told_)) + "; the device is broken until its driver resets it");
   if (!server_.memory_is_shared() && !told_memory_)
-    reporter_.say(
-        name_ +
-        ": the guest's memory is not shared: give QEMU -object memory-backend-memfd,share=on,... as its memory");
+    socket_.say("the guest's memory is not shared: give QEMU -object memory-backend-memfd,share=on,... as its memory");
   told_memory_ = true;
 }
 
@@ -223,6 +203,13 @@ void E1000::unmask_fd_changed() {
     (void)loop_.watch(server_.unmask_fd(), EPOLLIN | EPOLLET, [this](uint32_t) { server_.unmask_intx(); }).has_value();
 }
 
+// The lines of a long frame behind the first, which Device::fetch() asked for, while the one before is being copied.
+void prefetch_rest(const e1000::TxFrame& frame) {
+  const e1000::Source& first = frame.pieces[0];
+  const size_t ahead = std::min<size_t>(first.size(), kMaxAhead);
+  for (size_t at = kCacheLine; at < ahead; at += kCacheLine) __builtin_prefetch(first.data() + at);
+}
+
 // The frame behind its header in our slots from `at` on; the slots it takes, 0 if `room` are too few.
 uint32_t E1000::put(const e1000::TxFrame& frame, const Ring& ring, uint32_t at, uint32_t room) {
   uint32_t buffer = ring.buffer_size(), slots = (kHeaderBytes + frame.bytes + buffer - 1) / buffer;
@@ -261,7 +248,10 @@ bool E1000::send() {
     size_t fetched = device_.fetch(frames_), accepted = 0;
     if (fetched == 0) break;
     uint32_t at = 0, room = uint32_t(ring.size());
-    while (accepted < fetched && hand_over(frames_[accepted], direct, ring, at, room)) accepted++;
+    for (; accepted < fetched; accepted++) {
+      if (accepted + 1 < fetched) prefetch_rest(frames_[accepted + 1]);
+      if (!hand_over(frames_[accepted], direct, ring, at, room)) break;
+    }
     tx_blocked_ = accepted < fetched;
     // One that no empty ring can hold would come for ever.
     if (tx_blocked_ && accepted == 0 && !patience_.holds() && room + 1 >= ring.capacity()) {

@@ -56,6 +56,11 @@ class Ring {
   // --- Descriptors
   [[nodiscard]] uint32_t count() const noexcept { return bytes_ / kDescriptorBytes; }
   [[nodiscard]] uint32_t next(uint32_t index) const noexcept { return index + 1 == count() ? 0 : index + 1; }
+  // So many behind the head, fewer than there are.
+  [[nodiscard]] uint32_t further(uint32_t by) const noexcept {
+    const uint32_t index = head_ + by;
+    return index >= count() ? index - count() : index;
+  }
   // From `from` up to `to`, both in the ring.
   [[nodiscard]] uint32_t distance(uint32_t from, uint32_t to) const noexcept {
     return to >= from ? to - from : to + count() - from;

@@ -13,9 +13,32 @@ class Statistics {
   void reset() noexcept { counts_ = {}; }
 
   // Frames without a CRC; the lengths that the registers speak of have one.
-  void received(uint32_t bytes, uint8_t first_byte, bool broadcast) noexcept;
+  void received(uint32_t bytes, uint8_t first_byte, bool broadcast) noexcept {
+    bytes += kCrcBytes;
+    counts_[kTpr]++;
+    counts_[kGprc]++;
+    counts_[kTorl] += bytes;
+    counts_[kGorcl] += bytes;
+    counts_[kPrc64 + bin(bytes)]++;
+    if (broadcast)
+      counts_[kBprc]++;
+    else if (first_byte & 1)
+      counts_[kMprc]++;
+  }
   // So many of that length.
-  void transmitted(uint32_t bytes, uint64_t frames, uint8_t first_byte, bool broadcast) noexcept;
+  void transmitted(uint32_t bytes, uint64_t frames, uint8_t first_byte, bool broadcast) noexcept {
+    bytes += kCrcBytes;
+    const uint64_t all = bytes * frames;
+    counts_[kTpt] += frames;
+    counts_[kGptc] += frames;
+    counts_[kTotl] += all;
+    counts_[kGotcl] += all;
+    counts_[kPtc64 + bin(bytes)] += frames;
+    if (broadcast)
+      counts_[kBptc] += frames;
+    else if (first_byte & 1)
+      counts_[kMptc] += frames;
+  }
   void segmented() noexcept { counts_[kTsctc]++; }
   void missed(uint64_t frames) noexcept { counts_[kMpc] += frames; }
   void no_buffers() noexcept { counts_[kRnbc]++; }
@@ -32,6 +55,17 @@ class Statistics {
                             kRoc = 0xac / 4, kTorl = 0xc0 / 4, kTotl = 0xc8 / 4, kTpr = 0xd0 / 4, kTpt = 0xd4 / 4,
                             kPtc64 = 0xd8 / 4, kMptc = 0xf0 / 4, kBptc = 0xf4 / 4, kTsctc = 0xf8 / 4;
 
+  static constexpr uint32_t kCrcBytes = 4;
+
+  // Which of the six registers by length counts a frame of so many bytes, CRC included.
+  [[nodiscard]] static unsigned bin(uint32_t bytes) noexcept {
+    if (bytes <= 64) return 0;
+    if (bytes <= 127) return 1;
+    if (bytes <= 255) return 2;
+    if (bytes <= 511) return 3;
+    if (bytes <= 1023) return 4;
+    return 5;
+  }
   [[nodiscard]] static bool is_wide(unsigned index) noexcept {
     return index == kGorcl || index == kGotcl || index == kTorl || index == kTotl;
   }

@@ -103,11 +103,15 @@ Delivery Receive::no_buffers(uint32_t needed) noexcept {
 bool Receive::passes(std::span<const Source> pieces, uint32_t bytes, Frame& frame) noexcept {
   constexpr uint32_t kLook = kAddressBytes + kTagBytes + 2;
   uint8_t head[kLook] = {};
-  for (uint32_t done = 0; const Source piece : pieces) {
-    const size_t step = std::min<size_t>(piece.size(), kLook - done);
-    std::memcpy(head + done, piece.data(), step);
-    done += static_cast<uint32_t>(step);
-    if (done == kLook) break;
+  if (pieces[0].size() >= kLook) [[likely]] {
+    std::memcpy(head, pieces[0].data(), kLook);
+  } else {
+    for (uint32_t done = 0; const Source piece : pieces) {
+      const size_t step = std::min<size_t>(piece.size(), kLook - done);
+      std::memcpy(head + done, piece.data(), step);
+      done += static_cast<uint32_t>(step);
+      if (done == kLook) break;
+    }
   }
   frame.first_byte = head[0];
   frame.broadcast = head[0] == 0xff && std::all_of(head, head + 6, [](uint8_t byte) { return byte == 0xff; });
@@ -147,6 +151,9 @@ Delivery Receive::deliver(const vale::VnetHdr& hdr, std::span<const Source> piec
   frame.trusted = (hdr.flags & (vale::kVnetDataValid | vale::kVnetNeedsCsum)) != 0;
   if (!asks(hdr)) {
     if (header != nullptr && (hdr.flags & vale::kVnetDataValid)) header = &hdr;
+    if (pieces.size() == 1 && copy_straight(pieces[0], header, frame)) [[likely]]
+      return Delivery::kDone;
+    if (state_.fault != Fault::kNone) return Delivery::kBroken;
     take(pieces);
     return send_up(frame, bytes, header);
   }

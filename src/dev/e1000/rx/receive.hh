@@ -69,6 +69,9 @@ class Receive {
   void count(const Frame& frame) noexcept;
   Delivery cut(const vale::VnetHdr& hdr, std::span<const Source> pieces, uint32_t bytes, const Frame& frame) noexcept;
   Delivery write_segment(vale::Segmenter& segmenter, uint32_t bytes, const Frame& like) noexcept;
+  uint8_t* straight(uint32_t bytes) noexcept;
+  void written_straight(uint32_t bytes, const Frame& frame) noexcept;
+  bool copy_straight(const Source& frame, const vale::VnetHdr* header, Frame& of) noexcept;
   bool write_straight(vale::Segmenter& segmenter, uint32_t bytes, Frame& frame) noexcept;
   Delivery no_buffers(uint32_t needed) noexcept;
   Delivery drop(Drop cause) noexcept;
@@ -85,7 +88,8 @@ class Receive {
   bool waiting_ = false;     // the last frame found too few buffers
   uint32_t needed_ = 0;      // descriptors that it needs
   bool armed_ = false;
-  uint64_t headers_ = 0;  // where the driver wants the virtio-net headers; 0: nowhere
+  uint64_t straight_address_ = 0;  // of the buffer that straight() found
+  uint64_t headers_ = 0;           // where the driver wants the virtio-net headers; 0: nowhere
   uint32_t fragment_seed_ = 0;
   size_t count_ = 0;                            // of pieces_
   std::array<Source, kMostPieces + 4> pieces_;  // the frame in hand

@@ -11,7 +11,8 @@ namespace {
 constexpr uint32_t kCrcBytes = 4, kHeaderSlot = 10;  // bytes of a virtio-net header in the driver's array
 constexpr uint32_t kLongestSegment = 1514;           // of what is cut here, unless long packets are on
 constexpr uint8_t kDone = 1, kEop = 2, kVp = 8;      // status
-constexpr uint32_t kAhead = 6;                       // descriptors
+constexpr uint32_t kAhead = 24;                      // descriptors
+constexpr uint32_t kShortestOnWire = 60, kCacheLine = 64;
 
 // Most frames are short: no call for them. All of it is loaded before any of it is stored.
 inline void copy(uint8_t* to, const uint8_t* from, size_t bytes) noexcept {
@@ -38,12 +39,14 @@ uint64_t write_back(uint32_t bytes, uint8_t status, const RxChecksum& checksum, 
 
 }  // namespace
 
-// The buffer that comes up soon: its first line is about to be written, and the driver has just read it.
+// What comes up soon: a descriptor, which the driver has just written and we are about to; and, with a descriptor that
+// was asked for so before, the first line of its buffer, which the driver has just read.
 void Receive::prefetch() const noexcept {
-  if (ring_.distance(ring_.head(), ring_.tail()) <= kAhead) return;
-  uint32_t index = ring_.head() + kAhead;
-  if (index >= ring_.count()) index -= ring_.count();
-  const uint8_t* const at = ring_.at(index);
+  const uint32_t there = ring_.distance(ring_.head(), ring_.tail());
+  if (there <= kAhead) return;
+  if (there > 2 * kAhead)
+    if (const uint8_t* const at = ring_.at(ring_.further(2 * kAhead))) vale::prefetch_to_write(at);
+  const uint8_t* const at = ring_.at(ring_.further(kAhead));
   if (at == nullptr) return;
   if (const uint8_t* const buffer = state_.memory.at(load_once<uint64_t>(at), 1)) vale::prefetch_to_write(buffer);
 }
@@ -210,33 +213,57 @@ Delivery Receive::write_segment(vale::Segmenter& segmenter, uint32_t bytes, cons
   return send_up(frame, bytes, headers_ != 0 ? &kNothing : nullptr);
 }
 
-// False, with nothing written: this one needs another way.
-bool Receive::write_straight(vale::Segmenter& segmenter, uint32_t bytes, Frame& frame) noexcept {
+// Where so many bytes fit whole, the next descriptor's buffer; nullptr: they need another way.
+uint8_t* Receive::straight(uint32_t bytes) noexcept {
   const uint32_t index = ring_.head();
-  const uint32_t crc = state_.rctl & kRctlSecrc ? 0 : kCrcBytes;
-  constexpr uint32_t kShortest = 60;
-  if (index == ring_.tail() || bytes + crc > buffer_bytes_ || bytes < kShortest) return false;
+  if (index == ring_.tail() || bytes > buffer_bytes_) return nullptr;
   const uint8_t* const descriptor = ring_.at(index);
-  if (descriptor == nullptr) return false;
-  const uint64_t address = load_once<uint64_t>(descriptor);
-  uint8_t* const to = address == 0 ? nullptr : state_.memory.at(address, bytes + crc);
+  if (descriptor == nullptr) return nullptr;
+  straight_address_ = load_once<uint64_t>(descriptor);
+  return straight_address_ == 0 ? nullptr : state_.memory.at(straight_address_, bytes);
+}
+
+// All of a frame is there.
+void Receive::written_straight(uint32_t bytes, const Frame& frame) noexcept {
+  const uint32_t index = ring_.head();
+  state_.memory.written(straight_address_, bytes);
+  close(index, bytes, true, frame);
+  ring_.set_head(ring_.next(index));
+  count(frame);
+}
+
+// A frame to which nothing is to be done. False, with nothing shown: this one needs another way, or see fault.
+bool Receive::copy_straight(const Source& source, const vale::VnetHdr* header, Frame& frame) noexcept {
+  const auto bytes = static_cast<uint32_t>(source.size());
+  if (bytes < kShortestOnWire || !may_be_so_long(bytes) || frame.strip || !(state_.rctl & kRctlSecrc) ||
+      (state_.rxcsum & (kRxcsumIpofl | kRxcsumTuofl)) != 0)
+    return false;
+  uint8_t* const to = straight(bytes);
+  if (to == nullptr) return false;
+  prefetch();
+  // Behind the first line, which was asked for long ago.
+  for (uint32_t at = kCacheLine; at < bytes; at += kCacheLine) vale::prefetch_to_write(to + at);
+  if (header != nullptr && !write_header(ring_.head(), *header)) return false;
+  copy(to, source.data(), bytes);
+  frame.wire = frame.bytes = bytes;
+  written_straight(bytes, frame);
+  return true;
+}
+
+// A segment, cut to where it belongs. False, with nothing written: this one needs another way.
+bool Receive::write_straight(vale::Segmenter& segmenter, uint32_t bytes, Frame& frame) noexcept {
+  const uint32_t crc = state_.rctl & kRctlSecrc ? 0 : kCrcBytes;
+  uint8_t* const to = bytes < kShortestOnWire ? nullptr : straight(bytes + crc);
   if (to == nullptr) return false;
   prefetch();
   (void)segmenter.next({to, bytes});
-  if (crc > 0) {
-    const Source whole(to, bytes);
-    store<uint32_t>(to + bytes, crc_of({&whole, 1}));
-  }
-  state_.memory.written(address, bytes + crc);
-  if (state_.rxcsum & (kRxcsumIpofl | kRxcsumTuofl)) {
-    const Source whole(to, bytes);
+  const Source whole(to, bytes);
+  if (crc > 0) store<uint32_t>(to + bytes, crc_of({&whole, 1}));
+  if (state_.rxcsum & (kRxcsumIpofl | kRxcsumTuofl))
     frame.checksum = check_received({&whole, 1}, bytes, state_.rxcsum, true);
-  }
   frame.wire = bytes;
   frame.bytes = bytes + crc;
-  close(index, frame.bytes, true, frame);
-  ring_.set_head(ring_.next(index));
-  count(frame);
+  written_straight(frame.bytes, frame);
   return true;
 }
 

@@ -8,6 +8,7 @@ namespace {
 
 constexpr uint32_t kMinFrameBytes = 14, kShortestOnWire = 60;
 constexpr uint32_t kAddressBytes = 12;
+constexpr size_t kAhead = 24;  // descriptors that are asked for before they are looked at
 constexpr uint8_t kZeros[kShortestOnWire] = {};
 
 }  // namespace
@@ -69,6 +70,7 @@ size_t Transmit::walk(std::span<TxFrame> frames, uint32_t tail) noexcept {
   Place place{ring_.head(), contexts_};
   uint32_t steps = 0;
   while (fetched_ < frames.size() && steps < kMostSteps && arena_used_ + kMaxFramePieces + 1 <= kArena) {
+    if (!held_.open && walk_plain(frames, tail, steps, place)) continue;
     const Place before = place;
     Found found;
     const Find what = find(place, tail, steps, found);
@@ -96,6 +98,29 @@ size_t Transmit::walk(std::span<TxFrame> frames, uint32_t tail) noexcept {
       return fetch_held(frames);
   }
   return fetched_;
+}
+
+// A frame of one descriptor, in one piece, to which nothing is to be done: what most are. False: it is another.
+bool Transmit::walk_plain(std::span<TxFrame> frames, uint32_t tail, uint32_t& steps, Place& place) noexcept {
+  if (place.index == tail) return false;
+  const uint8_t* const at = ring_.at(place.index);
+  if (at == nullptr) return false;
+  __builtin_prefetch(at + kAhead * kDescriptorBytes);
+  const TxDescriptor descriptor = TxDescriptor::load(at);
+  const uint32_t bytes = descriptor.bytes();
+  if (!descriptor.whole_and_plain() || bytes < kShortestOnWire || bytes > kMostBytes) return false;
+  const uint8_t* const data = state_.memory.at(descriptor.address(), bytes);
+  if (data == nullptr) return false;
+  __builtin_prefetch(data);
+  Source& piece = arena_[arena_used_ + 1];
+  piece = {data, bytes};
+  TxFrame& frame = frames[fetched_];
+  frame = {.hdr = {}, .bytes = bytes, .pieces = {&piece, 1}};
+  place.index = ring_.next(place.index);
+  steps++;
+  record_[fetched_++] = {place, bytes, 1, bytes, bytes, data};
+  arena_used_ += 2;
+  return true;
 }
 
 // The next frame, or what there is of it.
@@ -298,9 +323,11 @@ void Transmit::count(size_t accepted) noexcept {
     const Fetched& fetched = record_[i];
     const uint8_t first = load_once<uint8_t>(fetched.head);
     const bool broadcast = first == 0xff && std::memcmp(fetched.head, kBroadcast, sizeof kBroadcast) == 0;
-    state_.statistics.transmitted(fetched.longest, fetched.segments - 1, first, broadcast);
     state_.statistics.transmitted(fetched.last, 1, first, broadcast);
-    if (fetched.segments > 1) state_.statistics.segmented();
+    if (fetched.segments > 1) {
+      state_.statistics.transmitted(fetched.longest, fetched.segments - 1, first, broadcast);
+      state_.statistics.segmented();
+    }
     state_.counters.tx_packets++;
     state_.counters.tx_bytes += fetched.bytes;
   }

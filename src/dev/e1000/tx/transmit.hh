@@ -76,6 +76,7 @@ class Transmit {
 
   bool begin(uint32_t& tail) noexcept;
   size_t walk(std::span<TxFrame> frames, uint32_t tail) noexcept;
+  bool walk_plain(std::span<TxFrame> frames, uint32_t tail, uint32_t& steps, Place& place) noexcept;
   Find find(Place& place, uint32_t tail, uint32_t& steps, Found& found) noexcept;
   bool add_piece(const TxDescriptor& descriptor, Found& found) noexcept;
   Make make(const Found& found, const TxContexts& contexts, TxFrame& frame) noexcept;
