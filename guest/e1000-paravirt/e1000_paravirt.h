@@ -117,6 +117,8 @@ static_assert(offsetof(struct epv_csb, vnet_ring_low) == 100);
 #define EPV_TX_BYTES 8192 /* of one descriptor at most */
 #define EPV_TX_SLACK (MAX_SKB_FRAGS * (65536 / EPV_TX_BYTES) / 4 + 24) /* free ones that a packet may need */
 #define EPV_COPYBREAK 256
+#define EPV_RX_ORDER 3 /* of a block of receive buffers: eight pages */
+#define EPV_RX_HEAD 256 /* bytes of headers at most that are copied */
 
 struct epv_tx_buffer {
 	struct sk_buff *skb; /* at the last descriptor of a packet */
@@ -126,7 +128,8 @@ struct epv_tx_buffer {
 };
 
 struct epv_rx_buffer {
-	void *data; /* of truesize bytes, as build_skb() wants them */
+	struct page *page;
+	unsigned int offset; /* in it */
 	dma_addr_t dma;
 };
 
@@ -154,7 +157,9 @@ struct epv {
 	bool shared; /* the device has the extension */
 	bool msix;
 	unsigned int rx_bytes; /* of a receive buffer */
-	unsigned int rx_truesize;
+	struct page *rx_block; /* what new buffers are cut from */
+	unsigned int rx_block_bytes;
+	unsigned int rx_block_used;
 
 	struct epv_csb *csb;
 	dma_addr_t csb_dma;
@@ -221,7 +226,7 @@ bool epv_tx_poll(struct epv *epv);
 void epv_tx_empty(struct epv *epv);
 
 /* epv_rx.c */
-bool epv_rx_fill(struct epv *epv, bool napi);
+bool epv_rx_fill(struct epv *epv);
 bool epv_rx_low(const struct epv *epv);
 int epv_rx_poll(struct epv *epv, int budget);
 bool epv_rx_waits(const struct epv *epv);

@@ -102,5 +102,5 @@ void epv_start(struct epv *epv)
 	epv_write(epv, EPV_CTRL, epv_read(epv, EPV_CTRL) | EPV_CTRL_SLU);
 	epv_write(epv, EPV_TCTL, EPV_TCTL_EN | EPV_TCTL_PSP);
 	epv_set_rx_mode(epv->dev);
-	epv_rx_fill(epv, false);
+	epv_rx_fill(epv);
 }

@@ -167,10 +167,6 @@ static int epv_open(struct net_device *dev)
 	if (error)
 		return error;
 	epv->rx_bytes = epv->shared ? 4096 : 2048;
-	epv->rx_truesize = SKB_DATA_ALIGN(NET_SKB_PAD + NET_IP_ALIGN + epv->rx_bytes) +
-			   SKB_DATA_ALIGN(sizeof(struct skb_shared_info));
-	if (epv->rx_truesize > PAGE_SIZE)
-		epv->rx_truesize = PAGE_SIZE << get_order(epv->rx_truesize);
 	epv_reset(epv);
 	error = epv_request_irqs(epv);
 	if (error) {

@@ -9,39 +9,49 @@
 
 #include "e1000_paravirt.h"
 
-#define EPV_RX_PAD (NET_SKB_PAD + NET_IP_ALIGN)
-
 /*
- * Not a fragment where it is more than a page: kernel 7.2 gives none of that size once what is left of the fragments' page is
- * too short for it, however much memory there is.
+ * Buffers are cut from blocks of several pages, one behind the other, and lie in the ring in that order: what fills several of
+ * them becomes few fragments of a packet, and a block is fetched from the kernel once for all that are in it.
  */
-static void *epv_rx_memory(struct epv *epv, bool napi)
+static bool epv_rx_block(struct epv *epv)
 {
-	struct page *page;
+	unsigned int order = EPV_RX_ORDER;
 
-	if (epv->rx_truesize <= PAGE_SIZE)
-		return napi ? napi_alloc_frag(epv->rx_truesize) : netdev_alloc_frag(epv->rx_truesize);
-	page = dev_alloc_pages(get_order(epv->rx_truesize));
-	return page ? page_address(page) : NULL;
+	if (epv->rx_block)
+		put_page(epv->rx_block);
+	epv->rx_block = dev_alloc_pages(order);
+	if (!epv->rx_block) {
+		order = 0;
+		epv->rx_block = dev_alloc_pages(order);
+	}
+	epv->rx_block_bytes = PAGE_SIZE << order;
+	epv->rx_block_used = 0;
+	return epv->rx_block;
 }
 
-static bool epv_rx_new(struct epv *epv, struct epv_rx_buffer *buffer, bool napi)
+static bool epv_rx_new(struct epv *epv, struct epv_rx_buffer *buffer)
 {
-	buffer->data = epv_rx_memory(epv, napi);
-	if (!buffer->data)
+	if ((!epv->rx_block || epv->rx_block_used + epv->rx_bytes > epv->rx_block_bytes) && !epv_rx_block(epv))
 		return false;
-	buffer->dma =
-		dma_map_single(&epv->pdev->dev, buffer->data + EPV_RX_PAD, epv->rx_bytes, DMA_FROM_DEVICE);
-	if (!dma_mapping_error(&epv->pdev->dev, buffer->dma))
-		return true;
-	skb_free_frag(buffer->data);
-	buffer->data = NULL;
-	return false;
+	buffer->dma = dma_map_page(&epv->pdev->dev, epv->rx_block, epv->rx_block_used, epv->rx_bytes,
+				   DMA_FROM_DEVICE);
+	if (dma_mapping_error(&epv->pdev->dev, buffer->dma))
+		return false;
+	get_page(epv->rx_block);
+	buffer->page = epv->rx_block;
+	buffer->offset = epv->rx_block_used;
+	epv->rx_block_used += epv->rx_bytes;
+	return true;
 }
 
 static void epv_rx_unmap(struct epv *epv, struct epv_rx_buffer *buffer)
 {
-	dma_unmap_single(&epv->pdev->dev, buffer->dma, epv->rx_bytes, DMA_FROM_DEVICE);
+	dma_unmap_page(&epv->pdev->dev, buffer->dma, epv->rx_bytes, DMA_FROM_DEVICE);
+}
+
+static void *epv_rx_data(const struct epv_rx_buffer *buffer)
+{
+	return page_address(buffer->page) + buffer->offset;
 }
 
 /* Whether the tail passed a position on its way from `from` to `to`. */
@@ -72,7 +82,7 @@ static void epv_rx_show(struct epv *epv)
 }
 
 /* Gives the device all buffers but one. False: there is no memory for all of them. */
-bool epv_rx_fill(struct epv *epv, bool napi)
+bool epv_rx_fill(struct epv *epv)
 {
 	bool whole = true;
 
@@ -80,7 +90,7 @@ bool epv_rx_fill(struct epv *epv, bool napi)
 		struct epv_rx_buffer *buffer = &epv->rx_buffer[epv->rx_fill];
 		struct epv_desc *desc = &epv->rx[epv->rx_fill];
 
-		if (!buffer->data && !epv_rx_new(epv, buffer, napi)) {
+		if (!buffer->page && !epv_rx_new(epv, buffer)) {
 			epv->stat[EPV_STAT_RX_NO_MEMORY]++;
 			whole = false;
 			break;
@@ -113,34 +123,47 @@ static struct sk_buff *epv_rx_copy(struct epv *epv, struct epv_rx_buffer *buffer
 	if (!skb)
 		return NULL;
 	dma_sync_single_for_cpu(&epv->pdev->dev, buffer->dma, len, DMA_FROM_DEVICE);
-	skb_put_data(skb, buffer->data + EPV_RX_PAD, len);
+	skb_put_data(skb, epv_rx_data(buffer), len);
 	dma_sync_single_for_device(&epv->pdev->dev, buffer->dma, len, DMA_FROM_DEVICE);
 	epv->stat[EPV_STAT_RX_COPIED]++;
 	return skb;
 }
 
-/* The buffer becomes a packet, or a part of the one in hand. NULL: neither, and it stays in the ring. */
+/* The buffer becomes a part of the packet in hand, or of a new one. NULL: neither, and it stays in the ring. */
 static struct sk_buff *epv_rx_take(struct epv *epv, struct epv_rx_buffer *buffer, unsigned int len)
 {
 	struct sk_buff *skb = epv->rx_skb;
-	struct page *page;
+	unsigned int head, last;
 
 	if (!skb) {
-		skb = napi_build_skb(buffer->data, epv->rx_truesize);
+		skb = napi_alloc_skb(&epv->napi, EPV_RX_HEAD);
 		if (!skb)
 			return NULL;
 		epv_rx_unmap(epv, buffer);
-		skb_reserve(skb, EPV_RX_PAD);
-		skb_put(skb, len);
+		/* Headers are copied, for the stack wants them in front; data stays where it is. */
+		head = eth_get_headlen(epv->dev, epv_rx_data(buffer), min_t(unsigned int, len, EPV_RX_HEAD));
+		skb_put_data(skb, epv_rx_data(buffer), head);
+		if (head == len) { /* not worth a fragment */
+			put_page(buffer->page);
+			buffer->page = NULL;
+			return skb;
+		}
+		skb_add_rx_frag(skb, 0, buffer->page, buffer->offset + head, len - head, epv->rx_bytes);
+		buffer->page = NULL;
+		return skb;
+	}
+	last = skb_shinfo(skb)->nr_frags;
+	if (last > 0 && skb_can_coalesce(skb, last, buffer->page, buffer->offset)) {
+		epv_rx_unmap(epv, buffer);
+		skb_coalesce_rx_frag(skb, last - 1, len, epv->rx_bytes);
+		put_page(buffer->page);
 	} else {
-		if (skb_shinfo(skb)->nr_frags == MAX_SKB_FRAGS)
+		if (last == MAX_SKB_FRAGS)
 			return NULL;
 		epv_rx_unmap(epv, buffer);
-		page = virt_to_head_page(buffer->data);
-		skb_add_rx_frag(skb, skb_shinfo(skb)->nr_frags, page,
-				buffer->data + EPV_RX_PAD - page_address(page), len, epv->rx_truesize);
+		skb_add_rx_frag(skb, last, buffer->page, buffer->offset, len, epv->rx_bytes);
 	}
-	buffer->data = NULL;
+	buffer->page = NULL;
 	return skb;
 }
 
@@ -221,9 +244,9 @@ int epv_rx_poll(struct epv *epv, int budget)
 		napi_gro_receive(&epv->napi, skb);
 		/* Buffers go back in lots: each time costs a barrier. */
 		if (epv_distance(epv->rx_fill, epv->rx_next) > EPV_RING / 8)
-			epv_rx_fill(epv, true);
+			epv_rx_fill(epv);
 	}
-	if (!epv_rx_fill(epv, true) && epv_rx_low(epv))
+	if (!epv_rx_fill(epv) && epv_rx_low(epv))
 		return budget; /* try again soon */
 	return done;
 }
@@ -235,12 +258,15 @@ void epv_rx_empty(struct epv *epv)
 	for (i = 0; i < EPV_RING; i++) {
 		struct epv_rx_buffer *buffer = &epv->rx_buffer[i];
 
-		if (!buffer->data)
+		if (!buffer->page)
 			continue;
 		epv_rx_unmap(epv, buffer);
-		skb_free_frag(buffer->data);
-		buffer->data = NULL;
+		put_page(buffer->page);
+		buffer->page = NULL;
 	}
+	if (epv->rx_block)
+		put_page(epv->rx_block);
+	epv->rx_block = NULL;
 	epv_rx_drop(epv);
 	epv->rx_next = epv->rx_fill = epv->rx_given = 0;
 }
