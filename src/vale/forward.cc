@@ -208,7 +208,8 @@ uint32_t Forwarder::classify(const TxView& tx, uint32_t hwcur, uint32_t head, ui
   const uint32_t shortest = header_len_ + 14u;
   uint64_t bytes = 0;
   // Whether packets that begin as the last one did need no look of their own.
-  const bool alike_ways = !kTapped && !kRuled && !fenced_ && tx.offset_mask == 0 && tx.buf_size > shortest;
+  const uint32_t alike_shortest = kRuled ? header_len_ + kLeastTagged : shortest;
+  const bool alike_ways = !kTapped && !fenced_ && tx.offset_mask == 0 && tx.buf_size > alike_shortest;
   // Single-slot packets for one destination gather in [run_first, frags); the rest of the state is written back, and
   // the run added, before anything else is done with them.
   uint32_t frags = 0, run_first = 0;
@@ -217,9 +218,11 @@ uint32_t Forwarder::classify(const TxView& tx, uint32_t hwcur, uint32_t head, ui
     run_first = frags_ = frags;
   };
   while (done < avail && frags < window) {
-    if (alike_ways && last_dest != kDiscard) {
+    if (alike_ways && last_dest != kDiscard && !(kRuled && lists_ && last_dest == kFlood)) {
       const uint32_t most = std::min(std::min(avail - done, window - frags), tx.num_slots - at);
-      const uint32_t alike = take_alike(tx, at, most, shortest, frags, last_low, last_high, bytes);
+      const uint32_t alike = !(kRuled && listed_) ? take_alike(tx, at, most, alike_shortest, frags, last_low, last_high, bytes)
+                             : covered_           ? take_covered(tx, at, most, frags, last_low, last_high, bytes)
+                                                  : 0;
       frags += alike;
       done += alike;
       at += alike;

@@ -191,6 +191,8 @@ class Forwarder {
   Beginning beginning_of(const TxView& tx, uint32_t first, uint32_t count, uint8_t* copied);
   static bool list_allows(Acl& list, const Beginning& frame, TagChange change);
   uint16_t judge_single(const TxView& tx, uint32_t at, uint16_t dest);
+  uint32_t take_covered(const TxView& tx, uint32_t at, uint32_t most, uint32_t frags, uint64_t low, uint64_t high,
+                        uint64_t& bytes);
   void note_verdict(const TxView& tx, const Acl* theirs, TagChange change);
   void note_denied(const Beginning& frame, uint64_t to);
   bool floods_to(uint16_t port, const Run& run);
@@ -199,7 +201,8 @@ class Forwarder {
   }
   std::span<uint8_t> gather_changed(const TxView& tx, uint32_t first, uint32_t count, TagChange change);
   void deliver_changed(const TxView& tx, Supply& supply, const Run& run, uint32_t end, TagChange change);
-  template <uint32_t kBefore>
+  template <uint32_t kBefore, int kBy>
+  uint32_t copy_changed(const TxView& tx, Supply& supply, uint32_t from, uint32_t cell, uint32_t n, TagChange change);
   uint32_t copy_changed(const TxView& tx, Supply& supply, uint32_t from, uint32_t n, TagChange change);
   bool begin_tap();
   uint16_t tap_port() const;

@@ -10,6 +10,13 @@
 
 namespace unetmap::vale {
 
+namespace {
+
+// How far ahead buffers and cells are asked for: see deliver.cc.
+constexpr uint32_t kCellsAhead = 32, kBuffersAhead = 8, kCellsInLine = 8;
+
+}  // namespace
+
 struct Forwarder::Beginning {
   const uint8_t* start;  // of the frame, behind a virtio-net header; nullptr: cannot be read
   uint32_t have;         // bytes of it that are there in one piece
@@ -142,6 +149,41 @@ uint16_t Forwarder::judge_single(const TxView& tx, uint32_t at, uint16_t dest) {
   return 0;
 }
 
+// As take_alike(), of packets that lists have been asked about: what the verdict on the last one depended on, known_, is
+// to be alike too. A loop of its own, so that what it compares with stays in registers.
+uint32_t Forwarder::take_covered(const TxView& tx, uint32_t at, uint32_t most, uint32_t frags, uint64_t low, uint64_t high,
+                                 uint64_t& bytes) {
+  using Lane = Acl::Known::Lane;
+  const Lane mask1 = known_.mask[1], mask2 = known_.mask[2], mask3 = known_.mask[3];
+  const Lane value1 = known_.value[1], value2 = known_.value[2], value3 = known_.value[3];
+  const Lane begins{low, high};
+  const netmap_slot *const begin = tx.slots + at, *const end = begin + most, *slot = begin;
+  const uint8_t* const bufs = tx.bufs;
+  const uint32_t nbufs = tx.nbufs, buf_size = tx.buf_size, header_len = header_len_;
+  const uint32_t shortest = header_len + std::max(known_.end, kLeastTagged);
+  if (known_.end > buf_size || buf_size < header_len + LookedAt::kBytes) return 0;
+  Frag* frag = &frag_[frags];
+  uint64_t sum = 0;
+  for (; slot != end; slot++, frag++) {
+    const netmap_slot now = *slot;  // the one load of the slot
+    if (end - slot > ptrdiff_t{kBuffersAhead})
+      __builtin_prefetch(bufs + uint64_t{std::min(slot[kBuffersAhead].buf_idx, nbufs - 1)} * buf_size);
+    if ((now.flags & (0xff00 | NS_NO_LEARN | NS_MOREFRAG | NS_INDIRECT)) || now.buf_idx < 2 || now.buf_idx >= nbufs ||
+        now.len < shortest || now.len > buf_size)
+      break;
+    const auto src = uint32_t(now.buf_idx * uint64_t{buf_size});
+    Lane part[4];
+    memcpy(part, bufs + src + header_len, sizeof part);
+    const Lane differ =
+        (part[0] ^ begins) | ((part[1] ^ value1) & mask1) | ((part[2] ^ value2) & mask2) | ((part[3] ^ value3) & mask3);
+    if (differ[0] | differ[1]) break;
+    *frag = {src, now.len, now.flags};
+    sum += now.len;
+  }
+  bytes += sum;
+  return uint32_t(slot - begin);
+}
+
 // Of a packet for everybody, which becomes the next run: the ports that shall not get it.
 void Forwarder::note_denied(const Beginning& frame, uint64_t to) {
   const uint32_t count = std::min(shared_->flood_count.load(std::memory_order_acquire), kMaxPorts);
@@ -165,9 +207,6 @@ bool Forwarder::floods_to(uint16_t port, const Run& run) {
 }
 
 namespace {
-
-// How far ahead cells are asked for: see deliver.cc.
-constexpr uint32_t kCellsAhead = 16;
 
 // A tag comes or goes behind the addresses: what its header says of the frame moves.
 void shift_header(uint8_t* packet, uint32_t header_len, int by) {
@@ -207,53 +246,95 @@ std::span<uint8_t> Forwarder::gather_changed(const TxView& tx, uint32_t first, u
   return {change_in_place(packet, header_len_, change), uint32_t(int(bytes) + change.bytes())};
 }
 
-// Packets of one slot, each into one of the next cells. Returns how many went: what does not fit goes another way.
-// `kBefore`: bytes before the tag.
-template <uint32_t kBefore>
-uint32_t Forwarder::copy_changed(const TxView& tx, Supply& supply, uint32_t from, uint32_t n, TagChange change) {
+// As copy_stretch(): packets of one slot into the cells `cell`, `cell` + 1, ...; `kBy` bytes come or go behind the first kBefore.
+template <uint32_t kBefore, int kBy>
+uint32_t Forwarder::copy_changed(const TxView& tx, Supply& supply, uint32_t from, uint32_t cell, uint32_t n, TagChange change) {
+  // Where what follows the tag begins; what of it goes in one copy, and reaches no second line.
+  constexpr uint32_t kBehind = kBefore + (kBy < 0 ? kTagBytes : 0), kToBehind = kBefore + (kBy > 0 ? kTagBytes : 0);
+  constexpr uint32_t kShort = 48;
   const Exchange& ex = supply.ex;
-  const uint32_t buf_size = supply.dest.buf_size, from_room = tx.buf_size;
-  const auto flags = uint16_t(1 << NS_PORT_SHIFT | supply.mark);
-  const int by = change.bytes();
-  uint8_t tag[kTagBytes];
-  store_tag(tag, change);
-  for (uint32_t i = 0; i < n; i++) {
-    const uint32_t cell = supply.cells[supply.used], buf = ex.buffer_of(cell), offset = ex.offset_of(cell);
-    const Frag& frag = frag_[from + i];
-    const auto len = uint32_t(int(frag.len) + by);
-    if (supply.used + kCellsAhead < supply.have) prefetch_to_write(&ex.packet(supply.cells[supply.used + kCellsAhead]));
-    if (buf == 0 || offset > buf_size || len > buf_size - offset) [[unlikely]]
-      return i;
-    uint8_t* const to = supply.dest.bufs + uint64_t{buf} * buf_size + offset;
-    const uint8_t* const bytes = tx.bufs + frag.src;
-    const uint32_t room = buf_size - offset;
-    if (by > 0) {
-      copy_packet(to + kTagBytes, bytes, frag.len, room - kTagBytes, from_room);
-      memcpy(to + kBefore, tag, kTagBytes);
-    } else if (by < 0) {
-      copy_packet(to, bytes + kTagBytes, len, room, from_room - kTagBytes);
-    } else {
-      copy_packet(to, bytes, len, room, from_room);
-    }
+  const ExchangeShape& shape = ex.shape();
+  uint8_t* const bufs = supply.dest.bufs;
+  const uint8_t* const from_bufs = tx.bufs;
+  const uint32_t buf_size = supply.dest.buf_size, from_size = tx.buf_size, usable = shape.nbufs - 2;
+  const uint32_t at_once = std::min(buf_size, from_size) < kBefore + kTagBytes + kShort ? 0 : kShort;
+  const auto flags = uint64_t{uint16_t(1 << NS_PORT_SHIFT | supply.mark)} << CellWord::kFlagsAt | CellWord::kNext;
+  uint32_t tag;
+  store_tag(reinterpret_cast<uint8_t*>(&tag), change);
+  const Frag* frag = &frag_[from];
+  Atomic<uint64_t>* const word = &ex.packet(cell);
+  const uint32_t first_buf = shape.base_buf + cell;
+  uint64_t written = 0;
+  uint32_t i = 0;
+  for (; i < n; i++, frag++) {
+    const auto named = uint32_t(word[i].load(std::memory_order_relaxed));
+    const uint32_t buf = named ^ (first_buf + i), len = frag->len + uint32_t(kBy), rest = frag->len - kBehind;
+    if (buf - 2 >= usable || len > buf_size) [[unlikely]]
+      break;
+    uint8_t* const to = bufs + uint64_t{buf} * buf_size;
+    const uint8_t* const bytes = from_bufs + frag->src;
+    __builtin_prefetch(to + kBuffersAhead * buf_size, 1);
+    prefetch_to_write(&word[i + kCellsAhead]);
+    if (rest <= at_once) [[likely]]
+      memcpy(to + kToBehind, bytes + kBehind, kShort);
+    else
+      copy_packet(to + kToBehind, bytes + kBehind, rest, buf_size - kToBehind, from_size - kBehind);
     memcpy(to, bytes, kBefore);
-    if (by == 0) store_vid(to + kBefore, change.vid);
-    if constexpr (kBefore > kTagAt) shift_header(to, kBefore - kTagAt, by);
-    ex.fill(cell, buf, uint16_t(len), flags);
-    supply.used++;
-    supply.append(cell, offset);
+    if constexpr (kBy > 0)
+      memcpy(to + kBefore, &tag, kTagBytes);
+    else if constexpr (kBy == 0)
+      store_vid(to + kBefore, change.vid);
+    if constexpr (kBefore > kTagAt) shift_header(to, kBefore - kTagAt, kBy);
+    written = named | uint64_t{len} << CellWord::kLengthAt | flags;
+    word[i].store(written, std::memory_order_relaxed);
   }
-  return n;
+  if (i == 0) return 0;
+  word[i - 1].store(written & ~CellWord::kNext, std::memory_order_relaxed);
+  if (supply.last == UINT32_MAX)
+    supply.first = cell;
+  else
+    ex.link(supply.last, cell, supply.last_offset);
+  supply.last = cell + i - 1;
+  supply.last_offset = 0;
+  supply.count += i;
+  return i;
+}
+
+// Packets of one slot, each into one of the next cells of a ring without offsets. Returns how many went: what does not fit
+// goes another way.
+uint32_t Forwarder::copy_changed(const TxView& tx, Supply& supply, uint32_t from, uint32_t n, TagChange change) {
+  const uint32_t* const cells = supply.cells + supply.used;
+  auto copy = &Forwarder::copy_changed<kTagAt, int(kTagBytes)>;
+  if (header_len_ == 0)
+    copy = change.bytes() > 0    ? copy
+           : change.bytes() == 0 ? &Forwarder::copy_changed<kTagAt, 0>
+                                 : &Forwarder::copy_changed<kTagAt, -int(kTagBytes)>;
+  else
+    copy = change.bytes() > 0    ? &Forwarder::copy_changed<kTagAt + kVnetHdrMrgBytes, int(kTagBytes)>
+           : change.bytes() == 0 ? &Forwarder::copy_changed<kTagAt + kVnetHdrMrgBytes, 0>
+                                 : &Forwarder::copy_changed<kTagAt + kVnetHdrMrgBytes, -int(kTagBytes)>;
+  for (uint32_t k = 0; k < std::min(n, kCellsAhead); k += kCellsInLine) prefetch_to_write(&supply.ex.packet(cells[k]));
+  uint32_t done = 0;
+  while (done < n) {
+    uint32_t stretch = 1;
+    while (done + stretch < n && cells[done + stretch] == cells[done] + stretch) stretch++;
+    const uint32_t went = (this->*copy)(tx, supply, from + done, cells[done], stretch, change);
+    done += went;
+    if (went < stretch) break;
+  }
+  supply.used += done;
+  return done;
 }
 
 // Packets of a run whose tags are not as their destination has them.
 void Forwarder::deliver_changed(const TxView& tx, Supply& supply, const Run& run, uint32_t end, TagChange change) {
   uint32_t p = run.first;
   while (p < end) {
-    if (!run.chain && tx.offset_mask == 0 && (header_len_ == 0 || header_len_ == kVnetHdrMrgBytes)) {
+    if (!run.chain && tx.offset_mask == 0 && !supply.ex.shape().offsets &&
+        (header_len_ == 0 || header_len_ == kVnetHdrMrgBytes)) {
       if (!supply.need(1)) return supply.lose(end - p);
       const uint32_t n = std::min(end - p, supply.have - supply.used);
-      const uint32_t went = header_len_ == 0 ? copy_changed<kTagAt>(tx, supply, p, n, change)
-                                             : copy_changed<kTagAt + kVnetHdrMrgBytes>(tx, supply, p, n, change);
+      const uint32_t went = copy_changed(tx, supply, p, n, change);
       supply.still_needed -= std::min(supply.still_needed, went);
       p += went;
       if (went == n) continue;

@@ -129,6 +129,59 @@ TEST_F(Rules, ManyInARow) {
   EXPECT_EQ(sw.receive(*c).size(), 200u);
 }
 
+// Frames that follow like ones are not looked at in full: what becomes of them is what becomes of each by itself.
+TEST_F(Rules, ManyAtOnceAreAsOneByOne) {
+  vlan(*a, VlanMode::kTrunk, 5, {10, 20});
+  vlan(*b, VlanMode::kAccess, 10);
+  list(*a, 0, denying(5));
+  list(*c, 1, denying(6));
+  sent(frame(0xff, 2), *b, *c);
+  uint32_t random = 1;
+  auto next = [&](uint32_t below) { return (random = random * 1664525 + 1013904223) / 65536 % below; };
+  std::vector<std::pair<std::string, uint16_t>> frames;
+  while (frames.size() < 900) {
+    std::string one = frame(next(4) ? 2 : 0xff, next(8) ? 1 : 4, 60 + next(3) * 100);
+    one[16] = char(4 + next(3));  // behind the tag: 20
+    if (next(8)) one = tagged(one, next(6) ? 10 : 20);
+    if (next(16) == 0) one.resize(17 + next(3));
+    // The same several times: runs of all lengths.
+    const uint16_t flags = next(16) ? 0 : NS_NO_LEARN;
+    for (uint32_t i = next(12); i < 12; i++) frames.emplace_back(one, flags);
+  }
+  auto arrived = [&](uint32_t at_once) {
+    std::vector<Frames> out(2);
+    for (size_t i = 0; i < frames.size(); i++) {
+      sw.queue(*a, frames[i].first, frames[i].second);
+      if ((i + 1) % at_once != 0 && i + 1 < frames.size()) continue;
+      sw.send(*a);
+      for (int to : {0, 1})
+        for (std::string& each : sw.receive(to ? *c : *b)) out[to].push_back(std::move(each));
+    }
+    return out;
+  };
+  const std::vector<Frames> single = arrived(1);
+  const uint64_t denied = a->tx.lost_acl, wrong = a->tx.lost_vlan, sent_bytes = a->tx.bytes;
+  EXPECT_GT(single[0].size(), 100u);
+  EXPECT_GT(single[1].size(), 100u);
+  EXPECT_GT(denied, 100u);
+  EXPECT_TRUE(arrived(300) == single);
+  EXPECT_EQ(a->tx.lost_acl, 2 * denied);
+  EXPECT_EQ(a->tx.lost_vlan, 2 * wrong);
+  EXPECT_EQ(a->tx.bytes, 2 * sent_bytes);
+}
+
+// In shared memory there may be anything: also in the slots that follow a good one.
+TEST_F(Rules, SlotsThatCannotBeEndARow) {
+  vlan(*a, VlanMode::kAccess, 10);
+  vlan(*b, VlanMode::kAccess, 10);
+  for (int i = 0; i < 6; i++) sw.queue(*a, frame(0xff, 1));
+  a->tx_slots[2].buf_idx = a->nbufs;
+  a->tx_slots[4].len = uint16_t(a->buf_size + 1);
+  sw.send(*a);
+  EXPECT_EQ(sw.receive(*b).size(), 4u);
+  EXPECT_EQ(a->tx.lost_buffer, 2u);
+}
+
 TEST_F(Rules, LossWithoutALossAtLosslessPorts) {
   TestPort& d = sw.add(16, kPortFlood | kPortLossless);
   vlan(*a, VlanMode::kAccess, 10);
