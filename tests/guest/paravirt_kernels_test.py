@@ -49,4 +49,9 @@ def load_tests(loader, _tests, _pattern):
 if __name__ == "__main__":
     if os.environ.get("UNETMAP_E1000_ALL") != "1":
         guests.skip("on demand: UNETMAP_E1000_ALL=1")
+    # All that is fetched, before the first of them has a network of its own.
+    guests.require("unetmapd", kernels=(guests.KERNEL_RELEASE, Trixie.KERNEL, Sid.KERNEL))
+    guests.require_newer_qemu()
+    for kernel in (Trixie, Sid):
+        kernel.require_builder()
     guests.main()
