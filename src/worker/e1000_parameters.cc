@@ -8,7 +8,6 @@
 namespace unetmap::worker {
 namespace {
 
-constexpr uint32_t kTxHold_ns = 2'000'000;
 constexpr uint64_t kItrUnit_ns = 256, kMaxItr_us = 65535 * kItrUnit_ns / 1000;
 
 // FNV-1a: spreads names that differ in one letter.
@@ -69,7 +68,6 @@ Result<e1000::Config> e1000_parameters(const std::string& port, const Json& para
                  "plug: a least time between interrupts needs mitigation; leave --mitigation off out, or --itr"};
   config.paravirt = *paravirt;
   config.mitigation = *mitigation;
-  config.tx_hold_ns = *mitigation ? kTxHold_ns : 0;
   config.least_itr = uint16_t(*itr_us * 1000 / kItrUnit_ns);
   return config;
 }

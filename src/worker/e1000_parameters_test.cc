@@ -12,8 +12,6 @@ TEST(E1000Parameters, HaveDefaults) {
   EXPECT_TRUE(config->mitigation);
   EXPECT_FALSE(config->paravirt);
   EXPECT_EQ(config->least_itr, 0);
-  EXPECT_GT(config->tx_hold_ns, 0u);
-  EXPECT_EQ(e1000_parameters("vale0:01", {{"mitigation", false}})->tx_hold_ns, 0u);
   EXPECT_EQ(config->mac[0], 2);
   // The same with each start, and another for each port.
   EXPECT_EQ(e1000_parameters("vale0:01", Json::object())->mac, config->mac);

@@ -35,9 +35,6 @@ struct Config {
   bool paravirt = false;   // announces and serves the paravirtual extension
   bool mitigation = true;  // false: all five interrupt timers count as 0, whatever the driver sets
   uint16_t least_itr = 0;  // units of 256 ns: ITR counts as at least this (with mitigation)
-  // With mitigation, of sent descriptors that may wait (IDE): told of so late, or with the next interrupt of another
-  // cause, or when they are a quarter of the ring. 0: as TIDV and TADV say.
-  uint32_t tx_hold_ns = 0;
 };
 
 using Source = std::span<const uint8_t>;

@@ -15,12 +15,7 @@ namespace unetmap::e1000 {
 
 struct State {
   State(const Config& c, const guest::GuestMemory& m) noexcept
-      : config(c),
-        memory(m),
-        pci(c.paravirt),
-        eeprom(c.mac, c.paravirt),
-        irq(c.mitigation, c.least_itr, c.tx_hold_ns),
-        csb(m) {}
+      : config(c), memory(m), pci(c.paravirt), eeprom(c.mac, c.paravirt), irq(c.mitigation, c.least_itr), csb(m) {}
 
   const Config config;
   const guest::GuestMemory& memory;

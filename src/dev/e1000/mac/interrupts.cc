@@ -50,10 +50,6 @@ void Interrupts::update(uint64_t now_ns) noexcept {
   }
   free_ns_ = now_ns + throttle_ns();
   raised_++;
-  if (tx_hold_ns_ != 0 && tx_packet_ns_ != kNever && (ims_ & kTxdw) != 0) {
-    tx_packet_ns_ = tx_absolute_ns_ = kNever;
-    icr_ |= kTxdw;
-  }
   if (vectors_) {
     to_signal_ |= 2;
     icr_ &= ~kDataCauses;
@@ -121,9 +117,8 @@ void Interrupts::transmitted(bool delayed, uint64_t now_ns) noexcept {
     raise(kTxdw, now_ns);
     return;
   }
-  const auto after = [&](uint32_t timer) { return now_ns + std::max<uint64_t>(timer * kDelayUnit_ns, tx_hold_ns_); };
-  tx_packet_ns_ = after(tidv_);
-  if (tadv_ != 0 && tx_absolute_ns_ == kNever) tx_absolute_ns_ = after(tadv_);
+  tx_packet_ns_ = now_ns + tidv_ * kDelayUnit_ns;
+  if (tadv_ != 0 && tx_absolute_ns_ == kNever) tx_absolute_ns_ = now_ns + tadv_ * kDelayUnit_ns;
 }
 
 void Interrupts::advance(uint64_t now_ns) noexcept {

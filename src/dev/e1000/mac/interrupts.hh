@@ -8,10 +8,6 @@
 //   both       ITR   the least time between two assertions of the line; causes wait behind it
 //
 // RDTR, RADV, TIDV, TADV count 1.024 us, ITR 0.256 us.
-//
-// A driver's handler costs a guest several register reads, each of which is a message and its answer, and takes back
-// what was sent whatever called it. So transmit timers can be made to hold back for longer (`tx_hold_ns`), and what
-// they hold goes with the next interrupt of another cause.
 #pragma once
 
 #include <cstdint>
@@ -24,8 +20,7 @@ class Interrupts {
  public:
   static constexpr uint64_t kNever = UINT64_MAX;
 
-  Interrupts(bool mitigation, uint16_t least_itr, uint32_t tx_hold_ns) noexcept
-      : mitigation_(mitigation), least_itr_(least_itr), tx_hold_ns_(mitigation ? tx_hold_ns : 0) {}
+  Interrupts(bool mitigation, uint16_t least_itr) noexcept : mitigation_(mitigation), least_itr_(least_itr) {}
   void reset() noexcept;
 
   // --- Registers
@@ -52,7 +47,6 @@ class Interrupts {
   void received(uint64_t now_ns) noexcept;
   // Descriptors with RS were done.
   void transmitted(bool delayed, uint64_t now_ns) noexcept;
-  [[nodiscard]] bool holds_transmitted() const noexcept { return tx_hold_ns_ != 0; }
 
   // --- Out
   void advance(uint64_t now_ns) noexcept;
@@ -71,7 +65,6 @@ class Interrupts {
 
   const bool mitigation_;
   const uint16_t least_itr_;
-  const uint32_t tx_hold_ns_;
   uint32_t icr_ = 0, ims_ = 0;
   uint32_t itr_ = 0, rdtr_ = 0, radv_ = 0, tidv_ = 0, tadv_ = 0;
   bool line_ = false;

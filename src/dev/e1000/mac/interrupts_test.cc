@@ -222,46 +222,5 @@ TEST(Interrupts, DisabledInConfigurationSpace) {
   EXPECT_TRUE(driver.device.line());
 }
 
-// What was sent may be told of later than the driver's timers say, and then with whatever comes first.
-class Held : public Timers {
- protected:
-  static constexpr uint32_t kHold_ns = 500'000;
-  Held() : Timers({.mac = TestDriver::kMac, .tx_hold_ns = kHold_ns}) {
-    driver.write(reg::kTidv, 8);
-    driver.write(reg::kTadv, 20);
-  }
-};
-
-TEST_F(Held, ForSoLongFromTheFirstOn) {
-  send(9 | TestDriver::kIde);
-  driver.pass(200'000);
-  send(9 | TestDriver::kIde);
-  expect_after(300'000);
-  EXPECT_EQ(causes(), kTxdw);
-}
-
-TEST_F(Held, GoesWithAPacketThatComes) {
-  send(9 | TestDriver::kIde);
-  receive();
-  EXPECT_TRUE(driver.device.line());
-  EXPECT_EQ(causes(), kRxt0 | kTxdw);
-  EXPECT_EQ(driver.device.deadline_ns(), kNever);
-}
-
-TEST_F(Held, AtMostAQuarterOfTheRing) {
-  const uint32_t quarter = driver.read(reg::kTdlen) / 16 / 4;
-  for (uint32_t i = 0; i + 1 < quarter; i++) send(9 | TestDriver::kIde);
-  EXPECT_FALSE(driver.device.line());
-  send(9 | TestDriver::kIde);
-  EXPECT_TRUE(driver.device.line());
-  EXPECT_EQ(causes(), kTxdw);
-  EXPECT_EQ(driver.device.deadline_ns(), kNever);
-}
-
-TEST_F(Held, NothingWithoutTheDriversLeave) {
-  send(9);
-  EXPECT_TRUE(driver.device.line());
-}
-
 }  // namespace
 }  // namespace unetmap::e1000

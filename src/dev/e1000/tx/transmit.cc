@@ -23,7 +23,7 @@ void Transmit::reset() noexcept {
   held_ = {};
   fetched_ = arena_used_ = 0;
   armed_ = false;
-  idle_rounds_ = untold_ = 0;
+  idle_rounds_ = 0;
 }
 
 // What there is to do, and whether the ring is one. False: nothing.
@@ -313,12 +313,7 @@ void Transmit::give_back(const Place& until) noexcept {
     if (!passed && state_.csb.get(csb::kGuestNeedTxkick) == 0) return;
     causes |= kTxdw;
   }
-  if (reported) {
-    untold_ += ring_.distance(before, until.index);
-    at_once = at_once || (state_.irq.holds_transmitted() && untold_ >= ring_.count() / 4);
-    if (at_once) untold_ = 0;
-    state_.irq.transmitted(!at_once, state_.now_ns);
-  }
+  if (reported) state_.irq.transmitted(!at_once, state_.now_ns);
   if (causes != 0) state_.raise(causes);
 }
 

@@ -103,7 +103,6 @@ class Transmit {
   size_t arena_used_ = 0;
   bool armed_ = false;
   uint32_t idle_rounds_ = 0;
-  uint32_t untold_ = 0;            // descriptors given back since an interrupt was last asked for at once
   uint32_t generation_ = 0;        // of the memory, at the last fetch
   uint32_t layout_ = 0;            // of the ring, then
   Drop cause_ = Drop::kTxOffload;  // of the last Make::kDrop
