@@ -22,10 +22,10 @@ from harness import machine, report  # noqa: E402
 from harness.children import Child, Children, Failed  # noqa: E402
 from harness.measure import run_group  # noqa: E402
 from harness.network import PACKAGES  # noqa: E402
-from rows import card_driver, cards, core, guests, links, looking, nic, peers, rules, scale, switch, vhost  # noqa: E402
+from rows import card_driver, cards, core, guests, ips, links, looking, nic, peers, rules, scale, switch, vhost  # noqa: E402
 
 GROUPS = {**core.GROUPS, **scale.GROUPS, **peers.GROUPS, **vhost.GROUPS, **guests.GROUPS, **cards.GROUPS, **card_driver.GROUPS,
-          **nic.GROUPS, **switch.GROUPS, **rules.GROUPS, **links.GROUPS, **looking.GROUPS}
+          **nic.GROUPS, **switch.GROUPS, **rules.GROUPS, **links.GROUPS, **looking.GROUPS, **ips.GROUPS}
 NOT_WHEN_QUICK = ("peers-large", "vhost-large", "card-large")
 OPTIONAL_TARGETS = ("bench-vde-client", "bench-dpdk-client")
 EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2

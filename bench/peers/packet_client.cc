@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Sends or receives raw frames through AF_PACKET's memory-mapped rings (PACKET_MMAP): version 2 to send, version 3 to
 // receive.
-//   bench-packet-client tx|rx INTERFACE FRAME_LENGTH COUNTER_FILE
+//   bench-packet-client tx|udp|rx INTERFACE FRAME_LENGTH COUNTER_FILE
+// udp sends datagrams of some flows in turn.
 #include <arpa/inet.h>
 #include <linux/if_packet.h>
 #include <net/ethernet.h>
@@ -48,7 +49,7 @@ Socket open_socket(const char* interface, int protocol) {
   return s;
 }
 
-void transmit(const char* interface, size_t length, peer::Counters& counters) {
+void transmit(const char* interface, size_t length, bool datagrams, peer::Counters& counters) {
   const Socket s = open_socket(interface, 0);
   s.set(PACKET_VERSION, static_cast<int>(TPACKET_V2), "choose packet ring version 2");
   s.set(PACKET_QDISC_BYPASS, 1, "bypass the queueing discipline");
@@ -61,14 +62,18 @@ void transmit(const char* interface, size_t length, peer::Counters& counters) {
   s.attach();
 
   const size_t data = TPACKET2_HDRLEN - sizeof(sockaddr_ll);
-  for (unsigned i = 0; i < kTxFrames; i++) peer::build_frame(ring + size_t{i} * kTxStride + data, length);
+  auto build = [&](unsigned at, size_t bytes) {
+    uint8_t* const frame = ring + size_t{at} * kTxStride + data;
+    datagrams ? peer::build_datagram(frame, length, at % peer::kFlows) : peer::build_frame(frame, bytes);
+  };
+  for (unsigned i = 0; i < kTxFrames; i++) build(i, length);
   unsigned next = 0;
   while (!peer::stop) {
     unsigned filled = 0;
     for (; filled < kTxBatch; filled++) {
       auto* header = reinterpret_cast<tpacket2_hdr*>(ring + size_t{next} * kTxStride);
       if (__atomic_load_n(&header->tp_status, __ATOMIC_ACQUIRE) != TP_STATUS_AVAILABLE) break;
-      peer::build_frame(ring + size_t{next} * kTxStride + data, std::min(length, peer::kHelloFrame));
+      build(next, std::min(length, peer::kHelloFrame));
       header->tp_len = header->tp_snaplen = static_cast<uint32_t>(length);
       __atomic_store_n(&header->tp_status, uint32_t{TP_STATUS_SEND_REQUEST}, __ATOMIC_RELEASE);
       next = (next + 1) % kTxFrames;
@@ -124,12 +129,13 @@ void receive(const char* interface, peer::Counters& counters) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 5 || (std::strcmp(argv[1], "tx") != 0 && std::strcmp(argv[1], "rx") != 0)) {
-    std::fprintf(stderr, "usage: bench-packet-client tx|rx INTERFACE FRAME_LENGTH COUNTER_FILE\n");
+  const auto mode = [&](const char* name) { return argc == 5 && std::strcmp(argv[1], name) == 0; };
+  if (!mode("tx") && !mode("udp") && !mode("rx")) {
+    std::fprintf(stderr, "usage: bench-packet-client tx|udp|rx INTERFACE FRAME_LENGTH COUNTER_FILE\n");
     return 2;
   }
   const size_t length = peer::parse_frame_length(argv[3]);
   peer::Counters counters(argv[4]);
   peer::stop_on_signal();
-  argv[1][0] == 't' ? transmit(argv[2], length, counters) : receive(argv[2], counters);
+  mode("rx") ? receive(argv[2], counters) : transmit(argv[2], length, mode("udp"), counters);
 }
