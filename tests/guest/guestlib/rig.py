@@ -151,4 +151,4 @@ def main():
     unittest.main(verbosity=2)
 
 
-__all__ = ["Failed", "guest_cache", "Rig", "SOURCE", "call", "main", "own_network", "require", "require_newer_qemu", "skip", "wait_until"]
+__all__ = ["Failed", "guest_cache", "Rig", "SOURCE", "call", "main", "make_image", "own_network", "require", "require_newer_qemu", "skip", "wait_until"]
