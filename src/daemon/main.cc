@@ -30,7 +30,7 @@ struct Settings {
   std::string socket;
   double idle_exit_s = -1;  // below 0: the default
   int ready_fd = -1;
-  std::string nic_mode = "auto";
+  std::vector<std::string> nic_modes;
   uint32_t nic_buffers = 0;  // 0: as many as may be locked, up to the default
 };
 
@@ -68,27 +68,12 @@ void leave_terminal(const std::string& socket) {
   log_to_file(socket + ".log");
 }
 
-constexpr unetmap::wire::NicMode kNicModes[] = {unetmap::wire::NicMode::kAuto, unetmap::wire::NicMode::kNativeZeroCopy,
-                                                 unetmap::wire::NicMode::kNative, unetmap::wire::NicMode::kGeneric,
-                                                 unetmap::wire::NicMode::kPacket, unetmap::wire::NicMode::kDriver};
 
 // Each interface bound counts them once more: room for four.
 uint32_t nic_buffers(uint32_t wanted) {
   if (wanted) return wanted;
   constexpr uint64_t kInterfaces = 4, kLeast = 1024;
   return uint32_t(std::clamp<uint64_t>(lockable_bytes() / kInterfaces / unetmap::kDefaultBufSize, kLeast, Registry::kNicBuffers));
-}
-
-unetmap::wire::NicMode nic_mode_named(const std::string& name) {
-  for (auto mode : kNicModes)
-    if (name == unetmap::wire::mode_name(mode)) return mode;
-  return unetmap::wire::NicMode::kAuto;
-}
-
-std::set<std::string> nic_mode_names() {
-  std::set<std::string> out;
-  for (auto mode : kNicModes) out.insert(unetmap::wire::mode_name(mode));
-  return out;
 }
 
 // Until a signal, or until nobody has needed us for `idle_exit_ms` (0: for ever).
@@ -149,7 +134,9 @@ int run(const Settings& settings) {
     log("cannot detach: no more processes; run with --foreground");
     return 1;
   }
-  const bool devices = settings.nic_mode == unetmap::wire::mode_name(unetmap::wire::NicMode::kDriver);
+  unetmap::wire::NicModes modes;
+  for (const std::string& each : settings.nic_modes) (void)modes.add(each);
+  const bool devices = modes.any(unetmap::wire::NicMode::kDriver);
   if (auto dropped = drop_privileges(devices); !dropped) log(dropped.error().text);
   auto socket = listener->listen();
   auto server = socket ? Server::create(std::move(*socket)) : unetmap::Result<std::unique_ptr<Server>>(socket.error());
@@ -159,8 +146,8 @@ int run(const Settings& settings) {
   }
   std::string path = listener->path().empty() ? unetmap::wire::default_socket_path() : listener->path();
   (*server)->registry().set_socket_path(path);
-  (*server)->registry().use_interfaces((*server)->interfaces(), nic_mode_named(settings.nic_mode),
-                                        nic_buffers(settings.nic_buffers));
+  (*server)->registry().use_interfaces((*server)->interfaces(), std::move(modes), nic_buffers(settings.nic_buffers),
+                                        devices);
   (*server)->registry().number_regions_from(uint32_t(getpid()) * 40503u);
   announce(settings);
   if (!foreground) leave_terminal(path);
@@ -184,9 +171,13 @@ int main(int argc, char** argv) {
   app.add_option("--idle-exit", settings.idle_exit_s, "End when nobody needs it for so long; 0 for never, which is the default "
                  "with --foreground, else 5")->option_text("SECONDS")->check(CLI::Range(0.0, 1e9));
   app.add_option("--ready-fd", settings.ready_fd, "Write one NUL byte to descriptor N when listening")->option_text("N");
-  app.add_option("--nic-mode", settings.nic_mode, "How to bind network interfaces: auto takes the best that is to be had, each "
-                 "other only that: native-zerocopy, native, generic (AF_XDP), packet (AF_PACKET), driver (the device itself)")
-      ->option_text("MODE")->check(CLI::IsMember(nic_mode_names()));
+  app.add_option("--nic-mode", settings.nic_modes, "How to bind network interfaces: auto takes the best that is to be had, each "
+                 "other only that: native-zerocopy, native, generic (AF_XDP), packet (AF_PACKET), driver (the device itself). With "
+                 "an interface before it (eth0=driver) that one; may be repeated")
+      ->option_text("[INTERFACE=]MODE")->allow_extra_args(false)->check([](const std::string& text) {
+        return unetmap::wire::NicModes().add(text) ? std::string()
+                                                   : text + " is none of auto, native-zerocopy, native, generic, packet, driver";
+      });
   app.add_option("--nic-buffers", settings.nic_buffers, "Packet buffers of 2048 bytes that all interfaces share, and that stay in "
                  "memory while one is bound; 32768 by default, fewer where less memory may be locked")
       ->option_text("N")->check(CLI::Range(1024u, 1u << 20));

@@ -358,6 +358,31 @@ std::string mac_text(const MacAddress& mac) {
 }
 
 const char* mode_name(NicMode mode) { return kModes[size_t(mode)]; }
+
+bool NicModes::any(NicMode mode) const {
+  if (others == mode) return true;
+  for (const auto& [name, each] : of)
+    if (each == mode) return true;
+  return false;
+}
+
+std::optional<NicMode> NicModes::named(const std::string& name) {
+  for (size_t i = 0; i < std::size(kModes); i++)
+    if (name == kModes[i]) return NicMode(i);
+  return std::nullopt;
+}
+
+bool NicModes::add(const std::string& text) {
+  const size_t equals = text.rfind('=');
+  auto mode = named(equals == std::string::npos ? text : text.substr(equals + 1));
+  if (!mode || equals == 0) return false;
+  if (equals == std::string::npos)
+    others = *mode;
+  else
+    of[text.substr(0, equals)] = *mode;
+  return true;
+}
+
 const char* event_name(KeeperEvent::Kind kind) { return kEvents[size_t(kind)]; }
 
 std::string encode(const KeeperRequest& request) {

@@ -11,8 +11,9 @@
 //   bind    with the request: the memfd that holds the UMEM. With the reply: one AF_XDP socket for each of the queues
 //           bound, in their order - in mode packet a single AF_PACKET socket, whatever the number of queues - and then,
 //           if host was asked for, the host tap; and then, if the reply says straight, the XDP program and its stage
-//           (wire/tx_stage.h). In mode driver: the memory BAR of the device, the tap in its place, its memory
-//           (driver/memory.hh), and two descriptors that keep that and the UMEM where they are.
+//           (wire/tx_stage.h). In mode driver: the memory BAR of the device, once for each pair of its queues, the
+//           tap in its place, its memory (driver/memory.hh), and two descriptors that keep that and the UMEM where they
+//           are.
 //   restore with the request, if it names a device: the memory of that.
 //   tap     reply: the tap.
 //   attach  with the request, if it names a member: the switch's table (wire/fast_table.h), for frames that need not go
@@ -41,6 +42,7 @@
 
 #include <array>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -65,6 +67,21 @@ Result<MacAddress> parse_mac(std::string_view text);
 std::string mac_text(const MacAddress& mac);
 
 enum class NicMode { kAuto, kNativeZeroCopy, kNative, kGeneric, kPacket, kDriver };
+// How interfaces are to be bound: one by one, and all others.
+struct NicModes {
+  NicMode others = NicMode::kAuto;
+  std::map<std::string, NicMode> of;
+
+  NicMode for_interface(const std::string& name) const {
+    auto found = of.find(name);
+    return found == of.end() ? others : found->second;
+  }
+  bool any(NicMode mode) const;
+  // What such a name as "native" means.
+  static std::optional<NicMode> named(const std::string& name);
+  // "MODE", or "INTERFACE=MODE". False: it is neither.
+  bool add(const std::string& text);
+};
 // As in messages and in `unetmap ports`: auto, native-zerocopy, native, generic, packet, driver.
 const char* mode_name(NicMode mode);
 

@@ -249,5 +249,17 @@ TEST(KeeperWire, HangUpAndNothingThere) {
   EXPECT_EQ(ECONNRESET, gone.error().code);
 }
 
+TEST(NicModes, OneByOneAndAllOthers) {
+  NicModes modes;
+  EXPECT_EQ(modes.for_interface("eth0"), NicMode::kAuto);
+  EXPECT_TRUE(modes.add("packet"));
+  EXPECT_TRUE(modes.add("eth0=driver"));
+  EXPECT_EQ(modes.for_interface("eth0"), NicMode::kDriver);
+  EXPECT_EQ(modes.for_interface("eth1"), NicMode::kPacket);
+  EXPECT_TRUE(modes.any(NicMode::kDriver));
+  EXPECT_FALSE(modes.any(NicMode::kNative));
+  for (const char* wrong : {"", "fast", "eth0=", "=driver", "eth0=fast", "driver="}) EXPECT_FALSE(modes.add(wrong)) << wrong;
+}
+
 }  // namespace
 }  // namespace unetmap::wire

@@ -56,6 +56,8 @@ Words of_unetmap(const Words& words, size_t at, const CompletionSource& source) 
   if (at == 1) return source.commands;
   const std::string& command = words[1];
   if (command == "set" && at == 3) return property_names();
+  if (command == "set" && at == 4 && words[3] == "nic_mode")
+    return {"auto", "native-zerocopy", "native", "generic", "packet", "driver", "off"};
   if (command == "set" && at == 4) return words[3] == "lossless" ? Words{"on", "off"} : Words{"off"};
   if (at != 2) return {};
   if (command == "help") return source.commands;
@@ -66,7 +68,11 @@ Words of_unetmap(const Words& words, size_t at, const CompletionSource& source) 
     out.insert(out.end(), ports.begin(), ports.end());
     return out;
   }
-  return kPortCommands.contains(command) ? source.ports() : Words{};
+  Words ports = kPortCommands.contains(command) ? source.ports() : Words{};
+  if (command == "set")  // also those that nobody has open
+    for (const std::string& name : source.interfaces())
+      if (std::find(ports.begin(), ports.end(), name) == ports.end()) ports.push_back(name);
+  return ports;
 }
 
 Words unfiltered(const Words& words, size_t at, const CompletionSource& source) {

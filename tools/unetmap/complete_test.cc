@@ -39,6 +39,8 @@ TEST(Complete, CommandsAndTheirFirstWords) {
   EXPECT_THAT(at_end({"unetmap", "doctor", "e"}), ElementsAre("eth0"));
   EXPECT_THAT(at_end({"unetmap", "set", "vale0:a", "lo"}), ElementsAre("lossless"));
   EXPECT_THAT(at_end({"unetmap", "set", "vale0:a", "lossless", ""}), ElementsAre("off", "on"));
+  EXPECT_THAT(at_end({"unetmap", "set", "e"}), ElementsAre("eth0"));
+  EXPECT_THAT(at_end({"unetmap", "set", "eth0", "nic_mode", "n"}), ElementsAre("native", "native-zerocopy"));
   EXPECT_THAT(at_end({"unetmap", "replay", ""}), IsEmpty());
 }
 

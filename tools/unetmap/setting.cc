@@ -65,6 +65,8 @@ constexpr Property kProperties[] = {
     {"mirror", text_of, "a port of the same switch or off", "which sees all that passes the port"},
     {"link_local", text_of, "pass, drop, or those that pass, such as lldp,lacp",
      "frames to 01:80:c2:00:00:0x, from the port and to it"},
+    {"nic_mode", text_of, "auto, native-zerocopy, native, generic, packet, driver or off",
+     "how a network interface is bound when it is opened next"},
 };
 
 }  // namespace

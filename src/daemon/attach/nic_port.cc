@@ -124,6 +124,26 @@ uint32_t Registry::nic_slots(const PortName& name, uint32_t wanted) const {
   return slots;
 }
 
+Result<void> Registry::set_nic_mode(const std::string& interface, const Json& wanted) {
+  constexpr size_t kMost = 1024;
+  if (interface.empty() || interface.starts_with("vale"))
+    return Error{EINVAL, interface + ": nic_mode: is for network interfaces; name one"};
+  if (wanted.is_null()) {
+    nic_modes_.of.erase(interface);
+    return {};
+  }
+  const auto mode = wanted.is_string() ? wire::NicModes::named(wanted.get<std::string>()) : std::nullopt;
+  if (!mode)
+    return Error{EINVAL, interface + ": nic_mode: is none of auto, native-zerocopy, native, generic, packet, driver"};
+  if (*mode == wire::NicMode::kDriver && !drives_)
+    return Error{EPERM, interface + ": nic_mode: unetmapd has given up the rights that mode driver takes; start it as root with "
+                                    "--nic-mode " + interface + "=driver"};
+  if (!nic_modes_.of.contains(interface) && nic_modes_.of.size() >= kMost)
+    return Error{ENOSPC, interface + ": nic_mode: is set for 1024 interfaces already; take some back (off)"};
+  nic_modes_.of[interface] = *mode;
+  return {};
+}
+
 Result<void> Registry::begin_binding(const PortName& name, const Recipe& recipe) {
   const std::string& interface = name.interface.empty() ? name.base : name.interface;
   if (Interfaces::Held* attached = interfaces_->find("attach " + name.base))
@@ -145,7 +165,7 @@ Result<void> Registry::begin_binding(const PortName& name, const Recipe& recipe)
   }
   wire::BindRequest request;
   request.interface = interface;
-  request.mode = is_passed_through(interface) ? wire::NicMode::kDriver : nic_mode_;
+  request.mode = is_passed_through(interface) ? wire::NicMode::kDriver : nic_modes_.for_interface(name.base);
   request.umem = {(*region)->info().exchange_bytes, uint64_t{(*region)->info().nbufs} * (*region)->info().buf_size,
                   (*region)->info().buf_size};
   request.rx_slots = request.tx_slots = recipe.shape.rx_slots;

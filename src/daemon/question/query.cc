@@ -415,6 +415,11 @@ Result<void> Query::set(const std::string& text) const {
     keep = found->get<bool>();
   }
   for (const char* key : {"port", "given", "netns", "keep"}) wanted->erase(key);
+  if (auto mode = wanted->find("nic_mode"); mode != wanted->end()) {
+    if (wanted->size() > 1 || keep)
+      return Error{EINVAL, asked + ": nic_mode: is set by itself, and until the daemon ends"};
+    return registry_.set_nic_mode(name, *mode);
+  }
   auto found = registry_.ports_.find(name);
   if (found == registry_.ports_.end()) return registry_.await_settings(asked, *wanted, keep);
   Port& port = *found->second;

@@ -126,12 +126,16 @@ class Registry {
   bool has_shortcuts() const;
   void wake_shortcuts() { shortcuts_rest_ = false; }
 
-  // Without it there are no ports on interfaces. `mode`: for those that are bound from now on.
-  void use_interfaces(Interfaces& interfaces, wire::NicMode mode, uint32_t buffers) {
+  // Without it there are no ports on interfaces. `modes`: for those that are bound from now on. `drives`: whether the
+  // daemon has the rights for mode `driver`.
+  void use_interfaces(Interfaces& interfaces, wire::NicModes modes, uint32_t buffers, bool drives) {
     interfaces_ = &interfaces;
-    nic_mode_ = mode;
+    nic_modes_ = std::move(modes);
     nic_buffers_ = buffers;
+    drives_ = drives;
   }
+  // {"nic_mode": "driver"}, or null for the daemon's own choice: when the interface is opened next.
+  Result<void> set_nic_mode(const std::string& interface, const Json& wanted);
 
   // For query(): where the daemon listens.
   void set_socket_path(std::string path) { socket_path_ = std::move(path); }
@@ -310,7 +314,8 @@ class Registry {
   uint32_t last_file_ = 0, last_region_ = kGlobalRegion, last_region_unique_ = 0;
   uint64_t last_port_ = 0;
   uint32_t nic_buffers_ = kNicBuffers;
-  wire::NicMode nic_mode_ = wire::NicMode::kAuto;
+  wire::NicModes nic_modes_;
+  bool drives_ = false;
   Interfaces* interfaces_ = nullptr;
   const Origin* origin_ = nullptr;                          // of the request under way
   std::map<std::string, std::shared_ptr<Region>> binding_;  // what interfaces were bound to, by key

@@ -361,6 +361,13 @@ TEST_F(Lifetimes, QueriesTellWhatIsThere) {
   EXPECT_EQ(query(R"({"what":"ports"})")["ports"][0]["lossless"], true);
   EXPECT_EQ(a->port->sw->shared().lossless_ports, 1u);
   EXPECT_EQ(registry_.set(R"({"port":"none","lossless":true})").error().code, ENXIO);
+  EXPECT_TRUE(registry_.set(R"({"port":"eth0","nic_mode":"generic"})").has_value());
+  EXPECT_TRUE(registry_.set(R"({"port":"eth0","nic_mode":null})").has_value());
+  EXPECT_EQ(registry_.set(R"({"port":"eth0","nic_mode":"fast"})").error().code, EINVAL);
+  EXPECT_EQ(registry_.set(R"({"port":"eth0","nic_mode":7})").error().code, EINVAL);
+  EXPECT_EQ(registry_.set(R"({"port":"vale0:a","nic_mode":"generic"})").error().code, EINVAL);
+  EXPECT_EQ(registry_.set(R"({"port":"eth0","nic_mode":"generic","lossless":true})").error().code, EINVAL);
+  EXPECT_EQ(registry_.set(R"({"port":"eth0","nic_mode":"driver"})").error().code, EPERM) << "rights that it has not";
   EXPECT_EQ(registry_.set(R"({"port":"vale0:a"})").error().code, EINVAL);
   EXPECT_EQ(registry_.set(R"([])").error().code, EINVAL);
 
