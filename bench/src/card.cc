@@ -4,22 +4,17 @@
 // whenever it found nothing to do, so that two of them can share one.
 //   bench-card tx|rx SOCKET plain|paravirt FRAME_LENGTH COUNTER_FILE
 #include <sched.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-
-#include <cerrno>
 
 #include "../peers/client.hh"
 #include "dev/e1000/csb.hh"
 #include "dev/e1000/registers.hh"
-#include "proto/vfio_user/messages.hh"
 #include "vale/copy.hh"
+#include "vfio_client.hh"
 
 namespace {
 
 using namespace unetmap;
 using namespace unetmap::e1000;
-using vfio_user::Command;
 
 constexpr uint32_t kSlots = 1024, kBatch = 64;
 // Buffers lie as far apart as DPDK's, with its headers between them: 2048 bytes apart their first lines would share few
@@ -34,70 +29,6 @@ constexpr uint64_t kTxRing = 0x10000, kRxRing = 0x20000, kBlock = 0x30000, kTxBu
 constexpr uint32_t kWhole = 0x0300'0000, kReport = 0x0800'0000;
 constexpr uint8_t kDone = 1;  // in its status
 
-// The socket, and what goes over it.
-class Client {
- public:
-  explicit Client(const char* path) : fd_(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
-    sockaddr_un name{};
-    name.sun_family = AF_UNIX;
-    std::strncpy(name.sun_path, path, sizeof name.sun_path - 1);
-    if (connect(fd_, reinterpret_cast<sockaddr*>(&name), sizeof name) < 0) peer::fail("connect", path);
-    const vfio_user::Version version{vfio_user::kMajor, vfio_user::kMinor};
-    ask(Command::kVersion, &version, sizeof version);
-  }
-  // With an answer, whose payload is left out.
-  void ask(Command command, const void* payload, size_t size, int fd = -1) {
-    send(command, payload, size, 0, fd);
-    vfio_user::Header header{};
-    receive(&header, sizeof header);
-    uint8_t rest[4096];
-    if (header.size > sizeof header) receive(rest, header.size - sizeof header);
-    if ((header.flags & vfio_user::kError) == 0) return;
-    errno = int(header.error);
-    peer::fail("refused", "vfio-user");
-  }
-  // Posted, as QEMU's.
-  void write(uint32_t region, uint32_t offset, uint32_t value) {
-    struct {
-      vfio_user::RegionAccess access;
-      uint32_t value;
-    } __attribute__((packed)) const payload{{offset, region, 4}, value};
-    send(Command::kRegionWrite, &payload, sizeof payload, vfio_user::kNoReply, -1);
-  }
-  void write(uint32_t reg, uint32_t value) { write(vfio_user::kBar0, reg, value); }
-  // All that was written before has been done.
-  void settle() {
-    const vfio_user::RegionAccess access{reg::kStatus, vfio_user::kBar0, 4};
-    ask(Command::kRegionRead, &access, sizeof access);
-  }
-
- private:
-  void send(Command command, const void* payload, size_t size, uint32_t flags, int fd) {
-    vfio_user::Header header{uint16_t(++id_), uint16_t(command), uint32_t(sizeof header + size), flags, 0};
-    iovec parts[] = {{&header, sizeof header}, {const_cast<void*>(payload), size}};
-    alignas(cmsghdr) char control[CMSG_SPACE(sizeof fd)] = {};
-    msghdr message{};
-    message.msg_iov = parts;
-    message.msg_iovlen = 2;
-    if (fd >= 0) {
-      message.msg_control = control;
-      message.msg_controllen = sizeof control;
-      cmsghdr* c = CMSG_FIRSTHDR(&message);
-      c->cmsg_level = SOL_SOCKET;
-      c->cmsg_type = SCM_RIGHTS;
-      c->cmsg_len = CMSG_LEN(sizeof fd);
-      std::memcpy(CMSG_DATA(c), &fd, sizeof fd);
-    }
-    if (sendmsg(fd_, &message, MSG_NOSIGNAL) != ssize_t(header.size)) peer::fail("send", "vfio-user");
-  }
-  void receive(void* to, size_t size) {
-    if (recv(fd_, to, size, MSG_WAITALL) != ssize_t(size)) peer::fail("receive", "vfio-user");
-  }
-
-  int fd_;
-  uint32_t id_ = 0;
-};
-
 class Card {
  public:
   Card(const char* path, bool paravirt) : client_(path), paravirt_(paravirt) {
@@ -105,8 +36,7 @@ class Card {
     if (fd < 0 || ftruncate(fd, kMemory) < 0) peer::fail("make", "guest memory");
     at_ = static_cast<uint8_t*>(mmap(nullptr, kMemory, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0));
     if (at_ == MAP_FAILED) peer::fail("mmap", "guest memory");
-    const vfio_user::DmaMap map{sizeof map, vfio_user::kMapReadable | vfio_user::kMapWriteable, 0, 0, kMemory};
-    client_.ask(Command::kDmaMap, &map, sizeof map, fd);
+    client_.share(fd, 0, kMemory);
     client_.write(vfio_user::kConfig, 4, 7);  // memory, input/output, bus master
     for (uint32_t i = 0; i < kSlots; i++) describe(kRxRing, i, kRxBuffers + uint64_t{i} * kStride, 0);
     const std::pair<uint32_t, uint32_t> values[] = {{reg::kImc, ~0u},
@@ -125,7 +55,7 @@ class Card {
       store_release32(at_ + kBlock + csb::kGuestCsbOn, 1);
     }
     post(kSlots - 1);
-    client_.settle();
+    (void)client_.read(reg::kStatus);  // all that was written has been done
   }
 
   // Hands over frames of `bytes` with this header, as many as there is room for, a batch at most.
@@ -213,7 +143,7 @@ class Card {
     if (kick_at != csb::kNowhere && (tail - kick_at) % kSlots < kSlots / 2) client_.write(reg::kRdt, tail);
   }
 
-  Client client_;
+  peer::VfioClient client_;
   bool paravirt_;
   uint8_t* at_ = nullptr;
   uint32_t tx_ = 0, clean_ = 0, rx_ = 0, given_ = 0;
