@@ -19,7 +19,11 @@ struct DeviceSettings {
   std::array<uint8_t, 6> mac{};
   bool promiscuous = false;
   uint32_t mtu = 1500;
+  uint32_t buffer_room = 2048;                       // bytes of a packet that a buffer of netmap's holds
+  uint32_t pairs = 1;                                // of rings, wanted: a device may have fewer
   uint32_t descriptors = kMostDescriptors;           // wanted of each ring: a power of two
+  bool paravirt = false;                             // the device is an e1000-paravirt
+  uint8_t* control_page = nullptr;                   // page kControl as mapped here
   std::array<uint64_t, kDmaPages> page_addresses{};  // the device's
 };
 

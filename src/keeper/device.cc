@@ -8,6 +8,7 @@
 
 #include <filesystem>
 #include <new>
+#include <span>
 
 #include "driver/control.hh"
 #include "driver/e1000/device.hh"
@@ -24,6 +25,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr uint32_t kVirtioMtu = wire::kUmemChunk - wire::kUmemHeadroom - 18;  // Ethernet's header, and a tag's
+constexpr unsigned kMergeableBit = 15;
 constexpr uint32_t kLinkTries = 350, kLinkPause_us = 10'000;  // negotiation takes some seconds on copper
 constexpr uint32_t kComesBackTries = 1000, kComesBackPause_us = 10'000;
 
@@ -100,9 +102,11 @@ std::string why_not(const Interface& interface, const Result<PciFunction>& funct
   if (std::string user = user_of(interface.name); !user.empty()) return fmt::format("{}: {}", interface.name, user);
   if (wire::is_virtio_net(function->vendor(), function->device())) {
     if (auto places = places_of(*function); !places) return fmt::format("{}: {}", interface.name, places.error().text);
-    if (interface.mtu > kVirtioMtu)
-      return fmt::format("{}: its MTU is {}, and frames there have to fit one buffer: {} at most", interface.name,
-                         interface.mtu, kVirtioMtu);
+    if (interface.mtu > kVirtioMtu && !function->virtio_feature(kMergeableBit))
+      return fmt::format(
+          "{}: its MTU is {}, and without mergeable buffers (QEMU's mrg_rxbuf=on) frames have to fit one: "
+          "{} at most",
+          interface.name, interface.mtu, kVirtioMtu);
   }
   if (function->driver().empty()) return fmt::format("{}: has no kernel driver to go back to", interface.name);
   return "";
@@ -116,11 +120,14 @@ class TakenHeld final : public Held {
     if (auto done = give_back(taken, memory.get()); !done) syslog(LOG_WARNING, "%s", done.error().text.c_str());
   }
   std::vector<int> descriptors() const override {
-    return {device.bar.get(), tap.fd.get(), memory.get(), buffers_held.get(), memory_held.get()};
+    std::vector<int> out(pairs, device.bar.get());
+    out.insert(out.end(), {tap.fd.get(), memory.get(), buffers_held.get(), memory_held.get()});
+    return out;
   }
   bool needs_admin() const override { return true; }
 
   wire::TakenDevice taken;
+  uint32_t pairs = 1;
   bool unbound = false;
   UniqueFd memory, buffers_held, memory_held;
   Opened device;
@@ -142,8 +149,11 @@ Result<mem::Mapping> make_memory(TakenHeld& held, const wire::BindRequest& reque
   auto* shared = new (mapping->data()) driver::Shared{};
   shared->buffer_pages = buffers->addresses.size();
   memcpy(mapping->data() + driver::kBufferPagesOffset, buffers->addresses.data(), 8 * buffers->addresses.size());
-  for (uint32_t i = 0; i < driver::kDmaPages; i++)
-    settings.page_addresses[i] = pinned->addresses[driver::dma_page_offset(i) / driver::kPageBytes];
+  const std::span pool =
+      std::span(pinned->addresses).subspan(driver::kSharedBytes / driver::kPageBytes, driver::kPoolPages);
+  settings.descriptors = driver::place_parts(pool, std::span(shared->part_page).first(driver::kDmaPages));
+  for (uint32_t i = 0; i < driver::kDmaPages; i++) settings.page_addresses[i] = pool[shared->part_page[i]];
+  settings.control_page = mapping->data() + driver::pool_offset(shared->part_page[driver::kControl]);
   held.memory = std::move(*memory);
   held.buffers_held = std::move(buffers->hold);
   held.memory_held = std::move(pinned->hold);
@@ -163,8 +173,8 @@ Result<void> put_tap_in_place(TakenHeld& held, std::vector<std::string>& said) {
 
 void describe_taken(const TakenHeld& held, uint32_t descriptors, wire::KeeperReply& reply) {
   reply.mode = wire::NicMode::kDriver;
-  reply.queues = {0};
-  reply.interface_queues = 1;
+  for (uint32_t pair = 0; pair < held.pairs; pair++) reply.queues.push_back(pair);
+  reply.interface_queues = held.pairs;
   reply.interface = held.taken.link.interface;
   reply.mac = held.taken.link.mac;
   reply.mtu = held.taken.link.mtu;
@@ -188,7 +198,12 @@ Result<SetUp> bind_device(const wire::BindRequest& request, const Interface& int
   if (!link) return link.error();
   held->taken = {function->address(), function->driver(), std::move(*link), 0};
   driver::DeviceSettings settings{
-      .mac = interface.mac, .promiscuous = held->taken.link.promiscuous || request.promiscuous, .mtu = interface.mtu};
+      .mac = interface.mac,
+      .promiscuous = held->taken.link.promiscuous || request.promiscuous,
+      .mtu = interface.mtu,
+      .buffer_room = wire::kUmemChunk - wire::kUmemHeadroom,
+      .pairs = queue_count(interface.name),
+      .paravirt = wire::is_paravirt_e1000(function->subsystem_vendor(), function->subsystem_device())};
   auto memory = make_memory(*held, request, memfd, settings);
   if (!memory) return memory.error();
   auto* shared = reinterpret_cast<driver::Shared*>(memory->data());
@@ -200,6 +215,7 @@ Result<SetUp> bind_device(const wire::BindRequest& request, const Interface& int
   held->device = std::move(*opened);
   if (auto done = function->set_bus_master(true); !done) return done.error();
   if (auto done = held->device.device->start(settings, *shared, pause_for); !done) return done.error();
+  held->pairs = shared->pair_count;
   SetUp out;
   if (auto done = put_tap_in_place(*held, out.reply.said); !done) return done.error();
   // Until then what is sent goes nowhere. A cable that is not there is waited for no longer.

@@ -28,7 +28,7 @@ std::string last_of(const std::string& path) {
 
 Result<std::string> text_of(const std::string& path) {
   UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  char text[64];
+  char text[128];
   ssize_t n = fd ? read(fd.get(), text, sizeof text) : -1;
   if (n < 0) return Error::from_errno(errno, path);
   return std::string(text, size_t(n));
@@ -84,6 +84,8 @@ Result<PciFunction> PciFunction::at(const std::string& address) {
   if (!device) return device.error();
   out.vendor_ = *vendor;
   out.device_ = *device;
+  if (auto number = number_in(out.path("subsystem_vendor"))) out.subsystem_vendor_ = *number;
+  if (auto number = number_in(out.path("subsystem_device"))) out.subsystem_device_ = *number;
   return out;
 }
 
@@ -105,6 +107,16 @@ std::string PciFunction::interface() const {
   for (const fs::path& place : places)
     for (const auto& entry : fs::directory_iterator(place, none)) return entry.path().filename().string();
   return "";
+}
+
+bool PciFunction::virtio_feature(unsigned bit) const {
+  std::error_code none;
+  for (const auto& entry : fs::directory_iterator(path(""), none)) {
+    if (!entry.path().filename().string().starts_with("virtio")) continue;
+    auto bits = text_of(entry.path() / "features");
+    return bits && bit < bits->size() && (*bits)[bit] == '1';
+  }
+  return false;
 }
 
 Result<std::vector<uint8_t>> PciFunction::config() const {

@@ -23,6 +23,8 @@ class PciFunction {
   const std::string& address() const { return address_; }
   uint16_t vendor() const { return vendor_; }
   uint16_t device() const { return device_; }
+  uint16_t subsystem_vendor() const { return subsystem_vendor_; }
+  uint16_t subsystem_device() const { return subsystem_device_; }
   // Of the kernel, "" if none drives it now.
   std::string driver() const;
   // Addresses that the device uses go through an IOMMU.
@@ -33,6 +35,9 @@ class PciFunction {
   // The interface that its driver has made, "" if there is none (yet).
   std::string interface() const;
 
+  // Of the virtio device that it is, as agreed on with its kernel driver.
+  bool virtio_feature(unsigned bit) const;
+
   Result<std::vector<uint8_t>> config() const;
   // Whether it may read and write memory by itself, and raises no INTx; its registers answer from now on.
   Result<void> set_bus_master(bool on) const;
@@ -42,7 +47,7 @@ class PciFunction {
   PciFunction() = default;
   std::string path(const char* file) const;
   std::string address_;
-  uint16_t vendor_ = 0, device_ = 0;
+  uint16_t vendor_ = 0, device_ = 0, subsystem_vendor_ = 0, subsystem_device_ = 0;
 };
 
 // Registers of a BAR that is mapped here.

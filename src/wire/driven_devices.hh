@@ -11,6 +11,8 @@
 namespace unetmap::wire {
 
 constexpr bool is_82540em(uint16_t vendor, uint16_t device) { return vendor == 0x8086 && device == 0x100e; }
+// An 82540EM of this subsystem has the paravirtual extension.
+constexpr bool is_paravirt_e1000(uint16_t vendor, uint16_t device) { return vendor == 0x1af4 && device == 0x1101; }
 // Modern, or a legacy one that is modern besides.
 constexpr bool is_virtio_net(uint16_t vendor, uint16_t device) {
   return vendor == 0x1af4 && (device == 0x1041 || device == 0x1000);

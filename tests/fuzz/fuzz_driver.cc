@@ -3,7 +3,8 @@
 // when its registers are read, and when programs sync meanwhile. Beyond memory errors it checks that each buffer stands
 // in one slot, that indices stay in their rings, and that what is shown as received fits a buffer.
 //
-// Input: byte 0 which device; then steps: a byte that says what happens, and its arguments. See step().
+// Input: byte 0 which device, and how its rings are; then steps: a byte that says what happens, and its arguments. See
+// step().
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -82,8 +83,14 @@ struct Machine {
 void step(Machine& m, Input& input, TxQueue& tx, RxQueue& rx) {
   const uint8_t what = input.byte();
   switch (what % 8) {
-    case 0: {  // the device writes somewhere
-      const size_t at = input.word() % m.dma.size();
+    case 0: {  // the device writes somewhere: to the rings, or to buffers
+      if (what & 8) {
+        const size_t at = input.word() % m.buffers.size();
+        m.buffers[at] = input.byte();
+        return;
+      }
+      size_t at = input.word() % (size_t{kPagesOfPair + 1} * kPageBytes);
+      if (at >= size_t{kPagesOfPair} * kPageBytes) at += size_t{kControl - kPagesOfPair} * kPageBytes;
       for (size_t i = 0, n = input.byte() % 17; i < n && at + i < m.dma.size(); i++) m.dma[at + i] = input.byte();
       return;
     }
@@ -97,8 +104,8 @@ void step(Machine& m, Input& input, TxQueue& tx, RxQueue& rx) {
       memcpy(m.page(what & 8 ? kTxUsed : kRxUsed) + 4 + 8 * (input.byte() % kSlots), entry, sizeof entry);
       return;
     }
-    case 3: {  // ... a descriptor that is done
-      const uint64_t word = input.word() % 2100 | uint64_t{input.byte()} << 32;
+    case 3: {  // ... a descriptor that is done, of an e1000 or of a packed ring
+      const uint64_t word = input.word() % 2100 | uint64_t{input.byte()} << 32 | uint64_t(what & 16 ? 0x8080 : 0) << 48;
       memcpy(m.page(what & 8 ? kTxDescriptors : kRxDescriptors) + 16 * (input.byte() % kSlots) + 8, &word, sizeof word);
       return;
     }
@@ -131,7 +138,12 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   auto machine = std::make_unique<Machine>();
   HostileRegisters registers(input);
   const uint8_t choice = input.byte();
-  DeviceSettings settings{.descriptors = kSlots};
+  Machine& there = *machine;
+  DeviceSettings settings{.mtu = choice & 8 ? 9000u : 1500u,
+                          .buffer_room = kBufSize - kHeadroom,
+                          .pairs = choice >> 4,
+                          .descriptors = kSlots,
+                          .control_page = there.page(kControl)};
   std::unique_ptr<TxQueue> tx;
   std::unique_ptr<RxQueue> rx;
   const Ring tx_ring{machine->tx, kSlots, choice & 2 ? 0xffu : 0, machine->memory()};
@@ -140,7 +152,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (choice & 4) {
     // What a device says of itself when it is set up; and where its structures are.
     if (auto places = virtio_places({input.at, input.left}); places) {
-      require(places->common + 56 <= places->bar_bytes && places->device + 8 <= places->bar_bytes,
+      require(places->common + 56 <= places->bar_bytes && places->device + 10 <= places->bar_bytes,
               "structures in the BAR");
       (void)VirtioNetDevice(registers, *places).start(settings, shared, [](uint32_t) {}).has_value();
     }
@@ -150,17 +162,18 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   shared.descriptors = kSlots;
   shared.most_bytes = 16288;
   if (choice & 1) {
-    for (uint32_t i = 0; i < kSlots; i++) shared.tx.free_ids[i] = shared.rx.ids[i] = i;
-    shared.tx.free_count = kSlots;
-    tx = std::make_unique<VirtioTx>(
-        registers, shared,
-        SplitPages{machine->page(kTxDescriptors), machine->page(kTxAvailable), machine->page(kTxUsed)}, tx_ring);
-    rx = std::make_unique<VirtioRx>(
-        registers, shared,
-        SplitPages{machine->page(kRxDescriptors), machine->page(kRxAvailable), machine->page(kRxUsed)}, rx_ring);
+    shared.virtio_ways = choice >> 3 & (kPackedRings | kEventIndex | kMergeableBuffers);
+    PairState& state = shared.pairs[0];
+    for (uint32_t i = 0; i < kSlots; i++) state.tx.free_ids[i] = state.rx.ids[i] = i;
+    state.tx.free_count = kSlots;
+    tx = virtio_tx(registers, shared, 0,
+                   {machine->page(kTxDescriptors), machine->page(kTxAvailable), machine->page(kTxUsed)}, tx_ring);
+    rx = virtio_rx(registers, shared, 0,
+                   {machine->page(kRxDescriptors), machine->page(kRxAvailable), machine->page(kRxUsed)}, rx_ring);
   } else {
-    tx = std::make_unique<E1000Tx>(registers, shared, machine->page(kTxDescriptors), tx_ring);
-    rx = std::make_unique<E1000Rx>(registers, shared, machine->page(kRxDescriptors), rx_ring);
+    const E1000Tails tails(registers, choice & 8 ? machine->page(kControl) : nullptr);
+    tx = std::make_unique<E1000Tx>(tails, shared, machine->page(kTxDescriptors), tx_ring);
+    rx = std::make_unique<E1000Rx>(tails, shared, machine->page(kRxDescriptors), rx_ring);
   }
   while (input.left) {
     step(*machine, input, *tx, *rx);

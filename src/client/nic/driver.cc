@@ -11,7 +11,6 @@
 
 #include "client/link/rpc.hh"
 #include "client/state.hh"
-#include "driver/e1000/rings.hh"
 #include "driver/passthrough/rings.hh"
 #include "driver/virtio_net/rings.hh"
 #include "wire/keeper.hh"
@@ -43,6 +42,10 @@ Result<std::shared_ptr<DrivenDevice>> DrivenDevice::map(UniqueFd bar, std::span<
   if (shared.buffer_pages > (out->memory_.size() - driver::kBufferPagesOffset) / sizeof(uint64_t) ||
       shared.descriptors == 0 || shared.descriptors > (passed ? passthrough::kMostSlots : driver::kMostDescriptors))
     return wrong;
+  for (uint32_t page : shared.part_page)
+    if (page > driver::kPoolPages - driver::kPartPages) return wrong;
+  out->pair_count_ =
+      std::min(shared.pair_count, passed || shared.model == driver::Model::kE1000 ? 1 : driver::kMostPairs);
   out->bar_bytes_ = shared.bar_bytes;
   void* at = mmap(nullptr, out->bar_bytes_, PROT_READ | PROT_WRITE, MAP_SHARED, bar.get(), 0);
   if (at == MAP_FAILED) return Error::from_errno(errno, "registers of a device");
@@ -95,24 +98,24 @@ driver::BufferMemory DrivenDevice::buffers(uint8_t* bufs, uint32_t nbufs, uint32
           shared().buffer_pages};
 }
 
-std::unique_ptr<driver::TxQueue> DrivenDevice::tx(const driver::Ring& ring) const {
-  if (ring.num_slots > shared().descriptors) return nullptr;
+std::unique_ptr<driver::TxQueue> DrivenDevice::tx(uint32_t pair, const driver::Ring& ring) const {
+  if (ring.num_slots > shared().descriptors || pair >= pair_count_) return nullptr;
   if (passed()) return std::make_unique<driver::PassedTx>(*registers_, shared(), passed_memory(), ring);
   if (shared().model == driver::Model::kVirtioNet)
-    return std::make_unique<driver::VirtioTx>(
-        *registers_, shared(),
-        driver::SplitPages{page(driver::kTxDescriptors), page(driver::kTxAvailable), page(driver::kTxUsed)}, ring);
-  return std::make_unique<driver::E1000Tx>(*registers_, shared(), page(driver::kTxDescriptors), ring);
+    return driver::virtio_tx(
+        *registers_, shared(), pair,
+        {page(pair, driver::kTxDescriptors), page(pair, driver::kTxAvailable), page(pair, driver::kTxUsed)}, ring);
+  return std::make_unique<driver::E1000Tx>(e1000_tails(), shared(), page(pair, driver::kTxDescriptors), ring);
 }
 
-std::unique_ptr<driver::RxQueue> DrivenDevice::rx(const driver::Ring& ring) const {
-  if (ring.num_slots > shared().descriptors) return nullptr;
+std::unique_ptr<driver::RxQueue> DrivenDevice::rx(uint32_t pair, const driver::Ring& ring) const {
+  if (ring.num_slots > shared().descriptors || pair >= pair_count_) return nullptr;
   if (passed()) return std::make_unique<driver::PassedRx>(*registers_, shared(), passed_memory(), ring);
   if (shared().model == driver::Model::kVirtioNet)
-    return std::make_unique<driver::VirtioRx>(
-        *registers_, shared(),
-        driver::SplitPages{page(driver::kRxDescriptors), page(driver::kRxAvailable), page(driver::kRxUsed)}, ring);
-  return std::make_unique<driver::E1000Rx>(*registers_, shared(), page(driver::kRxDescriptors), ring);
+    return driver::virtio_rx(
+        *registers_, shared(), pair,
+        {page(pair, driver::kRxDescriptors), page(pair, driver::kRxAvailable), page(pair, driver::kRxUsed)}, ring);
+  return std::make_unique<driver::E1000Rx>(e1000_tails(), shared(), page(pair, driver::kRxDescriptors), ring);
 }
 
 void DrivenDevice::wake_soon() {
@@ -122,10 +125,10 @@ void DrivenDevice::wake_soon() {
   syscall(SYS_timerfd_settime, timer_.get(), 0, &when, nullptr);
 }
 
-DriverTx::DriverTx(std::shared_ptr<DrivenDevice> device, const vale::TxView& view)
+DriverTx::DriverTx(std::shared_ptr<DrivenDevice> device, uint32_t pair, const vale::TxView& view)
     : device_(std::move(device)), kring_(view.kring) {
   queue_ = device_->tx(
-      {view.slots, view.num_slots, view.offset_mask, device_->buffers(view.bufs, view.nbufs, view.buf_size)});
+      pair, {view.slots, view.num_slots, view.offset_mask, device_->buffers(view.bufs, view.nbufs, view.buf_size)});
 }
 
 int DriverTx::sync(uint32_t& hwcur, uint32_t& hwtail, uint32_t head, bool recover, bool) {
@@ -142,9 +145,9 @@ int DriverTx::sync(uint32_t& hwcur, uint32_t& hwtail, uint32_t head, bool recove
   return 0;
 }
 
-DriverRx::DriverRx(std::shared_ptr<DrivenDevice> device, const NicRxView& view)
+DriverRx::DriverRx(std::shared_ptr<DrivenDevice> device, uint32_t pair, const NicRxView& view)
     : device_(std::move(device)), kring_(view.kring) {
-  queue_ = device_->rx({view.slots, view.num_slots, 0, device_->buffers(view.bufs, view.nbufs, view.buf_size)});
+  queue_ = device_->rx(pair, {view.slots, view.num_slots, 0, device_->buffers(view.bufs, view.nbufs, view.buf_size)});
 }
 
 int DriverRx::sync(uint32_t& hwcur, uint32_t head, uint32_t& hwtail, bool recover) {

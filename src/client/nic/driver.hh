@@ -8,6 +8,7 @@
 #include <span>
 
 #include "client/nic/sockets.hh"
+#include "driver/e1000/rings.hh"
 #include "driver/mapped_registers.hh"
 #include "driver/memory.hh"
 #include "driver/passthrough/rings.hh"
@@ -27,8 +28,9 @@ class DrivenDevice {
   DrivenDevice& operator=(const DrivenDevice&) = delete;
 
   bool closed() const;
-  std::unique_ptr<driver::TxQueue> tx(const driver::Ring& ring) const;
-  std::unique_ptr<driver::RxQueue> rx(const driver::Ring& ring) const;
+  // Of a pair of rings; nothing if the device has fewer.
+  std::unique_ptr<driver::TxQueue> tx(uint32_t pair, const driver::Ring& ring) const;
+  std::unique_ptr<driver::RxQueue> rx(uint32_t pair, const driver::Ring& ring) const;
   driver::BufferMemory buffers(uint8_t* bufs, uint32_t nbufs, uint32_t buf_size) const;
 
   // Readable some time after wake_soon(): where no interrupt comes, whoever sleeps looks again then. The time grows
@@ -43,12 +45,14 @@ class DrivenDevice {
   Result<void> map_doorbell();
   bool passed() const { return shared().model == driver::Model::kPassthrough; }
   driver::PassedMemory passed_memory() const { return {static_cast<uint8_t*>(bar_), shared().descriptors}; }
-  uint8_t* page(driver::DmaPage page) const { return memory_.data() + driver::dma_page_offset(page); }
+  uint8_t* page(uint32_t pair, driver::DmaPage page) const { return part(driver::page_of(pair, page)); }
+  uint8_t* part(uint32_t page) const { return memory_.data() + driver::pool_offset(shared().part_page[page]); }
+  driver::E1000Tails e1000_tails() const { return {*registers_, shared().block ? part(driver::kControl) : nullptr}; }
 
   mem::Mapping memory_;
   UniqueFd holds_[2];
   void* bar_ = nullptr;
-  uint32_t bar_bytes_ = 0;
+  uint32_t bar_bytes_ = 0, pair_count_ = 0;
   void* doorbell_ = nullptr;  // the page of it, of a passed-through port
   std::unique_ptr<driver::MappedRegisters> registers_;
   UniqueFd timer_;
@@ -58,7 +62,7 @@ class DrivenDevice {
 
 class DriverTx final : public NicTx {
  public:
-  DriverTx(std::shared_ptr<DrivenDevice> device, const vale::TxView& view);
+  DriverTx(std::shared_ptr<DrivenDevice> device, uint32_t pair, const vale::TxView& view);
   int sync(uint32_t& hwcur, uint32_t& hwtail, uint32_t head, bool recover, bool straight) override;
 
  private:
@@ -69,7 +73,7 @@ class DriverTx final : public NicTx {
 
 class DriverRx final : public NicRx {
  public:
-  DriverRx(std::shared_ptr<DrivenDevice> device, const NicRxView& view);
+  DriverRx(std::shared_ptr<DrivenDevice> device, uint32_t pair, const NicRxView& view);
   int sync(uint32_t& hwcur, uint32_t head, uint32_t& hwtail, bool recover) override;
 
  private:

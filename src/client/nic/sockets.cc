@@ -22,7 +22,7 @@ Result<std::unique_ptr<NicSockets>> NicSockets::make(const wire::BindInfo& info,
   out->nic_rx_ = uint16_t(info.port.rx_rings - info.port.host_rx_rings);
   bool packet = info.nic.kind == wire::NicKind::kPacket, driven = info.nic.kind == wire::NicKind::kDriver;
   size_t others = driven ? wire::kDriverFds : info.nic.straight ? 2 : 0;
-  if (fds.size() != size_t{info.nic.sockets} + 1 + others || ((packet || driven) && info.nic.sockets > 1))
+  if (fds.size() != size_t{info.nic.sockets} + 1 + others || (packet && info.nic.sockets > 1))
     return Error{EPROTO, "unetmapd: bound to an interface, but without the sockets for it"};
   for (uint16_t i = 0; i < info.nic.sockets; i++) {
     if (packet) {
@@ -30,6 +30,7 @@ Result<std::unique_ptr<NicSockets>> NicSockets::make(const wire::BindInfo& info,
       continue;
     }
     if (driven) {
+      if (out->driven_) continue;  // each queue comes with its device
       auto device = DrivenDevice::map(std::move(fds[i]), fds.subspan(info.nic.sockets + 1u));
       if (!device) return device.error();
       out->driven_ = *device;
@@ -80,7 +81,7 @@ bool NicSockets::is_host(uint32_t ring, bool rx) const { return ring >= (rx ? ni
 
 std::unique_ptr<NicTx> NicSockets::tx(uint32_t ring, const vale::TxView& view, NicState* state) const {
   if (is_host(ring, false)) return std::make_unique<FrameTx>(tap_channel(tap_.get()), view, state);
-  if (driven_) return ring == 0 ? std::make_unique<DriverTx>(driven_, view) : nullptr;
+  if (driven_) return std::make_unique<DriverTx>(driven_, ring, view);
   if (packet_) return ring == 0 ? std::make_unique<FrameTx>(packet_channel(packet_.get()), view, state) : nullptr;
   uint32_t at = ring - info_.first_queue;
   if (at >= xsk_.size()) return nullptr;
@@ -89,7 +90,7 @@ std::unique_ptr<NicTx> NicSockets::tx(uint32_t ring, const vale::TxView& view, N
 
 std::unique_ptr<NicRx> NicSockets::rx(uint32_t ring, const NicRxView& view, NicState* state) const {
   if (is_host(ring, true)) return std::make_unique<FrameRx>(tap_channel(tap_.get()), view, state);
-  if (driven_) return ring == 0 ? std::make_unique<DriverRx>(driven_, view) : nullptr;
+  if (driven_) return std::make_unique<DriverRx>(driven_, ring, view);
   if (packet_) return ring == 0 ? std::make_unique<FrameRx>(packet_channel(packet_.get()), view, state) : nullptr;
   uint32_t at = ring - info_.first_queue;
   if (at >= xsk_.size()) return nullptr;

@@ -18,7 +18,6 @@ namespace {
 
 // A keeper loads programs, changes offloads and waits for the driver.
 constexpr int64_t kPatience_ms = 30'000;
-constexpr size_t kDeviceMemory = 2;  // in mode driver, of the keeper's descriptors
 
 std::string own_folder() {
   char path[4096];
@@ -145,14 +144,15 @@ void Interfaces::take_message(const std::string& key) {
   if (on_settled) on_settled();
 }
 
-// A keeper was killed. All that it did has gone with it, but for the offloads that it switched off, and a device that it
-// took: whose memory our descriptors keep where it is until it is stopped.
+// A keeper was killed. All that it did has gone with it, but for the offloads that it switched off, and a device that
+// it took: whose memory our descriptors keep where it is until it is stopped.
 void Interfaces::restore(const Held& held) {
   const wire::KeeperReply& reply = held.reply;
   if (reply.undo.empty() && !reply.taken) return;
   auto channel = start();
   std::vector<int> fds;
-  if (reply.taken && held.fds.size() > kDeviceMemory) fds.push_back(held.fds[kDeviceMemory].get());
+  if (reply.taken && held.fds.size() >= wire::kDriverFds)
+    fds.push_back(held.fds[held.fds.size() - wire::kDriverFds].get());  // its memory
   auto kept = std::make_shared<std::vector<UniqueFd>>();
   for (const UniqueFd& fd : held.fds)
     if (reply.taken) kept->emplace_back(fcntl(fd.get(), F_DUPFD_CLOEXEC, 3));
@@ -164,14 +164,14 @@ void Interfaces::restore(const Held& held) {
     loop_.unwatch(fd);
     restoring_.erase(fd);
   };
-  auto sent =
-      channel ? wire::send_keeper(
-                    channel->get(),
-                    wire::KeeperRequest(wire::RestoreRequest{reply.interface, reply.ifindex, reply.mac, reply.undo, reply.taken}),
-                    fds, MSG_DONTWAIT)
-              : Result<void>(channel.error());
+  auto sent = channel ? wire::send_keeper(channel->get(),
+                                          wire::KeeperRequest(wire::RestoreRequest{reply.interface, reply.ifindex,
+                                                                                   reply.mac, reply.undo, reply.taken}),
+                                          fds, MSG_DONTWAIT)
+                      : Result<void>(channel.error());
   if (!sent)
-    return log(reply.interface + (reply.taken ? ": stays without its kernel driver: " : ": offloads stay switched off: ") +
+    return log(reply.interface +
+               (reply.taken ? ": stays without its kernel driver: " : ": offloads stay switched off: ") +
                sent.error().text);
   int fd = channel->get();
   if (loop_.watch(fd, [told, fd] { told(fd); })) restoring_[fd] = std::move(*channel);

@@ -2,8 +2,11 @@
 #include "driver/e1000/device.hh"
 
 #include <cerrno>
+#include <cstring>
 
+#include "dev/e1000/csb.hh"
 #include "dev/e1000/registers.hh"
+#include "guest/words.hh"
 
 namespace unetmap::driver {
 namespace {
@@ -64,6 +67,21 @@ void E1000Device::set_rings(const DeviceSettings& settings) {
   }
 }
 
+// It shows the block how far it is, and asks to be woken, when it is told of it.
+void E1000Device::set_block(const DeviceSettings& settings, Shared& shared) {
+  uint8_t* block = settings.control_page;
+  if (!settings.paravirt || block == nullptr) return;
+  memset(block, 0, csb::kBytes);
+  // No interrupts; a round without work, and the card sleeps.
+  store_relaxed32(block + csb::kGuestTxkickAt, csb::kNowhere);
+  store_relaxed32(block + csb::kHostTxcyclesLim, 1);
+  store_release32(block + csb::kGuestCsbOn, 1);
+  const uint64_t address = settings.page_addresses[kControl];
+  registers_.write32(reg::kCsbah, uint32_t(address >> 32));
+  registers_.write32(reg::kCsbal, uint32_t(address));
+  shared.block = 1;
+}
+
 Result<void> E1000Device::start(const DeviceSettings& settings, Shared& shared, const PauseFor& pause) {
   stop(pause);
   if (registers_.read32(reg::kStatus) == UINT32_MAX)
@@ -80,10 +98,13 @@ Result<void> E1000Device::start(const DeviceSettings& settings, Shared& shared, 
   if (settings.promiscuous) rctl |= kRctlUpe;
   if (settings.mtu > kOrdinaryMtu) rctl |= kRctlLpe | kBsize1024;
   if (!wake_phy(pause)) return Error{EIO, "e1000: its PHY does not answer; take another mode (--nic-mode)"};
+  shared.block = 0;
+  set_block(settings, shared);
   registers_.write32(reg::kTctl, kTctlAtWork);
   registers_.write32(reg::kRctl, rctl);
   shared.model = Model::kE1000;
   shared.descriptors = settings.descriptors;
+  shared.pair_count = 1;
   shared.bar_bytes = kBarBytes;
   shared.most_bytes = kMostBytes;
   return {};

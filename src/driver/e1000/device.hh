@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// An 82540EM (PCI 8086:100e) is started and stopped. SDM chapter 14.
+// An 82540EM (PCI 8086:100e) is started and stopped, with its paravirtual extension where it has that. SDM chapter 14.
 #pragma once
 
 #include "driver/control.hh"
@@ -19,6 +19,7 @@ class E1000Device final : public Device {
   bool write_phy(uint32_t phy_register, uint16_t value, const PauseFor& pause);
   void set_filters(const DeviceSettings& settings);
   void set_rings(const DeviceSettings& settings);
+  void set_block(const DeviceSettings& settings, Shared& shared);
 
   Registers& registers_;
 };

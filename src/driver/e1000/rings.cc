@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "driver/e1000/rings.hh"
 
+#include "dev/e1000/csb.hh"
 #include "dev/e1000/registers.hh"
+#include "guest/words.hh"
 
 namespace unetmap::driver {
 namespace {
 
 namespace reg = unetmap::e1000::reg;
+namespace csb = unetmap::e1000::csb;
 
 constexpr uint32_t kBytes = 16;  // of a descriptor
 // Legacy descriptors: address (64); then length (16), CSO, command, status, CSS (8 each), special (16) of the transmit
@@ -26,6 +29,35 @@ void store(uint64_t* word, uint64_t value) { __atomic_store_n(word, value, __ATO
 uint64_t load_acquire(const uint64_t* word) { return __atomic_load_n(word, __ATOMIC_ACQUIRE); }
 
 }  // namespace
+
+uint32_t E1000Tails::tx() const {
+  return block_ ? load_relaxed32(block_ + csb::kGuestTdt) : registers_.read32(reg::kTdt);
+}
+uint32_t E1000Tails::rx() const {
+  return block_ ? load_relaxed32(block_ + csb::kGuestRdt) : registers_.read32(reg::kRdt);
+}
+
+void E1000Tails::set_tx(uint32_t tail) {
+  if (!block_) return registers_.write32(reg::kTdt, tail);
+  store_release32(block_ + csb::kGuestTdt, tail);
+  full_barrier();
+  if (load_relaxed32(block_ + csb::kHostNeedTxkick)) registers_.write32(reg::kTdt, tail);
+}
+
+void E1000Tails::set_rx(uint32_t tail, uint32_t size) {
+  if (!block_) return registers_.write32(reg::kRdt, tail);
+  store_release32(block_ + csb::kGuestRdt, tail);
+  full_barrier();
+  const uint32_t at = load_relaxed32(block_ + csb::kHostRxkickAt);
+  const bool reached = at < size && (tail + size - at) % size < size / 2;
+  if (reached || load_relaxed32(block_ + csb::kHostNeedRxkick)) registers_.write32(reg::kRdt, tail);
+}
+
+void E1000Tails::wake() {
+  if (!block_) return;
+  registers_.write32(reg::kTdt, tx());
+  registers_.write32(reg::kRdt, rx());
+}
 
 uint32_t E1000Tx::put(const TxPacket& packet, uint32_t slot, uint32_t next) {
   for (uint32_t i = 0; i < packet.slots; i++, slot = ring_.next(slot), next = after(next)) {
@@ -74,18 +106,19 @@ uint32_t E1000Tx::place(Tally& tally, uint32_t hwcur, uint32_t head) {
   if (next != first) report_last(hwcur, from);
   // Also where nothing went: a lap later it would mean something else.
   state_.step.store(pack(next, hwcur), std::memory_order_release);
-  if (next != first) registers_.write32(reg::kTdt, next);
+  if (next != first) tails_.set_tx(next);
   return hwcur;
 }
 
 // Where a step that its process did not live to tell of has moved hwcur.
 uint32_t E1000Tx::recovered(uint32_t hwcur, uint32_t head) {
   const uint64_t step = state_.step.load(std::memory_order_acquire);
-  uint32_t tail = registers_.read32(reg::kTdt), at = uint32_t(step >> 32);
+  uint32_t tail = tails_.tx(), at = uint32_t(step >> 32);
   if (tail >= shared_.descriptors) tail = 0;
   if (uint32_t(step) == tail && at < ring_.num_slots && ring_.distance(hwcur, at) <= ring_.distance(hwcur, head))
     hwcur = at;
   state_.step.store(pack(tail, hwcur), std::memory_order_release);
+  tails_.wake();
   return hwcur;
 }
 
@@ -136,7 +169,7 @@ void E1000Rx::give(Tally& tally, uint32_t head) {
     next = after(next);
   }
   state_.giving.store(pack(next, at), std::memory_order_release);
-  if (next != first) registers_.write32(reg::kRdt, next);
+  if (next != first) tails_.set_rx(next, size);
   state_.given.store(pack(next, at), std::memory_order_release);
 }
 
@@ -169,7 +202,8 @@ uint32_t E1000Rx::take(Tally& tally, uint32_t hwtail, uint32_t head, bool recove
 void E1000Rx::recover() {
   slots_.recover();
   const uint64_t giving = state_.giving.load(std::memory_order_acquire);
-  if (uint32_t(giving) == registers_.read32(reg::kRdt)) state_.given.store(giving, std::memory_order_release);
+  if (uint32_t(giving) == tails_.rx()) state_.given.store(giving, std::memory_order_release);
+  tails_.wake();
 }
 
 void E1000Rx::sync(Tally& tally, uint32_t head, uint32_t& hwtail, bool recovering) {

@@ -6,11 +6,30 @@
 
 namespace unetmap::driver {
 
+// Where the two rings' ends are told: in the registers, or with e1000-paravirt in its block (dev/e1000/csb.hh), where
+// the registers are for a card that sleeps.
+class E1000Tails {
+ public:
+  // `block`: the page kControl, where the card looks at that; else nothing.
+  E1000Tails(Registers& registers, uint8_t* block) : registers_(registers), block_(block) {}
+  uint32_t tx() const;
+  uint32_t rx() const;
+  // `size`: descriptors of the ring.
+  void set_tx(uint32_t tail);
+  void set_rx(uint32_t tail, uint32_t size);
+  // Who told it last may have died before the card was woken.
+  void wake();
+
+ private:
+  Registers& registers_;
+  uint8_t* block_;
+};
+
 class E1000Tx final : public TxQueue {
  public:
   // `descriptors`: the page kTxDescriptors.
-  E1000Tx(Registers& registers, Shared& shared, uint8_t* descriptors, const Ring& ring)
-      : registers_(registers), shared_(shared), state_(shared.tx), descriptors_(descriptors), ring_(ring) {}
+  E1000Tx(const E1000Tails& tails, Shared& shared, uint8_t* descriptors, const Ring& ring)
+      : tails_(tails), shared_(shared), state_(shared.pairs[0].tx), descriptors_(descriptors), ring_(ring) {}
   void sync(Tally& tally, uint32_t& hwcur, uint32_t& hwtail, uint32_t head, bool recover) override;
 
  private:
@@ -21,7 +40,7 @@ class E1000Tx final : public TxQueue {
   uint32_t reclaimed(uint32_t hwtail, uint32_t hwcur) const;
   uint32_t after(uint32_t descriptor) const { return descriptor + 1 == shared_.descriptors ? 0 : descriptor + 1; }
 
-  Registers& registers_;
+  E1000Tails tails_;
   Shared& shared_;
   TxState& state_;
   uint8_t* descriptors_;
@@ -30,8 +49,12 @@ class E1000Tx final : public TxQueue {
 
 class E1000Rx final : public RxQueue {
  public:
-  E1000Rx(Registers& registers, Shared& shared, uint8_t* descriptors, const Ring& ring)
-      : registers_(registers), shared_(shared), state_(shared.rx), descriptors_(descriptors), slots_(ring, shared.rx) {}
+  E1000Rx(const E1000Tails& tails, Shared& shared, uint8_t* descriptors, const Ring& ring)
+      : tails_(tails),
+        shared_(shared),
+        state_(shared.pairs[0].rx),
+        descriptors_(descriptors),
+        slots_(ring, shared.pairs[0].rx) {}
   void sync(Tally& tally, uint32_t head, uint32_t& hwtail, bool recover) override;
 
  private:
@@ -40,7 +63,7 @@ class E1000Rx final : public RxQueue {
   uint32_t take(Tally& tally, uint32_t hwtail, uint32_t head, bool recovering);
   uint32_t after(uint32_t descriptor) const { return descriptor + 1 == shared_.descriptors ? 0 : descriptor + 1; }
 
-  Registers& registers_;
+  E1000Tails tails_;
   Shared& shared_;
   RxState& state_;
   uint8_t* descriptors_;

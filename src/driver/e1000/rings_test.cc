@@ -22,24 +22,30 @@ class ModelRegisters final : public Registers {
   explicit ModelRegisters(unetmap::e1000::Device& device) : device_(device) {}
   uint32_t read(uint32_t offset, unsigned bytes) override {
     uint32_t value = 0;
+    accesses++;
     device_.read_bar(0, offset, {reinterpret_cast<uint8_t*>(&value), bytes});
     return value;
   }
   void write(uint32_t offset, uint32_t value, unsigned bytes) override {
     if (dies_before == offset) throw Killed();
+    accesses++;
     device_.write_bar(0, offset, {reinterpret_cast<uint8_t*>(&value), bytes});
     if (dies_after == offset) throw Killed();
   }
   std::optional<uint32_t> dies_before, dies_after;
+  uint64_t accesses = 0;
 
  private:
   unetmap::e1000::Device& device_;
 };
 
-class DriverE1000Test : public testing::Test {
+// Of the plain card, or with the paravirtual extension.
+class DriverE1000Test : public testing::TestWithParam<bool> {
  protected:
   void SetUp() override { start(machine.settings()); }
-  void start(const DeviceSettings& settings) {
+  void start(DeviceSettings settings) {
+    settings.paravirt = GetParam();
+    settings.control_page = machine.dma_page(kControl);
     const uint8_t command[] = {7, 0};
     card.write_config(4, command);
     card.advance(now);
@@ -49,6 +55,12 @@ class DriverE1000Test : public testing::Test {
     ASSERT_TRUE(started) << started.error().text;
     pass(5'000'000'000);
     ASSERT_TRUE(device.link_up());
+  }
+  // The card finds nothing to do, and wants to be woken.
+  void fall_asleep() {
+    std::vector<unetmap::e1000::TxFrame> frames(1);
+    ASSERT_EQ(card.fetch(frames), 0u);
+    ASSERT_FALSE(card.arm_transmit());
   }
   void pass(uint64_t ns) { card.advance(now += ns); }
   void send(const Bytes& frame, const std::vector<uint32_t>& cuts = {}) {
@@ -88,14 +100,22 @@ class DriverE1000Test : public testing::Test {
 
   TestMachine machine;
   uint64_t now = 1'000'000'000;
-  unetmap::e1000::Device card{{.mac = {0x52, 0x54, 0, 0x12, 0x34, 0x56}}, machine.memory};
+  unetmap::e1000::Device card{{.mac = {0x52, 0x54, 0, 0x12, 0x34, 0x56}, .paravirt = GetParam()}, machine.memory};
   ModelRegisters registers{card};
-  E1000Tx tx{registers, machine.shared, machine.dma_page(kTxDescriptors), machine.tx_ring()};
-  E1000Rx rx{registers, machine.shared, machine.dma_page(kRxDescriptors), machine.rx_ring()};
+  E1000Tails tails{registers, GetParam() ? machine.dma_page(kControl) : nullptr};
+  E1000Tx tx{tails, machine.shared, machine.dma_page(kTxDescriptors), machine.tx_ring()};
+  E1000Rx rx{tails, machine.shared, machine.dma_page(kRxDescriptors), machine.rx_ring()};
   TestRings rings{tx, rx};
 };
 
-TEST_F(DriverE1000Test, EveryLengthGoesOut) {
+class DriverE1000PlainTest : public DriverE1000Test {};
+class DriverE1000ParavirtTest : public DriverE1000Test {};
+std::string name_of(const testing::TestParamInfo<bool>& info) { return info.param ? "Paravirt" : "Plain"; }
+INSTANTIATE_TEST_SUITE_P(Cards, DriverE1000Test, testing::Bool(), name_of);
+INSTANTIATE_TEST_SUITE_P(Cards, DriverE1000PlainTest, testing::Values(false), name_of);
+INSTANTIATE_TEST_SUITE_P(Cards, DriverE1000ParavirtTest, testing::Values(true), name_of);
+
+TEST_P(DriverE1000Test, EveryLengthGoesOut) {
   for (uint32_t len = 14; len <= machine.buffers().room(); len++) {
     Bytes frame = frame_of(len, len);
     send(frame);
@@ -108,7 +128,7 @@ TEST_F(DriverE1000Test, EveryLengthGoesOut) {
   }
 }
 
-TEST_F(DriverE1000Test, EveryLengthComesIn) {
+TEST_P(DriverE1000Test, EveryLengthComesIn) {
   rings.sync_rx();
   for (uint32_t len = 60; len <= 1518; len++) {
     Bytes frame = frame_of(len, len);
@@ -122,7 +142,7 @@ TEST_F(DriverE1000Test, EveryLengthComesIn) {
   EXPECT_TRUE(machine.buffers_stand_once());
 }
 
-TEST_F(DriverE1000Test, PacketsOfSeveralSlotsGoWhole) {
+TEST_P(DriverE1000Test, PacketsOfSeveralSlotsGoWhole) {
   std::vector<Bytes> sent;
   for (uint32_t seed = 0; seed < 300; seed++) {
     Bytes frame = frame_of(seed, 1000 + 37 * (seed % 40));
@@ -137,7 +157,7 @@ TEST_F(DriverE1000Test, PacketsOfSeveralSlotsGoWhole) {
   }
 }
 
-TEST_F(DriverE1000Test, APacketWithoutItsEndWaits) {
+TEST_P(DriverE1000Test, APacketWithoutItsEndWaits) {
   machine.fill(0, frame_of(1, 1000), {500});
   rings.tx_head = 1;
   rings.sync_tx();
@@ -148,7 +168,7 @@ TEST_F(DriverE1000Test, APacketWithoutItsEndWaits) {
   EXPECT_EQ(taken_by_card(), std::vector<Bytes>{frame_of(1, 1000)});
 }
 
-TEST_F(DriverE1000Test, WhatIsNoPacketIsCountedAndTheOthersGo) {
+TEST_P(DriverE1000Test, WhatIsNoPacketIsCountedAndTheOthersGo) {
   send(frame_of(1, 13));
   send(frame_of(2, 60));
   send(frame_of(3, 60));
@@ -166,7 +186,7 @@ TEST_F(DriverE1000Test, WhatIsNoPacketIsCountedAndTheOthersGo) {
   EXPECT_EQ(rings.room(), TestMachine::kSlots - 1);
 }
 
-TEST_F(DriverE1000Test, AFullRingKeepsItsTail) {
+TEST_P(DriverE1000Test, AFullRingKeepsItsTail) {
   for (uint32_t i = 0; i < TestMachine::kSlots - 1; i++) send(frame_of(i, 60));
   rings.sync_tx();
   EXPECT_EQ(rings.room(), 0u);
@@ -175,7 +195,7 @@ TEST_F(DriverE1000Test, AFullRingKeepsItsTail) {
   EXPECT_EQ(rings.room(), TestMachine::kSlots - 1);
 }
 
-TEST_F(DriverE1000Test, AProgramThatReportsHearsOfThatPacket) {
+TEST_P(DriverE1000Test, AProgramThatReportsHearsOfThatPacket) {
   send(frame_of(1, 60));
   send(frame_of(2, 60));
   send(frame_of(3, 60));
@@ -189,7 +209,7 @@ TEST_F(DriverE1000Test, AProgramThatReportsHearsOfThatPacket) {
   EXPECT_EQ(rings.room(), TestMachine::kSlots - 3);
 }
 
-TEST_F(DriverE1000Test, AFullReceiverDropsAndGoesOn) {
+TEST_P(DriverE1000Test, AFullReceiverDropsAndGoesOn) {
   rings.sync_rx();
   uint32_t fitted = 0;
   while (deliver(frame_of(fitted, 100)) == unetmap::e1000::Delivery::kDone) fitted++;
@@ -202,7 +222,7 @@ TEST_F(DriverE1000Test, AFullReceiverDropsAndGoesOn) {
   EXPECT_EQ(received(), std::vector<Bytes>{frame_of(7, 100)});
 }
 
-TEST_F(DriverE1000Test, BuffersThatAProgramExchangesArriveAsTheyAre) {
+TEST_P(DriverE1000Test, BuffersThatAProgramExchangesArriveAsTheyAre) {
   rings.sync_rx();
   for (uint32_t i = 0; i < 500; i++) {
     ASSERT_EQ(deliver(frame_of(i, 60 + i)), unetmap::e1000::Delivery::kDone);
@@ -223,7 +243,7 @@ TEST_F(DriverE1000Test, BuffersThatAProgramExchangesArriveAsTheyAre) {
   }
 }
 
-TEST_F(DriverE1000Test, LongFramesComeInSeveralSlots) {
+TEST_P(DriverE1000Test, LongFramesComeInSeveralSlots) {
   DeviceSettings settings = machine.settings();
   settings.mtu = 9000;
   start(settings);
@@ -237,12 +257,13 @@ TEST_F(DriverE1000Test, LongFramesComeInSeveralSlots) {
 }
 
 // Whoever takes the lock over from a dead process sends each packet once, and loses none.
-TEST_F(DriverE1000Test, DeathAroundTheDoorbell) {
+TEST_P(DriverE1000Test, DeathAroundTheDoorbell) {
   uint32_t seed = 0;
   for (int lap = 0; lap < 200; lap++) {
     std::vector<Bytes> sent;
     for (int i = 0; i < 1 + lap % 5; i++) send(sent.emplace_back(frame_of(seed++, 100)));
     TestRings before = rings;
+    if (GetParam()) fall_asleep();
     (lap % 2 ? registers.dies_after : registers.dies_before) = reg::kTdt;
     EXPECT_THROW(rings.sync_tx(), Killed);
     registers.dies_after = registers.dies_before = {};
@@ -256,7 +277,7 @@ TEST_F(DriverE1000Test, DeathAroundTheDoorbell) {
   }
 }
 
-TEST_F(DriverE1000Test, DeathWhileBuffersAreGiven) {
+TEST_P(DriverE1000PlainTest, DeathWhileBuffersAreGiven) {
   for (uint32_t lap = 0; lap < 300; lap++) {
     (lap % 2 ? registers.dies_after : registers.dies_before) = reg::kRdt;
     EXPECT_THROW(rings.sync_rx(), Killed);
@@ -270,7 +291,7 @@ TEST_F(DriverE1000Test, DeathWhileBuffersAreGiven) {
 }
 
 // The journal is ahead of the kring: what was taken but not told is not lost, nor shown twice.
-TEST_F(DriverE1000Test, DeathBeforeArrivalsWereTold) {
+TEST_P(DriverE1000Test, DeathBeforeArrivalsWereTold) {
   rings.sync_rx();
   for (uint32_t lap = 0; lap < 200; lap++) {
     ASSERT_EQ(deliver(frame_of(lap, 90)), unetmap::e1000::Delivery::kDone);
@@ -283,7 +304,59 @@ TEST_F(DriverE1000Test, DeathBeforeArrivalsWereTold) {
   }
 }
 
-TEST_F(DriverE1000Test, AStoppedCardTouchesNothing) {
+TEST_P(DriverE1000ParavirtTest, UnderLoadNoRegisterIsTouched) {
+  rings.sync_rx();
+  send(frame_of(0, 60));
+  rings.sync_tx();
+  ASSERT_EQ(taken_by_card().size(), 1u);
+  const uint64_t before = registers.accesses;
+  for (uint32_t i = 0; i < 1000; i++) {
+    send(frame_of(i, 60 + i));
+    rings.sync_tx();
+    ASSERT_EQ(taken_by_card(), std::vector<Bytes>{frame_of(i, 60 + i)});
+    ASSERT_EQ(deliver(frame_of(i, 61 + i)), unetmap::e1000::Delivery::kDone);
+    rings.sync_rx();
+    ASSERT_EQ(received(), std::vector<Bytes>{frame_of(i, 61 + i)});
+  }
+  EXPECT_EQ(registers.accesses, before);
+  fall_asleep();
+  send(frame_of(1, 60));
+  rings.sync_tx();
+  EXPECT_EQ(registers.accesses, before + 1);
+}
+
+TEST_P(DriverE1000ParavirtTest, ACardThatWaitsForBuffersIsWoken) {
+  rings.sync_rx();
+  uint32_t fitted = 0;
+  while (deliver(frame_of(fitted, 100)) == unetmap::e1000::Delivery::kDone) fitted++;
+  ASSERT_FALSE(card.arm_receive());
+  rings.sync_rx();
+  EXPECT_EQ(received().size(), fitted);
+  const uint64_t before = registers.accesses;
+  rings.sync_rx();
+  EXPECT_EQ(registers.accesses, before + 1);
+  EXPECT_EQ(deliver(frame_of(7, 100)), unetmap::e1000::Delivery::kDone);
+}
+
+// Told to the block, and nobody woken: who takes over wakes it.
+TEST_P(DriverE1000ParavirtTest, DeathBetweenBlockAndDoorbell) {
+  fall_asleep();
+  const TestRings before = rings;
+  send(frame_of(3, 100));
+  const uint32_t head = rings.tx_head;
+  registers.dies_before = reg::kTdt;
+  EXPECT_THROW(rings.sync_tx(), Killed);
+  registers.dies_before = {};
+  rings.tx_cur = before.tx_cur;
+  rings.tx_tail = before.tx_tail;
+  const uint64_t accesses = registers.accesses;
+  rings.sync_tx(true);
+  EXPECT_GT(registers.accesses, accesses);
+  EXPECT_EQ(rings.tx_cur, head);
+  EXPECT_EQ(taken_by_card(), std::vector<Bytes>{frame_of(3, 100)});
+}
+
+TEST_P(DriverE1000Test, AStoppedCardTouchesNothing) {
   rings.sync_rx();
   send(frame_of(1, 60));
   E1000Device(registers).stop([this](uint32_t us) { pass(uint64_t{us} * 1000); });
@@ -293,7 +366,7 @@ TEST_F(DriverE1000Test, AStoppedCardTouchesNothing) {
 }
 
 // Another program takes the card after each step of the one before.
-TEST_F(DriverE1000Test, StartedAgainAtEachStep) {
+TEST_P(DriverE1000Test, StartedAgainAtEachStep) {
   for (uint32_t lap = 0; lap < 20; lap++) {
     rings.sync_rx();
     send(frame_of(lap, 200));
@@ -318,7 +391,7 @@ TEST_F(DriverE1000Test, StartedAgainAtEachStep) {
 }
 
 // What the card writes may be anything: lengths, flags, indices that nobody gave it.
-TEST_F(DriverE1000Test, AHostileCardReachesNothing) {
+TEST_P(DriverE1000Test, AHostileCardReachesNothing) {
   std::minstd_rand random(1);
   for (int lap = 0; lap < 3000; lap++) {
     auto* tx_words = reinterpret_cast<uint64_t*>(machine.dma_page(kTxDescriptors));

@@ -20,7 +20,8 @@ Result<void> PassedDevice::start(const DeviceSettings&, Shared& shared, const Pa
   shared.model = Model::kPassthrough;
   shared.descriptors = slots;
   shared.bar_bytes = uint32_t(passthrough::Layout{slots}.bytes());
-  shared.tx_notify = shared.rx_notify = doorbell_;
+  shared.pair_count = 1;
+  shared.pairs[0].tx_notify = shared.pairs[0].rx_notify = doorbell_;
   shared.most_bytes = std::min(kMostPieces * passthrough::kBufferBytes, passthrough::kLongestFrame);
   passthrough::GuestBlock& guest = memory.guest();
   for (nm_csb_atok* block : {&guest.tx, &guest.rx}) *block = {};

@@ -80,7 +80,7 @@ uint32_t PassedTx::place(Tally& tally, uint32_t hwcur, uint32_t head) {
   state_.step.store(pack(next, hwcur), std::memory_order_release);
   if (next != first) {
     publish(memory_.guest().tx, next);
-    if (wants_kick(memory_.host().tx, shared_)) ring_host(registers_, shared_.tx_notify, memory_);
+    if (wants_kick(memory_.host().tx, shared_)) ring_host(registers_, shared_.pairs[0].tx_notify, memory_);
   }
   return hwcur;
 }
@@ -94,7 +94,7 @@ uint32_t PassedTx::recovered(uint32_t hwcur, uint32_t head) {
     hwcur = at;
   state_.step.store(pack(published, hwcur), std::memory_order_release);
   // Whether the host was woken for it nobody knows.
-  ring_host(registers_, shared_.tx_notify, memory_);
+  ring_host(registers_, shared_.pairs[0].tx_notify, memory_);
   return hwcur;
 }
 
@@ -128,7 +128,7 @@ bool PassedRx::show(uint32_t from, uint32_t at, uint32_t& len) {
 
 void PassedRx::give(uint32_t next) {
   publish(memory_.guest().rx, next);
-  if (wants_kick(memory_.host().rx, shared_)) ring_host(registers_, shared_.tx_notify, memory_);
+  if (wants_kick(memory_.host().rx, shared_)) ring_host(registers_, shared_.pairs[0].tx_notify, memory_);
 }
 
 void PassedRx::sync(Tally& tally, uint32_t head, uint32_t& hwtail, bool recovering) {
@@ -162,7 +162,7 @@ void PassedRx::sync(Tally& tally, uint32_t head, uint32_t& hwtail, bool recoveri
   if (next != own_head(memory_.guest().rx)) give(next);
   // Whether the host was woken for the last slots nobody knows.
   if (recovering) [[unlikely]]
-    ring_host(registers_, shared_.tx_notify, memory_);
+    ring_host(registers_, shared_.pairs[0].tx_notify, memory_);
   hwtail = at;
 }
 

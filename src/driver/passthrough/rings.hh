@@ -45,7 +45,7 @@ void ring_host(Registers& registers, uint32_t doorbell, const PassedMemory& memo
 class PassedTx final : public TxQueue {
  public:
   PassedTx(Registers& registers, Shared& shared, const PassedMemory& memory, const Ring& ring)
-      : registers_(registers), shared_(shared), state_(shared.tx), memory_(memory), ring_(ring) {}
+      : registers_(registers), shared_(shared), state_(shared.pairs[0].tx), memory_(memory), ring_(ring) {}
   // What has been copied is over: hwtail follows hwcur. What the host has no room for stays.
   void sync(Tally& tally, uint32_t& hwcur, uint32_t& hwtail, uint32_t head, bool recover) override;
 
@@ -64,7 +64,7 @@ class PassedTx final : public TxQueue {
 class PassedRx final : public RxQueue {
  public:
   PassedRx(Registers& registers, Shared& shared, const PassedMemory& memory, const Ring& ring)
-      : registers_(registers), shared_(shared), state_(shared.rx), memory_(memory), ring_(ring) {}
+      : registers_(registers), shared_(shared), state_(shared.pairs[0].rx), memory_(memory), ring_(ring) {}
   // Packets are shown whole or not yet; their slots go back to the host at once.
   void sync(Tally& tally, uint32_t head, uint32_t& hwtail, bool recover) override;
 

@@ -8,7 +8,9 @@
 #include <optional>
 
 #include "dev/virtio_net/features.hh"
+#include "driver/virtio_net/packed.hh"
 #include "driver/virtio_net/rings.hh"
+#include "driver/virtio_net/split.hh"
 
 namespace unetmap::driver {
 namespace {
@@ -19,7 +21,7 @@ using namespace unetmap::virtio;
 constexpr uint32_t kPciStatus = 6, kHasCapabilities = 0x10, kCapabilities = 0x34, kBars = 0x10;
 constexpr uint8_t kVendorCapability = 9;
 enum Structure : uint8_t { kCommonStructure = 1, kNotifyStructure = 2, kDeviceStructure = 4 };
-constexpr uint32_t kCommonBytes = 56, kDeviceBytes = 8, kMostBarBytes = 1 << 20;
+constexpr uint32_t kCommonBytes = 56, kDeviceBytes = 10, kMostBarBytes = 1 << 20;
 // Of the common structure.
 constexpr uint32_t kDeviceFeatureSelect = 0, kDeviceFeature = 4, kDriverFeatureSelect = 8, kDriverFeature = 12,
                    kConfigMsixVector = 16, kQueueSelect = 22, kQueueSize = 24, kQueueMsixVector = 26, kQueueEnable = 28,
@@ -27,7 +29,12 @@ constexpr uint32_t kDeviceFeatureSelect = 0, kDeviceFeature = 4, kDriverFeatureS
 constexpr uint32_t kNoVector = 0xffff;
 constexpr uint8_t kAcknowledge = 1, kDriver = 2, kDriverOk = 4, kFeaturesOk = 8;
 // Of the device's own.
-constexpr uint32_t kLinkStatus = 6;
+constexpr uint32_t kLinkStatus = 6, kMostPairsThere = 8;
+// A command of the control queue (5.1.6.5), in its page behind the ring's parts.
+constexpr uint8_t kPairsClass = 4, kSetPairs = 0, kCommandDone = 0, kNoAnswer = 0xff;
+constexpr uint32_t kControlSize = 16, kControlDriver = 512, kControlDevice = 1024, kCommandAt = 2048, kAnswerAt = 2064;
+constexpr uint32_t kCommandTries = 1000, kCommandPause_us = 1000;
+constexpr uint32_t kTagged = 18;  // Ethernet's header, and a tag's
 
 constexpr uint32_t kResetTries = 1000, kResetPause_us = 1000;
 constexpr uint32_t kMostBytes = 65535;
@@ -76,15 +83,25 @@ Result<VirtioPlaces> virtio_places(std::span<const uint8_t> config) {
   return out;
 }
 
-// What neither side has to do anything for. Offloads would put half-made frames into the rings.
-Result<uint64_t> VirtioNetDevice::negotiate() {
+// Offloads would put half-made frames into the rings. Several buffers a packet are had only where one is not enough: it
+// costs a look at each header.
+Result<uint64_t> VirtioNetDevice::negotiate(const DeviceSettings& settings) {
   uint64_t offered = 0;
   for (uint32_t half : {0u, 1u}) {
     registers_.write32(places_.common + kDeviceFeatureSelect, half);
     offered |= uint64_t{registers_.read32(places_.common + kDeviceFeature)} << (32 * half);
   }
   if (!(offered & kVersion1)) return Error{ENOTSUP, "virtio-net: a legacy device; start QEMU with disable-modern=off"};
-  const uint64_t taken = offered & (kVersion1 | unetmap::virtio::kMac | unetmap::virtio::kStatus);
+  uint64_t wanted = kVersion1 | unetmap::virtio::kMac | unetmap::virtio::kStatus | kEventIdx | kRingPacked;
+  if (settings.mtu + kTagged > settings.buffer_room) {
+    wanted |= kMrgRxbuf;
+    if (!(offered & kMrgRxbuf))
+      return Error{ENOTSUP,
+                   "virtio-net: frames of its MTU take several buffers, which the device does not offer; "
+                   "start QEMU with mrg_rxbuf=on"};
+  }
+  if (settings.pairs > 1 && (offered & kMq) && (offered & kCtrlVq)) wanted |= kMq | kCtrlVq;
+  const uint64_t taken = offered & wanted;
   for (uint32_t half : {0u, 1u}) {
     registers_.write32(places_.common + kDriverFeatureSelect, half);
     registers_.write32(places_.common + kDriverFeature, uint32_t(taken >> (32 * half)));
@@ -93,6 +110,11 @@ Result<uint64_t> VirtioNetDevice::negotiate() {
   if (!(status() & kFeaturesOk))
     return Error{ENOTSUP, "virtio-net: the device insists on features that are not used here, such as an IOMMU's"};
   return taken;
+}
+
+uint32_t VirtioNetDevice::most_pairs() {
+  if (!(features_ & kMq)) return 1;
+  return std::max(1u, registers_.read(places_.device + kMostPairsThere, 2));
 }
 
 // Its place for notifications.
@@ -112,39 +134,106 @@ Result<uint32_t> VirtioNetDevice::set_queue(uint32_t number, uint32_t size, cons
   return uint32_t(notify);
 }
 
-Result<void> VirtioNetDevice::start(const DeviceSettings& settings, Shared& shared, const PauseFor& pause) {
-  stop(pause);
-  if (status() != 0) return Error{EIO, "virtio-net: the device does not answer a reset"};
-  add_status(kAcknowledge);
-  add_status(kDriver);
-  auto features = negotiate();
-  if (!features) return features.error();
-  features_ = *features;
-  registers_.write(places_.common + kConfigMsixVector, kNoVector, 2);
+// All rings have the same.
+Result<uint32_t> VirtioNetDevice::queue_size(const DeviceSettings& settings, uint32_t pairs) {
   uint32_t size = std::min(settings.descriptors, kMostDescriptors);
-  for (uint32_t number : {kRxQueueNumber, kTxQueueNumber}) {
+  for (uint32_t number = 0; number < 2 * pairs; number++) {
     registers_.write(places_.common + kQueueSelect, number, 2);
     size = std::min(size, registers_.read(places_.common + kQueueSize, 2));
   }
   size = std::bit_floor(size);
   if (size < 16) return Error{ENOTSUP, "virtio-net: queues of fewer than 16 descriptors"};
-  const auto& pages = settings.page_addresses;
-  auto rx = set_queue(kRxQueueNumber, size, {pages[kRxDescriptors], pages[kRxAvailable], pages[kRxUsed]});
+  return size;
+}
+
+Result<void> VirtioNetDevice::set_pair(uint32_t pair, const DeviceSettings& settings, Shared& shared) {
+  const auto address = [&](DmaPage page) { return settings.page_addresses[page_of(pair, page)]; };
+  auto rx = set_queue(rx_queue_number(pair), shared.descriptors,
+                      {address(kRxDescriptors), address(kRxAvailable), address(kRxUsed)});
   if (!rx) return rx.error();
-  auto tx = set_queue(kTxQueueNumber, size, {pages[kTxDescriptors], pages[kTxAvailable], pages[kTxUsed]});
+  auto tx = set_queue(tx_queue_number(pair), shared.descriptors,
+                      {address(kTxDescriptors), address(kTxAvailable), address(kTxUsed)});
   if (!tx) return tx.error();
+  PairState& state = shared.pairs[pair];
+  state.rx_notify = *rx;
+  state.tx_notify = *tx;
+  for (uint32_t i = 0; i < shared.descriptors; i++) {
+    state.tx.free_ids[i].store(i, std::memory_order_relaxed);
+    state.rx.ids[i].store(i, std::memory_order_relaxed);
+  }
+  state.tx.free_count.store(shared.descriptors, std::memory_order_release);
+  return {};
+}
+
+namespace {
+
+// Whether the device has done the one command that the queue ever has: what it says, what it tells of, its answer.
+template <class Vring>
+bool command(uint8_t* page, uint64_t address, const std::function<void()>& notify, const PauseFor& pause) {
+  Vring ring({page, page + kControlDriver, page + kControlDevice}, kControlSize, false);
+  const Segment parts[] = {{address + kCommandAt, 2}, {address + kCommandAt + 2, 2}, {address + kAnswerAt, 1}};
+  const uint32_t ids[] = {0, 1, 2};
+  const uint16_t next = ring.describe(0, parts, ids, 2);
+  ring.publish(0, next);
+  notify();
+  for (uint32_t i = 0; i < kCommandTries; i++) {
+    if (ring.ready(0, 1) == 1) return __atomic_load_n(page + kAnswerAt, __ATOMIC_ACQUIRE) == kCommandDone;
+    pause(kCommandPause_us);
+  }
+  return false;
+}
+
+}  // namespace
+
+// After the device is at work: until then it has one pair.
+Result<void> VirtioNetDevice::set_pair_count(const DeviceSettings& settings, const Shared& shared,
+                                             const PauseFor& pause) {
+  const auto number = uint16_t(2 * most_pairs());
+  registers_.write(places_.common + kQueueSelect, number, 2);
+  const uint64_t address = settings.page_addresses[kControl];
+  if (registers_.read(places_.common + kQueueSize, 2) < kControlSize || settings.control_page == nullptr)
+    return Error{ENOTSUP, "virtio-net: its control queue is too small"};
+  auto notify = set_queue(number, kControlSize, {address, address + kControlDriver, address + kControlDevice});
+  if (!notify) return notify.error();
+  uint8_t* page = settings.control_page;
+  memset(page, 0, kPageBytes);
+  page[kCommandAt] = kPairsClass;
+  page[kCommandAt + 1] = kSetPairs;
+  const auto pairs = uint16_t(shared.pair_count);
+  memcpy(page + kCommandAt + 2, &pairs, sizeof pairs);
+  page[kAnswerAt] = kNoAnswer;
+  add_status(kDriverOk);
+  const auto tell = [&] { registers_.write(*notify, number, 2); };
+  const bool done = shared.virtio_ways & kPackedRings ? command<PackedVring>(page, address, tell, pause)
+                                                      : command<SplitVring>(page, address, tell, pause);
+  if (!done) return Error{EIO, "virtio-net: the device did not take as many queue pairs as it has"};
+  return {};
+}
+
+Result<void> VirtioNetDevice::start(const DeviceSettings& settings, Shared& shared, const PauseFor& pause) {
+  stop(pause);
+  if (status() != 0) return Error{EIO, "virtio-net: the device does not answer a reset"};
+  add_status(kAcknowledge);
+  add_status(kDriver);
+  auto features = negotiate(settings);
+  if (!features) return features.error();
+  features_ = *features;
+  registers_.write(places_.common + kConfigMsixVector, kNoVector, 2);
+  shared.pair_count = std::min({std::max(settings.pairs, 1u), most_pairs(), kMostPairs});
+  auto size = queue_size(settings, shared.pair_count);
+  if (!size) return size.error();
   shared.model = Model::kVirtioNet;
-  shared.descriptors = size;
+  shared.virtio_ways = 0;
+  shared.descriptors = *size;
   shared.bar_bytes = places_.bar_bytes;
   shared.most_bytes = kMostBytes;
-  shared.tx_notify = *tx;
-  shared.rx_notify = *rx;
-  shared.headers_address = pages[kHeaders];
-  for (uint32_t i = 0; i < size; i++) {
-    shared.tx.free_ids[i].store(i, std::memory_order_relaxed);
-    shared.rx.ids[i].store(i, std::memory_order_relaxed);
-  }
-  shared.tx.free_count.store(size, std::memory_order_release);
+  for (auto [feature, way] : {std::pair{kRingPacked, kPackedRings}, std::pair{kEventIdx, kEventIndex},
+                              std::pair{kMrgRxbuf, kMergeableBuffers}})
+    if (features_ & feature) shared.virtio_ways |= way;
+  shared.headers_address = settings.page_addresses[kHeaders];
+  for (uint32_t pair = 0; pair < shared.pair_count; pair++)
+    if (auto done = set_pair(pair, settings, shared); !done) return done;
+  if (shared.pair_count > 1) return set_pair_count(settings, shared, pause);
   add_status(kDriverOk);
   return {};
 }

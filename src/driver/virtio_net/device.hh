@@ -27,8 +27,12 @@ class VirtioNetDevice final : public Device {
   bool link_up() override;
 
  private:
-  Result<uint64_t> negotiate();
+  Result<uint64_t> negotiate(const DeviceSettings& settings);
+  Result<uint32_t> queue_size(const DeviceSettings& settings, uint32_t pairs);
   Result<uint32_t> set_queue(uint32_t number, uint32_t size, const std::array<uint64_t, 3>& addresses);
+  Result<void> set_pair(uint32_t pair, const DeviceSettings& settings, Shared& shared);
+  Result<void> set_pair_count(const DeviceSettings& settings, const Shared& shared, const PauseFor& pause);
+  uint32_t most_pairs();
   uint8_t status() { return uint8_t(registers_.read(places_.common + kDeviceStatus, 1)); }
   void add_status(uint8_t bit) { registers_.write(places_.common + kDeviceStatus, status() | bit, 1); }
 

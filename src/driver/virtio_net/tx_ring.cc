@@ -1,58 +1,99 @@
 // SPDX-License-Identifier: BSD-2-Clause
+// Each packet has as many free numbers as it has descriptors; by the first of them the device calls it. In a split ring
+// they are the descriptors' own, a packed one has its descriptors in a row.
 #include <cstring>
 
+#include "driver/virtio_net/packed.hh"
 #include "driver/virtio_net/rings.hh"
 #include "driver/virtio_net/split.hh"
 
 namespace unetmap::driver {
+namespace {
 
-VirtioTx::VirtioTx(Registers& registers, Shared& shared, const SplitPages& pages, const Ring& ring)
-    : registers_(registers), shared_(shared), state_(shared.tx), pages_(pages), ring_(ring) {
-  split::store16(pages_.available, split::kNoInterrupt);
-}
+template <class Vring>
+class VirtioTx final : public TxQueue {
+ public:
+  VirtioTx(Registers& registers, Shared& shared, uint32_t pair, const VringPages& pages, const Ring& ring)
+      : registers_(registers),
+        shared_(shared),
+        state_(shared.pairs[pair].tx),
+        pair_(pair),
+        size_(shared.descriptors),
+        vring_(pages, shared.descriptors, shared.virtio_ways & kEventIndex),
+        ring_(ring) {
+    vring_.keep_quiet(uint16_t(state_.used.load(std::memory_order_relaxed)));
+  }
+  void sync(Tally& tally, uint32_t& hwcur, uint32_t& hwtail, uint32_t head, bool recover) override;
 
-void VirtioTx::describe(uint32_t id, uint64_t address, uint32_t bytes, bool more, uint32_t next) {
-  split::describe(pages_.descriptors, id, address, bytes, more ? split::kNext : 0, uint16_t(more ? next : 0));
-}
+ private:
+  void note_step(uint16_t first, uint16_t next, uint32_t before, uint32_t after) {
+    state_.step.store(next | uint64_t{first} << 16 | uint64_t{after} << 32 | uint64_t{before} << 48,
+                      std::memory_order_release);
+  }
+  void notify() { registers_.write(shared_.pairs[pair_].tx_notify, tx_queue_number(pair_), 2); }
+  uint32_t place(Tally& tally, uint32_t hwcur, uint32_t head);
+  bool put(const TxPacket& packet, uint32_t slot, uint16_t& available);
+  void reclaim(Tally& tally);
+  bool reclaim_next(uint16_t used);
+  void release(uint32_t first);
+  void end_packet(uint32_t first);
+  uint32_t recovered(uint32_t hwcur, uint32_t hwtail, uint32_t head);
+  void gather_free(uint32_t hwtail, uint32_t hwcur);
+  uint32_t free_id();
 
-uint32_t VirtioTx::free_id() {
+  Registers& registers_;
+  Shared& shared_;
+  TxState& state_;
+  const uint32_t pair_, size_;
+  Vring vring_;
+  Ring ring_;
+};
+
+template <class Vring>
+uint32_t VirtioTx<Vring>::free_id() {
   const uint32_t left = state_.free_count.load(std::memory_order_relaxed) - 1;
   state_.free_count.store(left, std::memory_order_relaxed);
-  return state_.free_ids[left].load(std::memory_order_relaxed);
+  return state_.free_ids[left % kMostDescriptors].load(std::memory_order_relaxed) % size_;
 }
 
 // False if there are too few descriptors now.
-bool VirtioTx::put(const TxPacket& packet, uint32_t slot, uint16_t available) {
+template <class Vring>
+bool VirtioTx<Vring>::put(const TxPacket& packet, uint32_t slot, uint16_t& available) {
   const BufferMemory& memory = ring_.memory;
   // Bytes before a packet that begins further into its buffer may be somebody's.
   const bool apart = packet.pieces[0].offset != 0;
   const uint32_t count = packet.slots + (apart ? 1 : 0);
   if (count > state_.free_count.load(std::memory_order_relaxed)) return false;
   uint32_t ids[kMostPieces + 1];
+  Segment segments[kMostPieces + 1];
   for (uint32_t i = 0; i < count; i++) ids[i] = free_id();
   for (uint32_t i = 0; i + 1 < count; i++) state_.following[ids[i]].store(ids[i + 1], std::memory_order_relaxed);
   uint32_t at = 0;
-  if (apart) {
-    describe(ids[0], shared_.headers_address, kVirtioHeader, true, ids[1]);
-    at = 1;
-  }
-  for (uint32_t i = 0; i < packet.slots; i++, at++) {
+  if (apart) segments[at++] = {shared_.headers_address, kVirtioHeader};
+  for (uint32_t i = 0; i < packet.slots; i++) {
     const Piece& piece = packet.pieces[i];
     const uint32_t header = i == 0 && !apart ? kVirtioHeader : 0;
     if (header) memset(memory.at(piece.buffer) - header, 0, header);
-    describe(ids[at], memory.device_address(piece.buffer, int64_t{piece.offset} - header), header + piece.len,
-             at + 1 < count, at + 1 < count ? ids[at + 1] : 0);
+    segments[at++] = {memory.device_address(piece.buffer, int64_t{piece.offset} - header), header + piece.len};
   }
   state_.chain_slot[ids[0]].store(slot, std::memory_order_relaxed);
   state_.chain[ids[0]].store(packet.slots | count << 16, std::memory_order_relaxed);
+  const uint32_t first_slot = slot;
   for (uint32_t i = 0; i < packet.slots; i++, slot = ring_.next(slot))
     state_.in_flight[slot].store(ids[0] + 1, std::memory_order_relaxed);
-  split::store16(split::available_entry(pages_.available, available % shared_.descriptors), uint16_t(ids[0]));
+  const uint16_t first = available;
+  available = vring_.describe(first, {segments, count}, ids, count);
+  if (Vring::kPacked) {
+    note_step(first, available, first_slot, slot);
+    vring_.publish(first, available);
+  }
   return true;
 }
 
-uint32_t VirtioTx::place(Tally& tally, uint32_t hwcur, uint32_t head) {
+template <class Vring>
+uint32_t VirtioTx<Vring>::place(Tally& tally, uint32_t hwcur, uint32_t head) {
   const auto first = uint16_t(state_.step.load(std::memory_order_relaxed));
+  const uint32_t before = hwcur;
   uint16_t available = first;
   TxPacket packet;
   while (hwcur != head) {
@@ -65,63 +106,99 @@ uint32_t VirtioTx::place(Tally& tally, uint32_t hwcur, uint32_t head) {
       continue;
     }
     if (!put(packet, hwcur, available)) break;
-    available++;
     hwcur = (hwcur + packet.slots) % ring_.num_slots;
     tally.packets++;
     tally.bytes += packet.bytes;
   }
-  state_.step.store(pack(available, hwcur), std::memory_order_release);
-  if (available == first) return hwcur;
-  split::store16(pages_.available + 2, available);
-  if (split::wants_notification(pages_.used)) registers_.write(shared_.tx_notify, kTxQueueNumber, 2);
+  if (available != first && !Vring::kPacked) {
+    note_step(first, available, before, hwcur);
+    vring_.publish(first, available);
+  }
+  note_step(available, available, hwcur, hwcur);
+  if (available != first && vring_.wants_notification(first, available)) notify();
   return hwcur;
 }
 
-void VirtioTx::release(uint32_t first) {
+template <class Vring>
+void VirtioTx<Vring>::end_packet(uint32_t first) {
   const uint32_t chain = state_.chain[first].load(std::memory_order_relaxed);
-  uint32_t slot = state_.chain_slot[first].load(std::memory_order_relaxed), id = first;
+  uint32_t slot = state_.chain_slot[first].load(std::memory_order_relaxed) % ring_.num_slots;
   for (uint32_t i = 0; i < (chain & 0xffff); i++, slot = ring_.next(slot))
     state_.in_flight[slot].store(0, std::memory_order_relaxed);
+}
+
+template <class Vring>
+void VirtioTx<Vring>::release(uint32_t first) {
+  const uint32_t chain = state_.chain[first].load(std::memory_order_relaxed);
+  end_packet(first);
   state_.chain[first].store(0, std::memory_order_relaxed);
+  uint32_t id = first;
   for (uint32_t i = 0; i < chain >> 16; i++) {
     const uint32_t at = state_.free_count.load(std::memory_order_relaxed);
+    if (at >= size_) break;
     state_.free_ids[at].store(id, std::memory_order_relaxed);
     state_.free_count.store(at + 1, std::memory_order_relaxed);
-    id = state_.following[id].load(std::memory_order_relaxed);
+    id = state_.following[id].load(std::memory_order_relaxed) % size_;
   }
 }
 
+// The element at this place of a packed ring, where each takes as many places as its packet had. False: it is none.
+template <class Vring>
+bool VirtioTx<Vring>::reclaim_next(uint16_t used) {
+  const uint32_t id = vring_.used(used).id;
+  const uint32_t chain = id < size_ ? state_.chain[id].load(std::memory_order_relaxed) : 0;
+  if (chain == 0) return false;
+  state_.returning.store(id + 1, std::memory_order_release);
+  state_.used.store(uint16_t(used + (chain >> 16)), std::memory_order_release);
+  release(id);
+  state_.returning.store(0, std::memory_order_release);
+  return true;
+}
+
 // Packets come back in any order. One that was not sent came back already, or never went: nothing is lost by it.
-void VirtioTx::reclaim(Tally& tally) {
-  const auto used = uint16_t(state_.used.load(std::memory_order_relaxed));
-  const auto count = uint16_t(split::index_of(pages_.used) - used);
-  if (count > shared_.descriptors) {
-    tally.corrupt++;
-    return;
-  }
-  for (uint16_t i = 0; i < count; i++) {
-    const uint32_t id = split::load32(split::used_entry(pages_.used, uint16_t(used + i) % shared_.descriptors));
-    if (id < shared_.descriptors && state_.chain[id].load(std::memory_order_relaxed) != 0) release(id);
-    // Who dies between these lines leaves a packet that is free twice: see gather_free().
-    state_.used.store(uint16_t(used + i + 1), std::memory_order_release);
+template <class Vring>
+void VirtioTx<Vring>::reclaim(Tally& tally) {
+  if constexpr (Vring::kPacked) {
+    for (uint32_t i = 0; i < size_; i++) {
+      const auto used = uint16_t(state_.used.load(std::memory_order_relaxed));
+      if (used == uint16_t(state_.step.load(std::memory_order_relaxed)) || !vring_.is_used(used)) return;
+      if (reclaim_next(used)) continue;
+      tally.corrupt++;
+      return;
+    }
+  } else {
+    const auto used = uint16_t(state_.used.load(std::memory_order_relaxed));
+    const uint32_t count = vring_.ready(used, size_);
+    if (count > size_) {
+      tally.corrupt++;
+      return;
+    }
+    for (uint16_t i = 0; i < count; i++) {
+      const uint32_t id = vring_.used(uint16_t(used + i)).id;
+      if (id < size_ && state_.chain[id].load(std::memory_order_relaxed) != 0) release(id);
+      // Who dies between these lines leaves a packet that is free twice: see gather_free().
+      state_.used.store(uint16_t(used + i + 1), std::memory_order_release);
+    }
+    if (count > 0) vring_.keep_quiet(uint16_t(used + count));
   }
 }
 
 // The free descriptors anew: all that are of no packet in flight.
-void VirtioTx::gather_free(uint32_t hwtail, uint32_t hwcur) {
+template <class Vring>
+void VirtioTx<Vring>::gather_free(uint32_t hwtail, uint32_t hwcur) {
   bool busy[kMostDescriptors] = {};
   for (uint32_t slot = ring_.next(hwtail); slot != hwcur; slot = ring_.next(slot)) {
     const uint32_t held = state_.in_flight[slot].load(std::memory_order_relaxed);
-    if (held == 0 || held > shared_.descriptors) continue;
+    if (held == 0 || held > size_) continue;
     uint32_t id = held - 1;
     const uint32_t chain = state_.chain[id].load(std::memory_order_relaxed);
-    for (uint32_t i = 0; i < chain >> 16 && id < shared_.descriptors; i++) {
+    for (uint32_t i = 0; i < chain >> 16 && id < size_; i++) {
       busy[id] = true;
       id = state_.following[id].load(std::memory_order_relaxed);
     }
   }
   uint32_t count = 0;
-  for (uint32_t id = 0; id < shared_.descriptors; id++) {
+  for (uint32_t id = 0; id < size_; id++) {
     if (busy[id]) continue;
     state_.chain[id].store(0, std::memory_order_relaxed);
     state_.free_ids[count++].store(id, std::memory_order_relaxed);
@@ -130,20 +207,28 @@ void VirtioTx::gather_free(uint32_t hwtail, uint32_t hwcur) {
 }
 
 // Where a step that its process did not live to tell of has moved hwcur.
-uint32_t VirtioTx::recovered(uint32_t hwcur, uint32_t hwtail, uint32_t head) {
+template <class Vring>
+uint32_t VirtioTx<Vring>::recovered(uint32_t hwcur, uint32_t hwtail, uint32_t head) {
   const uint64_t step = state_.step.load(std::memory_order_acquire);
-  const uint16_t available = split::index_of(pages_.available);
-  const auto at = uint32_t(step >> 32);
-  if (uint16_t(step) == available && at < ring_.num_slots && ring_.distance(hwcur, at) <= ring_.distance(hwcur, head))
-    hwcur = at;
-  state_.step.store(pack(available, hwcur), std::memory_order_release);
+  const auto next = uint16_t(step), first = uint16_t(step >> 16);
+  const bool went = vring_.published(first, next);
+  const uint16_t available = went ? next : first;
+  const auto at = uint32_t(went ? step >> 32 & 0xffff : step >> 48);
+  if (at < ring_.num_slots && ring_.distance(hwcur, at) <= ring_.distance(hwcur, head)) hwcur = at;
+  note_step(available, available, hwcur, hwcur);
+  if (const uint32_t back = state_.returning.load(std::memory_order_acquire); back > 0 && back <= size_) {
+    end_packet(back - 1);
+    state_.returning.store(0, std::memory_order_release);
+  }
   gather_free(hwtail, hwcur);
+  vring_.forget(available, state_.free_count.load(std::memory_order_relaxed));
   // The device may not have been told.
-  registers_.write(shared_.tx_notify, kTxQueueNumber, 2);
+  notify();
   return hwcur;
 }
 
-void VirtioTx::sync(Tally& tally, uint32_t& hwcur, uint32_t& hwtail, uint32_t head, bool recover) {
+template <class Vring>
+void VirtioTx<Vring>::sync(Tally& tally, uint32_t& hwcur, uint32_t& hwtail, uint32_t head, bool recover) {
   if (recover) [[unlikely]]
     hwcur = recovered(hwcur, hwtail, head);
   reclaim(tally);
@@ -154,6 +239,15 @@ void VirtioTx::sync(Tally& tally, uint32_t& hwcur, uint32_t& hwtail, uint32_t he
   uint32_t at = ring_.next(hwtail);
   while (at != hwcur && state_.in_flight[at].load(std::memory_order_relaxed) == 0) at = ring_.next(at);
   hwtail = ring_.before(at);
+}
+
+}  // namespace
+
+std::unique_ptr<TxQueue> virtio_tx(Registers& registers, Shared& shared, uint32_t pair, const VringPages& pages,
+                                   const Ring& ring) {
+  if (shared.virtio_ways & kPackedRings)
+    return std::make_unique<VirtioTx<PackedVring>>(registers, shared, pair, pages, ring);
+  return std::make_unique<VirtioTx<SplitVring>>(registers, shared, pair, pages, ring);
 }
 
 }  // namespace unetmap::driver

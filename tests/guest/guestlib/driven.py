@@ -45,13 +45,15 @@ def captured(data):
 
 
 class Driven:
-    """For a class with DEVICE and LINK, of QEMU's, and KERNEL_DRIVER, the kernel's name for what drives that."""
+    """For a class with DEVICE and LINK, of QEMU's, and KERNEL_DRIVER, the kernel's name for what drives that; NEWER: it takes a newer QEMU."""
+    NEWER = False
 
     @classmethod
     def setUpClass(cls):
         guests.require("unetmapd", "unetmap", "unetmap-worker", "unetmap-keeper", "pkt-gen", "vale-ctl")
+        qemu = guests.require_newer_qemu() if cls.NEWER else None
         guests.own_network()
-        cls.rig = cls.enterClassContext(guests.Rig())
+        cls.rig = cls.enterClassContext(guests.Rig(qemu))
         cls.vm, = cls.rig.boot({"vm01": "qemu --vale 02"}, {"vm01": {"DEVICE": cls.DEVICE, "LINK": cls.LINK}})
         cls.rig.call("vale-ctl", "-n", "vi0")
         cls.rig.call("ip", "address", "add", f"{HOST}/24", "dev", "vi0")
