@@ -283,6 +283,9 @@ class Bound {
   std::vector<std::unique_ptr<TxRing>> tx;  // the bound ones
   std::vector<std::unique_ptr<RxRing>> rx;
   std::atomic<uint32_t> spin_ns{0}, spin_failures{0};
+  // Waits without a yield: after the last one that brought nothing; still to come; until then.
+  std::atomic<uint32_t> yield_pause{0}, yields_skipped{0};
+  std::atomic<uint64_t> no_yield_before_ns{0};
   // CSB mode: see descriptor/csb.hh, kloop/kloop.hh.
   std::mutex csb_mutex;
   bool csb_here = false;            // with blocks in this process
