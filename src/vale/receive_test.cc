@@ -135,6 +135,122 @@ TEST_F(AuditTest, MoreFreeThanThereAreIsToldWhereSendersWait) {
   expect_whole();
 }
 
+// Stretches: chains whose cells follow each other, without links.
+struct StretchTest : AuditTest {
+  static constexpr uint32_t kPackets = 12;
+  uint64_t word(uint32_t len, uint32_t flags, bool next) const {
+    return Exchange::word_of(0, uint16_t(len), uint16_t(flags)) | (next ? CellWord::kNext : 0);
+  }
+  // Cells 0 to kPackets - 1 in one chain; whoever sent them wrote `odd` to that of cell `at`.
+  void deliver(uint32_t at, uint64_t odd) {
+    Hand hand(ex, kPackets);
+    for (uint32_t i = 0; i < kPackets; i++)
+      ex.packet(hand.cells[i]) = i == at ? odd : word(60 + i, 1 << NS_PORT_SHIFT, i + 1 < kPackets);
+    ex.link(hand.cells[kPackets - 1], UINT32_MAX, 0);
+    if (!(odd & CellWord::kNext)) ex.link(hand.cells[at], at + 1 < kPackets ? at + 1 : UINT32_MAX, 0);
+    ex.push(hand.cells[0], kPackets);
+  }
+  // Lengths that the slots show.
+  std::vector<uint32_t> shown() {
+    std::vector<uint32_t> lengths;
+    for (uint32_t at = b.rx_head; at != b.hwtail; at = (at + 1) % b.slots) lengths.push_back(b.rx_slots[at].len);
+    return lengths;
+  }
+};
+
+TEST_F(StretchTest, OnlyWhatCannotBeIsLeftOut) {
+  const uint64_t flag = 1 << NS_PORT_SHIFT;
+  struct {
+    const char* what;
+    uint64_t odd;
+    bool corrupt;
+  } const cases[] = {
+      {"another buffer", word(60, flag, true) | 5, true},
+      {"longer than a buffer", word(2049, flag, true), true},
+      {"void", word(0, 0, true), false},
+  };
+  for (auto& each : cases) {
+    SCOPED_TRACE(each.what);
+    const uint64_t corrupt = b.rx.lost_corrupt;
+    deliver(5, each.odd);
+    b.hwtail = b.receiver->take(b.hwtail, b.rx_head);
+    EXPECT_EQ(shown(), (std::vector<uint32_t>{60, 61, 62, 63, 64, 66, 67, 68, 69, 70, 71}));
+    EXPECT_EQ(b.rx.lost_corrupt - corrupt, each.corrupt);
+    EXPECT_FALSE(b.receiver->reset_wanted());
+    EXPECT_EQ(sync().size(), kPackets - 1);
+    // The cells are in another order now: each case begins with one that is in order.
+    ex.shared().spoiled = 1;
+    settle();
+    for (uint32_t i = 0; i < kCells; i++) ex.put_free(ex.shared().free_head + i, i);
+    ex.publish_free(ex.shared().free_head + kCells);
+  }
+}
+
+TEST_F(StretchTest, FlagsOfASlotAreThoseOfThePacket) {
+  deliver(5, word(65, 2 << NS_PORT_SHIFT | NS_MOREFRAG | NS_FORWARD | NS_BUF_CHANGED, true));
+  b.hwtail = b.receiver->take(b.hwtail, b.rx_head);
+  ASSERT_EQ(shown().size(), kPackets);
+  for (uint32_t i = 0; i < kPackets; i++)
+    EXPECT_EQ(b.rx_slots[(b.rx_head + i) % b.slots].flags, i == 5 ? 2 << NS_PORT_SHIFT | NS_MOREFRAG : 1 << NS_PORT_SHIFT);
+  EXPECT_EQ(b.rx.packets, kPackets - 1);
+}
+
+TEST_F(StretchTest, TheCellBehindTheLastIsNone) {
+  Hand all(ex, kCells);
+  for (uint32_t cell : all.cells) ex.packet(cell) = word(60, 1 << NS_PORT_SHIFT, true);
+  ex.push(kCells - 1, 1);
+  b.hwtail = b.receiver->take(b.hwtail, b.rx_head);
+  EXPECT_EQ(shown().size(), 1u);
+  EXPECT_EQ(b.rx.lost_corrupt, 1u);
+  EXPECT_TRUE(b.receiver->reset_wanted());
+  settle();
+  expect_whole();
+}
+
+TEST_F(StretchTest, AChainThatGoesOnIntoTheRingEndsThere) {
+  deliver(0, word(60, 1 << NS_PORT_SHIFT, true));
+  b.hwtail = b.receiver->take(b.hwtail, b.rx_head);
+  // Cell 12 is in nobody's ring, cells 0 to 11 are in ours.
+  Hand hand(ex, 1);
+  ex.packet(hand.cells[0]) = word(60, 1 << NS_PORT_SHIFT, false);
+  ex.link(hand.cells[0], 3, 0);
+  ex.push(hand.cells[0], 2);
+  b.hwtail = b.receiver->take(b.hwtail, b.rx_head);
+  EXPECT_EQ(shown().size(), kPackets + 1);
+  EXPECT_EQ(b.rx.lost_corrupt, 1u);
+  EXPECT_TRUE(b.receiver->reset_wanted());
+  settle();
+  expect_whole();
+}
+
+// Senders that lose a cell between theirs, and programs that exchange buffers of some slots: all arrives, in order.
+TEST_F(StretchTest, WithGapsAndOtherBuffers) {
+  uint32_t spare = b.nbufs - 1;
+  for (int round = 0; round < 40; round++) {
+    Hand held(ex, round % 3 ? 1 : 0);
+    std::vector<std::string> sent;
+    for (uint32_t i = 0; i < 20; i++) sent.push_back(frame(2, 1, 60 + i, std::to_string(round)));
+    for (auto& f : sent) sw.queue(a, f);
+    sw.send(a);
+    if (!held.cells.empty()) {
+      ex.fill(held.cells[0], ex.buffer_of(held.cells[0]), 0, 0);
+      ex.link(held.cells[0], UINT32_MAX, 0);
+      ex.push(held.cells[0], 1);
+    }
+    b.hwtail = b.receiver->take(b.hwtail, b.rx_head);
+    ASSERT_EQ(shown().size(), sent.size());
+    for (uint32_t i = 0, at = b.rx_head; i < sent.size(); i++, at = (at + 1) % b.slots) {
+      netmap_slot& slot = b.rx_slots[at];
+      ASSERT_EQ(std::string(reinterpret_cast<char*>(b.buffer(slot)), slot.len), sent[i]) << "round " << round << " packet " << i;
+      if ((i + round) % 7 == 0) std::swap(slot.buf_idx, spare);
+    }
+    b.receiver->give_back(b.rx_head, b.hwtail);
+    b.rx_head = b.hwtail;
+  }
+  EXPECT_EQ(b.rx.lost_corrupt, 0u);
+  EXPECT_FALSE(b.receiver->reset_wanted());
+}
+
 // A cell that is twice in one sender's hands closes its chain over those in between.
 TEST_F(AuditTest, AChainShorterThanToldIsMissed) {
   for (uint32_t at : {2u, 9u}) ex.put_free(at, 5);

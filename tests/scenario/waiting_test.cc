@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // poll and select on netmap descriptors, alone and among others.
+#include <sched.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -116,6 +117,44 @@ TEST(Poll, LooksAgainWhereARingWasTaken) {
   kill(other, SIGKILL);
   waitpid(other, nullptr, 0);
   munmap(syncs, sizeof *syncs);
+}
+
+// Both ends on one processor give it to each other; a third program that wants it, too, keeps neither from going on.
+TEST(Poll, TwoOnOneProcessorAnswerEachOther) {
+  constexpr uint64_t kRounds = 2000;
+  Pair pair;
+  cpu_set_t before, one;
+  ASSERT_EQ(sched_getaffinity(0, sizeof before, &before), 0);
+  CPU_ZERO(&one);
+  CPU_SET(sched_getcpu(), &one);
+  ASSERT_EQ(sched_setaffinity(0, sizeof one, &one), 0);
+  const pid_t parent = getpid();
+  auto run = [&](auto&& body) {
+    const pid_t child = fork();
+    if (child != 0) return child;
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() == parent) body();
+    _exit(0);
+  };
+  const pid_t other = run([&] {
+    for (uint64_t n = 1;; n++)
+      if (pair.b.receive(kLong) != Numbers{n} || !pair.b.send(n)) return;
+  });
+  pid_t busy = 0;
+  for (uint64_t n = 1; n <= kRounds && !HasFailure(); n++) {
+    if (n == kRounds - 20)
+      busy = run([] {
+        for (;;) asm volatile("");
+      });
+    ASSERT_TRUE(pair.a.send(n));
+    EXPECT_EQ(pair.a.receive(kLong), Numbers{n});
+  }
+  for (pid_t child : {other, busy})
+    if (child > 0) {
+      kill(child, SIGKILL);
+      waitpid(child, nullptr, 0);
+    }
+  EXPECT_EQ(sched_setaffinity(0, sizeof before, &before), 0);
 }
 
 TEST(Poll, AmongOthers) {
