@@ -3,6 +3,7 @@
 #include "vale/deliver.hh"
 
 #include <algorithm>
+#include <utility>
 
 #include "vale/copy.hh"
 #include "vale/offload.hh"
@@ -126,18 +127,18 @@ uint32_t Forwarder::gather(const TxView& tx, uint32_t first, uint32_t count, uin
   return bytes;
 }
 
-// Copies frag_[from, ...) into the buffers of `cells`, one each, and chains them; stops at the first that does not go
+// Copies `frags` into the buffers of `cells`, one each, and chains them; stops at the first that does not go
 // that way. Returns how many went.
-uint32_t Forwarder::copy_singles(const TxView& tx, Supply& supply, uint32_t from, const uint32_t* cells, uint32_t n) {
+uint32_t Forwarder::copy_singles(const TxView& tx, Supply& supply, const Frag* frags, const uint32_t* cells, uint32_t n) {
   for (uint32_t k = 0; k < std::min(n, kCellsAhead); k += kCellsInLine) prefetch_to_write(&supply.ex.packet(cells[k]));
   if (supply.ex.shape().offsets) [[unlikely]]
-    return copy_singles_at_offsets(tx, supply, from, cells, n);
+    return copy_singles_at_offsets(tx, supply, frags, cells, n);
   uint32_t i = 0;
   while (i < n) {
     // Cells that follow each other are a stretch, nearly always all of them: who receives needs no links between those.
     uint32_t stretch = 1;
     while (i + stretch < n && cells[i + stretch] == cells[i] + stretch) stretch++;
-    const uint32_t went = copy_stretch(tx, supply, from + i, cells[i], stretch);
+    const uint32_t went = copy_stretch(tx, supply, frags + i, cells[i], stretch);
     i += went;
     if (went < stretch) break;
   }
@@ -145,7 +146,7 @@ uint32_t Forwarder::copy_singles(const TxView& tx, Supply& supply, uint32_t from
 }
 
 // The same, into the buffers of the cells `cell`, `cell` + 1, ..., of a ring without offsets.
-uint32_t Forwarder::copy_stretch(const TxView& tx, Supply& supply, uint32_t from, uint32_t cell, uint32_t n) {
+uint32_t Forwarder::copy_stretch(const TxView& tx, Supply& supply, const Frag* frag, uint32_t cell, uint32_t n) {
   const Exchange& ex = supply.ex;
   const ExchangeShape& shape = ex.shape();
   uint8_t* const bufs = supply.dest.bufs;
@@ -155,7 +156,6 @@ uint32_t Forwarder::copy_stretch(const TxView& tx, Supply& supply, uint32_t from
   const uint32_t from_room = tx.offset_mask ? 0 : tx.buf_size;
   const uint32_t line = std::min(buf_size, from_room) < kLine ? 0 : kLine;  // what goes in one copy of so many bytes
   const auto flags = uint64_t{uint16_t(1 << NS_PORT_SHIFT | supply.mark)} << CellWord::kFlagsAt | CellWord::kNext;
-  const Frag* frag = &frag_[from];
   Atomic<uint64_t>* const word = &ex.packet(cell);
   const uint32_t first_buf = shape.base_buf + cell;
   uint64_t written = 0;
@@ -189,13 +189,13 @@ uint32_t Forwarder::copy_stretch(const TxView& tx, Supply& supply, uint32_t from
   return i;
 }
 
-uint32_t Forwarder::copy_singles_at_offsets(const TxView& tx, Supply& supply, uint32_t from, const uint32_t* cells,
+uint32_t Forwarder::copy_singles_at_offsets(const TxView& tx, Supply& supply, const Frag* frags, const uint32_t* cells,
                                             uint32_t n) {
   const Exchange& ex = supply.ex;
   const uint32_t buf_size = supply.dest.buf_size;
   const uint16_t flags = uint16_t(1 << NS_PORT_SHIFT | supply.mark);
   for (uint32_t i = 0; i < n; i++) {
-    const Frag& frag = frag_[from + i];
+    const Frag& frag = frags[i];
     const uint32_t cell = cells[i], buf = ex.buffer_of(cell), offset = ex.offset_of(cell);
     if (i + kCellsAhead < n) prefetch_to_write(&ex.packet(cells[i + kCellsAhead]));
     if (buf == 0 || offset > buf_size || frag.len > buf_size - offset) [[unlikely]]
@@ -208,21 +208,23 @@ uint32_t Forwarder::copy_singles_at_offsets(const TxView& tx, Supply& supply, ui
   return n;
 }
 
-// Single-slot packets frag_[from, to), headers equal: the path that has to be fast.
-void Forwarder::deliver_singles(const TxView& tx, Supply& supply, uint32_t from, uint32_t to) {
-  while (from < to) {
-    if (!supply.need(1)) return supply.lose(to - from);
-    uint32_t n = std::min(to - from, supply.have - supply.used);
-    uint32_t went = copy_singles(tx, supply, from, supply.cells + supply.used, n);
+// Single-slot packets, headers equal: the path that has to be fast.
+void Forwarder::deliver_singles(const TxView& tx, Supply& supply, const Frag* frags, uint32_t n) {
+  while (n > 0) {
+    if (!supply.need(1)) return supply.lose(n);
+    const uint32_t some = std::min(n, supply.have - supply.used);
+    uint32_t went = copy_singles(tx, supply, frags, supply.cells + supply.used, some);
     supply.used += went;
     supply.still_needed -= std::min(supply.still_needed, went);
-    from += went;
-    if (went == n) continue;
-    // The cell has no such buffer: it goes back. Or the packet is longer than one, and takes the cells that were reserved
-    // for it, this one among them. Both go the long way.
-    if (frag_[from].len <= room_in_cell(supply.dest)) supply.return_cell();
-    deliver_split(tx.bufs + frag_[from].src, frag_[from].len, supply);
-    from++;
+    if (went < some) {
+      // The cell has no such buffer: it goes back. Or the packet is longer than one, and takes the cells that were reserved
+      // for it, this one among them. Both go the long way.
+      if (frags[went].len <= room_in_cell(supply.dest)) supply.return_cell();
+      deliver_split(tx.bufs + frags[went].src, frags[went].len, supply);
+      went++;
+    }
+    frags += went;
+    n -= went;
   }
 }
 
@@ -345,14 +347,24 @@ void Forwarder::deliver(const TxView& tx, Dest& dest, MergedRuns runs, uint32_t 
   supply.still_needed = 0;
   while (const Run* run = count.next())
     if (run->first < limit) supply.still_needed += std::min<uint32_t>(run->count, limit - run->first);
+  // Short runs, as traffic to many addresses has them, are put together: then they are copied in one loop.
+  constexpr uint32_t kShort = 16;
+  uint32_t together = 0;
+  auto deliver_together = [&] { deliver_singles(tx, supply, together_.get(), std::exchange(together, 0)); };
   while (const Run* run = runs.next()) {
     if (run->first >= limit) break;
     uint32_t end = run->chain ? run->first + run->count : std::min<uint32_t>(run->first + run->count, limit);
+    const TagChange change = change_for(*run, dest.port);
+    const uint32_t count = end - run->first;
+    if (!side && !converted && !run->chain && !change && count < kShort) {
+      for (uint32_t p = run->first; p < end; p++) together_[together++] = frag_[p];
+      continue;
+    }
+    deliver_together();
     if (side) [[unlikely]] {
       supply.flush();
       supply.watched = run->dest != kFlood;
     }
-    const TagChange change = change_for(*run, dest.port);
     if (converted) {
       for (uint32_t p = run->first; p < end; p = run->chain ? end : p + 1)
         deliver_converted(tx, supply, p, run->chain ? run->count : 1, change);
@@ -361,9 +373,10 @@ void Forwarder::deliver(const TxView& tx, Dest& dest, MergedRuns runs, uint32_t 
     } else if (run->chain) {
       deliver_chain(tx, supply, *run);
     } else {
-      deliver_singles(tx, supply, run->first, end);
+      deliver_singles(tx, supply, &frag_[run->first], count);
     }
   }
+  deliver_together();
   supply.finish();
 }
 

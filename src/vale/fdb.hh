@@ -36,6 +36,13 @@ class Fdb {
  public:
   explicit Fdb(SwitchShared* shared) : shared_(shared) {}
 
+  // What lookup(mac) will read is asked for.
+  void ask_for(uint64_t mac) const {
+    const uint64_t hash = hash_of(mac, 0);
+    __builtin_prefetch(first(hash));
+    __builtin_prefetch(second(hash));
+  }
+
   // Port index that `mac` was last seen on in that VLAN, kNoPort if unknown, aged or of a port that is gone.
   template <class Vid = NoVlan>
   uint16_t lookup(uint64_t mac, uint32_t now_s, Vid vid = {}) const {

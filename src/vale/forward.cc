@@ -9,8 +9,8 @@
 
 namespace unetmap::vale {
 
-// How far ahead the frames of slots are asked for.
-constexpr uint32_t kBuffersAhead = 8;
+// How far ahead the frames of slots are asked for, and then what the table has of their addresses.
+constexpr uint32_t kBuffersAhead = 8, kEntriesAhead = 4;
 
 Forwarder::Forwarder(SwitchShared* shared, uint16_t self, uint32_t generation, Outside& outside, const char* name)
     : shared_(shared),
@@ -20,6 +20,7 @@ Forwarder::Forwarder(SwitchShared* shared, uint16_t self, uint32_t generation, O
       outside_(outside),
       name_(name),
       frag_(new Frag[kWindow]),
+      together_(new Frag[kWindow]),
       address_(new uint64_t[kWindow]),
       run_(new Run[kWindow]),
       group_index_(new uint16_t[kMaxPorts]()),
@@ -98,7 +99,10 @@ uint16_t Forwarder::decide(const TxView& tx, uint32_t first, uint32_t count, uin
   }
   const uint8_t* ethernet = start + header_len_;
   uint64_t to = load_mac(ethernet), from = load_mac(ethernet + 6);
-  if (!(frag.flags & NS_NO_LEARN) && !is_multicast(from)) fdb_.learn(from, self_, generation_, now_s);
+  if (from != learned_ && !(frag.flags & NS_NO_LEARN) && !is_multicast(from)) {
+    fdb_.learn(from, self_, generation_, now_s);
+    learned_ = from;
+  }
   uint16_t override_port = frag.flags >> NS_PORT_SHIFT;
   uint16_t port = override_port ? override_port : is_multicast(to) ? kFlood : fdb_.lookup(to, now_s);
   if (port == kNoPort) return kFlood;
@@ -190,6 +194,14 @@ template <class High>
   return uint32_t(slot - begin);
 }
 
+// The frame in slot `at` will be looked up soon, where that slot is to be sent and its frame here already.
+inline void Forwarder::ask_for_entries(const TxView& tx, uint32_t at) const {
+  const netmap_slot& slot = tx.slots[at];
+  const uint32_t buf = slot.buf_idx;
+  if (buf >= tx.nbufs || (slot.flags & NS_INDIRECT)) return;
+  fdb_.ask_for(load_mac(tx.bufs + uint64_t{buf} * tx.buf_size + header_len_));
+}
+
 // Fills frag_ and run_ from the slots in [hwcur, head), up to a window; one packet where there is a tap. Returns the
 // slots looked at. Refused packets only ever stand at its beginning, so that fragment i is in slot hwcur + skipped_ +
 // i.
@@ -213,12 +225,13 @@ uint32_t Forwarder::classify(const TxView& tx, uint32_t hwcur, uint32_t head, ui
   // Single-slot packets for one destination gather in [run_first, frags); the rest of the state is written back, and
   // the run added, before anything else is done with them.
   uint32_t frags = 0, run_first = 0;
+  bool follows = false;  // the last packet began as the one before
   auto end_run = [&] {
     if (frags > run_first) add_run(run_first, frags - run_first, last_dest, false, kRuled ? form_ : 0);
     run_first = frags_ = frags;
   };
   while (done < avail && frags < window) {
-    if (alike_ways && last_dest != kDiscard && !(kRuled && lists_ && last_dest == kFlood)) {
+    if (follows && alike_ways && last_dest != kDiscard && !(kRuled && lists_ && last_dest == kFlood)) {
       const uint32_t most = std::min(std::min(avail - done, window - frags), tx.num_slots - at);
       const uint32_t alike = !(kRuled && listed_) ? take_alike(tx, at, most, alike_shortest, frags, last_low, last_high, bytes)
                              : covered_           ? take_covered(tx, at, most, frags, last_low, last_high, bytes)
@@ -232,6 +245,7 @@ uint32_t Forwarder::classify(const TxView& tx, uint32_t hwcur, uint32_t head, ui
     netmap_slot slot = tx.slots[at];  // the one load of the slot; all later use is of this copy
     uint32_t ahead = at + 8 < tx.num_slots ? at + 8 : 0, ahead_buf = tx.slots[ahead].buf_idx;
     __builtin_prefetch(tx.bufs + (ahead_buf < tx.nbufs ? uint64_t{ahead_buf} * tx.buf_size : 0));
+    if (!follows) ask_for_entries(tx, at + kEntriesAhead < tx.num_slots ? at + kEntriesAhead : 0);
     uint32_t used = 1;
     if (slot.flags & (NS_MOREFRAG | NS_INDIRECT)) [[unlikely]] {
       if (frags + kMaxFrags > kWindow) break;
@@ -256,7 +270,8 @@ uint32_t Forwarder::classify(const TxView& tx, uint32_t hwcur, uint32_t head, ui
         if constexpr (kRuled) plain = plain && frag.len >= header_len_ + kLeastTagged && !(lists_ && last_dest == kFlood);
         memcpy(&low, ethernet, 8);
         memcpy(&high, ethernet + 8, plain ? sizeof high : 4);
-        if (!plain || low != last_low || high != last_high || last_dest == kDiscard) [[unlikely]] {
+        follows = plain && low == last_low && high == last_high && last_dest != kDiscard;
+        if (!follows) [[unlikely]] {
           end_run();
           last_dest = kRuled && ruled_ ? decide_by_rules(tx, frags, 1, now_s) : decide(tx, frags, 1, now_s);
           if constexpr (kRuled) {
@@ -477,6 +492,7 @@ Forwarded Forwarder::forward(const TxView& tx, uint32_t hwcur, uint32_t head, ui
     fence_.load(shared_->fence[self_]);
     if (fence_.limits_rate()) fence_.earn(outside_.now_ns());
   }
+  learned_ = kBroadcastMac;
   if (parts_at_ != hwcur) parts_.clear();
   const bool observed = watched(self_);
   tapped_ = shared_->tap.load(std::memory_order_relaxed) != 0 && begin_tap();

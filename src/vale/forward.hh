@@ -133,6 +133,7 @@ class Forwarder {
   template <class High>
   uint32_t take_alike(const TxView& tx, uint32_t at, uint32_t most, uint32_t shortest, uint32_t frags, uint64_t low,
                       High high, uint64_t& bytes);
+  void ask_for_entries(const TxView& tx, uint32_t at) const;
   void refuse_slots(const TxView& tx, bool good, uint32_t slots, uint64_t bytes);
   uint32_t classify_chain(const TxView& tx, uint32_t at, uint32_t avail, uint32_t now_s);
   uint16_t judge(const TxView& tx, uint32_t first, uint32_t count);
@@ -164,10 +165,11 @@ class Forwarder {
   void report_spoiled(Dest& dest, const Exchange& ex);
   void count_discarded(const TxView& tx, uint32_t limit) const;
   void deliver(const TxView& tx, Dest& dest, MergedRuns runs, uint32_t limit);
-  uint32_t copy_singles(const TxView& tx, Supply& supply, uint32_t from, const uint32_t* cells, uint32_t n);
-  uint32_t copy_stretch(const TxView& tx, Supply& supply, uint32_t from, uint32_t cell, uint32_t n);
-  uint32_t copy_singles_at_offsets(const TxView& tx, Supply& supply, uint32_t from, const uint32_t* cells, uint32_t n);
-  void deliver_singles(const TxView& tx, Supply& supply, uint32_t from, uint32_t to);
+  uint32_t copy_singles(const TxView& tx, Supply& supply, const Frag* frags, const uint32_t* cells, uint32_t n);
+  uint32_t copy_stretch(const TxView& tx, Supply& supply, const Frag* frag, uint32_t cell, uint32_t n);
+  uint32_t copy_singles_at_offsets(const TxView& tx, Supply& supply, const Frag* frags, const uint32_t* cells,
+                                   uint32_t n);
+  void deliver_singles(const TxView& tx, Supply& supply, const Frag* frags, uint32_t n);
   void deliver_chain(const TxView& tx, Supply& supply, const Run& run);
   void deliver_converted(const TxView& tx, Supply& supply, uint32_t first, uint32_t count, TagChange change = {});
   bool deliver_in_parts(const TxView& tx, Dest& dest, uint32_t count, Forwarded& out);
@@ -237,8 +239,10 @@ class Forwarder {
   };
   std::vector<Denied> denied_;
   uint32_t cpu_ = 0;
+  uint64_t learned_ = 0;  // the address that this call learned last
 
   std::unique_ptr<Frag[]> frag_;
+  std::unique_ptr<Frag[]> together_;  // of short runs for one destination
   std::unique_ptr<uint64_t[]> address_;  // of fragments with NS_INDIRECT
   std::unique_ptr<Run[]> run_;
   uint32_t frags_ = 0, runs_ = 0;

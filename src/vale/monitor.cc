@@ -40,7 +40,7 @@ void Forwarder::deliver_loaded(const TxView& view, Supply& supply) {
     } else if (run.chain)
       deliver_chain(view, supply, run);
     else
-      deliver_singles(view, supply, run.first, run.first + run.count);
+      deliver_singles(view, supply, &frag_[run.first], run.count);
   }
   frags_ = runs_ = 0;
 }
