@@ -131,3 +131,24 @@ def round_trip(bench, length, ping_cpu, pong_cpu, more=()):
     if not answers:
         raise ping.failure("no answers")
     return Sample(1e6 / answers, {key: detail[key] for key in ("cpus_used", "cpus_used_by_others")})
+
+
+def many_to_one(bench, length, count):
+    """Delivered Mpps of `count` senders, taking turns on the two CPUs, to one lossless port; also how even they are."""
+    with PktGen(bench) as generators:
+        receiver = generators.start("rx", "vale0:rx", bench.cpus[0])
+        generators.set_lossless(receiver, "vale0:rx")
+        generators.announce("vale0:rx", RECEIVER_MAC)
+        senders = [generators.start("tx", f"vale0:tx{i}", bench.cpus[(i + 1) % 2], "-l", length, "-S", f"02:00:00:00:01:{i:02x}",
+                                    "-D", RECEIVER_MAC) for i in range(count)]
+        for sender in senders:
+            sender.wait_for(lambda sender=sender: sum(packets > 0 for _, packets, _ in reports(sender)) > WARM_UP_REPORTS,
+                            "reports of packets")
+        begin = [len(reports(sender)) for sender in senders]
+        received, detail = generators.observe(receiver)
+        rates = []
+        for sender, first in zip(senders, begin):
+            found = reports(sender)[first:]
+            rates.append(sum(packets for _, packets, _ in found) / max(sum(seconds for _, _, seconds in found), 1e-9))
+    detail["fastest_to_slowest"] = max(rates) / max(min(rates), 1.0)
+    return Sample(received / 1e6, detail)

@@ -11,6 +11,7 @@ from rows import pktgen
 
 MANY_PORTS = 1000
 MEMORY_PORTS = 1000
+STATIONS = (1, 100, 10_000, 100_000, 1_000_000)
 FANOUTS = (1, 8, 64, 256)
 SETTLE_TIMEOUT_S = 10
 OPEN_TIMEOUT_S = 60
@@ -66,6 +67,33 @@ def broadcast(bench):
     checks = [Check(name[last], name[first], "<=", 1.0, f"times a copy's cost in a broadcast {name[first]}")]
     checks += [Check(name[count], floor[count], "", 0, f"times plain copies, {name[count]}") for count in FANOUTS]
     return Group("broadcast", "Broadcast, 60 bytes, sender's cost for each packet delivered", rows, checks, 0.5)
+
+
+def _stations(bench, count):
+    with bench.netmap_children() as children:
+        run = children.start([bench.program("stations"), "vale0", count, 60, bench.seconds], cpu=bench.cpus[0])
+        fields = dict(re.findall(r"(\w+)=([\d.]+)", run.finish(bench.seconds + OPEN_TIMEOUT_S)))
+    if not float(fields.get("sent", 0)):
+        raise Failed(f"bench-stations with {count} addresses sent nothing: {fields}")
+    return Sample(float(fields["sync_ns"]), {"copies": float(fields["copies"])})
+
+
+def stations(bench):
+    """The switch's own time, both sides: a rate with few addresses over that with many is what they cost."""
+    rows = [Row(f"{count} address{'es'[:2 * (count > 1)]}", "ns", lambda b, count=count: _stations(b, count))
+            for count in STATIONS]
+    wanted = {100: 0.85, 10_000: 0.75, 100_000: 0.6}
+    checks = [Check(rows[STATIONS.index(count)].name, rows[0].name, "<=", round(1 / ratio, 2), "times the cost of one flow")
+              for count, ratio in wanted.items()]
+    checks.append(Check(rows[-1].name, rows[0].name, "", 0, "times the cost of one flow, more than the table holds"))
+    return Group("stations", "Stations in random order behind 8 ports, 60 bytes, cost of a packet on both sides", rows, checks, 0.5)
+
+
+def senders(bench):
+    rows = [Row(f"{count} sender{'s'[:count > 1]}", "Mpps", lambda b, count=count: pktgen.many_to_one(b, 60, count), cpus=2)
+            for count in (1, 8)]
+    return Group("senders", "Senders to one lossless port, 60 bytes, half of them on each CPU", rows,
+                 [Check(rows[1].name, rows[0].name, ">=", 0.9, "of one sender's rate")])
 
 
 def _idle(bench):
@@ -148,4 +176,4 @@ def memory(bench):
                  [Check(rows[0].name, None, "<=", 64.0, "KiB a port")])
 
 
-GROUPS = {"ports": many_ports, "broadcast": broadcast, "idle": idle, "memory": memory}
+GROUPS = {"stations": stations, "senders": senders, "ports": many_ports, "broadcast": broadcast, "idle": idle, "memory": memory}
