@@ -2,6 +2,7 @@
 #include "dev/e1000/mac/statistics.hh"
 
 namespace unetmap::e1000 {
+
 uint32_t Statistics::read(uint32_t offset) noexcept {
   const unsigned index = offset / 4;
   if (index >= counts_.size()) return 0;
