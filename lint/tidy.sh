@@ -15,13 +15,14 @@ command=$(grep -F -B 2 "\"file\": \"$source\"" "$build/compile_commands.json") |
 }
 key=$({
   "$tidy" --version
-  printf '%s\n' "$command"
+  printf '%s\n' "$command" | sed "s|$root|.|g"
   cat "$0" "$root/.clang-tidy" "$source"
 } | sha256sum | cut -d ' ' -f 1)
 
-# done_with SUMS: of the files that it is made of, as sha256sum writes them.
+cd "$root"
+# done_with SUMS: of the files that it is made of, as sha256sum writes them; those of the clone by their names from its root.
 done_with() {
-  sed 's/^[0-9a-f]*  //' "$1" | { printf '%s: ' "$stamp" && tr '\n' ' ' && echo; } >"$stamp.d"
+  sed "s/^[0-9a-f]*  //; s|^[^/]|$root/&|" "$1" | { printf '%s: ' "$stamp" && tr '\n' ' ' && echo; } >"$stamp.d"
   : >"$stamp"
 }
 
@@ -38,6 +39,6 @@ fi
 includes=$(printf '%s\n' "$command" | grep -oE -e '-(I|isystem) ?[^ "]+' | tr '\n' ' ')
 # shellcheck disable=SC2086  # one word each
 c++ -std=c++20 -D_GNU_SOURCE $includes -M -MT x "$source" | sed 's/^x://; s/\\$//' | tr -s ' ' '\n' | grep . | sort -u |
-  xargs -d '\n' sha256sum >"$cache/$key.$$"
+  sed "s|^$root/||" | xargs -d '\n' sha256sum >"$cache/$key.$$"
 done_with "$cache/$key.$$"
 mv "$cache/$key.$$" "$cache/$key"

@@ -7,7 +7,6 @@
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
 #include <ctime>
@@ -167,24 +166,20 @@ int main(int argc, char** argv) {
   app.set_version_flag("-V,--version", UNETMAP_VERSION);
   app.add_flag("-f,--foreground", settings.foreground, "Stay in the foreground, with messages on the standard error");
   app.add_option("-s,--socket", settings.socket, "Listen at PATH instead of the default place ($UNETMAP_SOCKET, "
-                 "$XDG_RUNTIME_DIR/unetmap/unetmapd.sock or the like)")->option_text("PATH");
+                 "$XDG_RUNTIME_DIR/unetmap/unetmapd.sock or the like)").option_text("PATH");
   app.add_option("--idle-exit", settings.idle_exit_s, "End when nobody needs it for so long; 0 for never, which is the default "
-                 "with --foreground, else 5")->option_text("SECONDS")->check(CLI::Range(0.0, 1e9));
-  app.add_option("--ready-fd", settings.ready_fd, "Write one NUL byte to descriptor N when listening")->option_text("N");
+                 "with --foreground, else 5").option_text("SECONDS").in_range(0.0, 1e9);
+  app.add_option("--ready-fd", settings.ready_fd, "Write one NUL byte to descriptor N when listening").option_text("N");
   app.add_option("--nic-mode", settings.nic_modes, "How to bind network interfaces: auto takes the best that is to be had, each "
                  "other only that: native-zerocopy, native, generic (AF_XDP), packet (AF_PACKET), driver (the device itself). With "
                  "an interface before it (eth0=driver) that one; may be repeated")
-      ->option_text("[INTERFACE=]MODE")->allow_extra_args(false)->check([](const std::string& text) {
+      .option_text("[INTERFACE=]MODE").allow_extra_args(false).check([](const std::string& text) {
         return unetmap::wire::NicModes().add(text) ? std::string()
                                                    : text + " is none of auto, native-zerocopy, native, generic, packet, driver";
       });
   app.add_option("--nic-buffers", settings.nic_buffers, "Packet buffers of 2048 bytes that all interfaces share, and that stay in "
                  "memory while one is bound; 32768 by default, fewer where less memory may be locked")
-      ->option_text("N")->check(CLI::Range(1024u, 1u << 20));
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : 2;
-  }
+      .option_text("N").in_range(1024u, 1u << 20);
+  if (auto end = app.parse(argc, argv)) return end->status;
   return run(settings);
 }

@@ -6,7 +6,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <csignal>
 #include <cstdio>
 
@@ -42,11 +41,7 @@ int main(int argc, char** argv) {
   unetmap::CommandLine app{"unetmap-keeper",
                            "Holds a network interface for unetmapd. Started by it and by libunetmap, not by hand."};
   app.set_version_flag("-V,--version", UNETMAP_VERSION);
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : 2;
-  }
+  if (auto end = app.parse(argc, argv)) return end->status;
   if (!has_channel()) {
     fprintf(stderr,
             "unetmap-keeper: started by unetmapd and by libunetmap when a network interface is opened, not by hand; "

@@ -39,7 +39,7 @@ bash --norc -c '. "$1" && complete -p pkt-gen | grep -q _unetmap' sh "$source/pa
 
 step "zsh"
 cat >"$work/zsh.sh" <<'Z'
-zmodload zsh/zpty || exit 77
+zmodload zsh/zpty || exit 1
 export TERM=dumb
 zpty shell "zsh -f -i"
 # Until its output has the words.

@@ -20,6 +20,7 @@
 
 #include "commands.hh"
 #include "flows.hh"
+#include "run_folder.hh"
 #include "vm.hh"
 
 namespace endpoints {
@@ -40,11 +41,7 @@ inline uint64_t counter_of(const std::string& port, const std::string& direction
 // A folder of this run for sockets, which goes with it.
 inline const std::string& scratch() {
   static const struct Folder {
-    std::string name;
-    Folder() {
-      char text[] = "/tmp/unetmap-ends-XXXXXX";
-      name = mkdtemp(text);
-    }
+    const std::string name = run_folder::make("/tmp/unetmap-ends-XXXXXX");
     ~Folder() {
       std::error_code ignored;
       std::filesystem::remove_all(name, ignored);

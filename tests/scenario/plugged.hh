@@ -21,6 +21,7 @@
 
 #include "commands.hh"
 #include "flows.hh"
+#include "run_folder.hh"
 
 namespace plugged {
 
@@ -31,10 +32,7 @@ using commands::said;
 
 // A folder of this run, which OwnDaemon removes at its end.
 inline std::string scratch() {
-  static const std::string folder = [] {
-    char name[] = "/tmp/unetmap-plug-XXXXXX";
-    return std::string(mkdtemp(name));
-  }();
+  static const std::string folder = run_folder::make("/tmp/unetmap-plug-XXXXXX");
   return folder;
 }
 

@@ -6,8 +6,6 @@
 #include <signal.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
-
 #include "answers.hh"
 #include "base/output.hh"
 #include "daemon_link.hh"
@@ -43,50 +41,47 @@ Result<UniqueFd> open_output(const std::string& file) {
 
 }  // namespace
 
-CaptureCommands::CaptureCommands(CLI::App& app) {
+CaptureCommands::CaptureCommands(Command& app) {
   add_capture(app);
   add_extcap(app);
 }
 
-bool CaptureCommands::chosen() const { return *capture_ || *extcap_; }
+bool CaptureCommands::chosen() const { return capture_ || extcap_; }
 
-void CaptureCommands::add_capture(CLI::App& app) {
+void CaptureCommands::add_capture(Command& app) {
   capture_ = app.add_subcommand("capture", "write what passes a port or a switch as pcapng, for tcpdump and Wireshark");
-  capture_->add_option("port", options_.port, "such as vale0:1, vale0:1{2, eth0; or a switch, such as vale0")
-      ->required();
-  capture_->add_option("-w,--write", options_.file, "file; without it, or with -, standard output");
-  capture_->add_option("-c,--count", options_.count, "end after so many packets");
-  capture_->add_option("-s,--snaplen", options_.snapshot_bytes, "bytes of each packet that are kept")
-      ->check(CLI::Range(14, 65535));
-  auto* rotate = capture_->add_option("--rotate", rotate_, "next file after that size or time, such as 100M or 10m");
-  capture_->add_option("--keep", keep_, "of those files only so many, the newest")
-      ->check(CLI::PositiveNumber)
-      ->needs(rotate);
-  capture_->add_option("-d,--duration", duration_, "end after that time, such as 10s");
-  capture_->add_flag("--json", json_, "the counts at the end as JSON on standard output; needs -w FILE");
-  capture_->add_flag("-q,--quiet", quiet_, "no counts on standard error");
-  capture_->add_option("filter", filter_, "what to capture, such as: udp port 53 (pcap-filter(7))");
+  capture_.add_option("port", options_.port, "such as vale0:1, vale0:1{2, eth0; or a switch, such as vale0").required();
+  capture_.add_option("-w,--write", options_.file, "file; without it, or with -, standard output");
+  capture_.add_option("-c,--count", options_.count, "end after so many packets");
+  capture_.add_option("-s,--snaplen", options_.snapshot_bytes, "bytes of each packet that are kept")
+      .in_range(14, 65535);
+  auto rotate = capture_.add_option("--rotate", rotate_, "next file after that size or time, such as 100M or 10m");
+  capture_.add_option("--keep", keep_, "of those files only so many, the newest").positive().needs(rotate);
+  capture_.add_option("-d,--duration", duration_, "end after that time, such as 10s");
+  capture_.add_flag("--json", json_, "the counts at the end as JSON on standard output; needs -w FILE");
+  capture_.add_flag("-q,--quiet", quiet_, "no counts on standard error");
+  capture_.add_option("filter", filter_, "what to capture, such as: udp port 53 (pcap-filter(7))");
 }
 
-void CaptureCommands::add_extcap(CLI::App& app) {
+void CaptureCommands::add_extcap(Command& app) {
   extcap_ = app.add_subcommand("extcap", "captures for Wireshark, by its extcap protocol");
-  extcap_->group("");  // not for people
-  extcap_->add_flag("--extcap-interfaces", interfaces_);
-  extcap_->add_flag("--extcap-dlts", dlts_);
-  extcap_->add_flag("--extcap-config", config_);
-  extcap_->add_flag("--capture", start_);
-  extcap_->add_option("--extcap-version", version_)->expected(0, 1);
-  extcap_->add_option("--extcap-interface", interface_);
-  extcap_->add_option("--extcap-capture-filter", options_.filter);
-  extcap_->add_option("--fifo", fifo_);
-  extcap_->add_option("--snaplen", options_.snapshot_bytes);
-  extcap_->allow_extras();  // of later versions of the protocol
+  extcap_.group("");  // not for people
+  extcap_.add_flag("--extcap-interfaces", interfaces_);
+  extcap_.add_flag("--extcap-dlts", dlts_);
+  extcap_.add_flag("--extcap-config", config_);
+  extcap_.add_flag("--capture", start_);
+  extcap_.add_option("--extcap-version", version_).expected(0, 1);
+  extcap_.add_option("--extcap-interface", interface_);
+  extcap_.add_option("--extcap-capture-filter", options_.filter);
+  extcap_.add_option("--fifo", fifo_);
+  extcap_.add_option("--snaplen", options_.snapshot_bytes);
+  extcap_.allow_extras();  // of later versions of the protocol
 }
 
 int CaptureCommands::run() {
   signal(SIGPIPE, SIG_IGN);
   parts::stop_on_signals();
-  return *capture_ ? capture() : extcap();
+  return capture_ ? capture() : extcap();
 }
 
 // The command line, as far as CLI11 does not.

@@ -5,26 +5,26 @@
 #include <string>
 #include <vector>
 
-#include "unetmap/cli11.hh"
+#include "base/command_line.hh"
 #include "watch_port.hh"
 
 namespace unetmap::cli {
 
 class CaptureCommands {
  public:
-  explicit CaptureCommands(CLI::App& app);
+  explicit CaptureCommands(Command& app);
   bool chosen() const;
   // The exit status.
   int run();
 
  private:
-  void add_capture(CLI::App& app);
-  void add_extcap(CLI::App& app);
+  void add_capture(Command& app);
+  void add_extcap(Command& app);
   int capture();
   Result<void> understand();
   int extcap();
 
-  CLI::App *capture_ = nullptr, *extcap_ = nullptr;
+  Command capture_, extcap_;
   WatchOptions options_;
   std::vector<std::string> filter_;
   std::string duration_, rotate_;

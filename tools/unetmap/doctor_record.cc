@@ -230,7 +230,7 @@ Result<Words> FixRecord::undo() {
       if (auto back = put(*entry, "was", root_); !back) return back.error();
       done.push_back("taken back: " + sentence(*entry));
     }
-  } catch (const nlohmann::json::exception& error) {
+  } catch (const Json::exception& error) {
     return Error{EINVAL,
                  fmt::format("{}: not a record of 'unetmap doctor --fix' ({}); remove it", file_, error.what())};
   }

@@ -4,7 +4,6 @@
 #include <poll.h>
 #include <signal.h>
 
-#include <CLI/CLI.hpp>
 #include <chrono>
 #include <cmath>
 
@@ -90,15 +89,14 @@ class Program {
   int main(int argc, char** argv);
 
  private:
-  CLI::App* command(const char* name, const char* help, bool json = true) {
-    CLI::App* sub = app_.add_subcommand(name, help);
-    if (json) sub->add_flag("--json", a_.json, "print JSON");
+  Command command(const char* name, const char* help, bool json = true) {
+    Command sub = app_.add_subcommand(name, help);
+    if (json) sub.add_flag("--json", a_.json, "print JSON");
     return sub;
   }
   int carry_out();
   int carried_out();
   int help();
-  std::vector<std::string> command_names() const;
 
   CommandLine app_{"unetmap", "Runs netmap programs without netmap in the kernel, and shows what their daemon has."};
   Arguments a_;
@@ -109,7 +107,7 @@ class Program {
   TraceCommand trace_{app_};
   live::TopCommand top_{app_};
   live::ServeCommands serve_{app_};
-  CLI::App *run_, *stats_, *replay_, *daemon_, *doctor_, *help_, *complete_;
+  Command run_, stats_, replay_, daemon_, doctor_, help_, complete_;
 };
 
 Program::Program() {
@@ -118,37 +116,36 @@ Program::Program() {
   app_.footer("The daemon's socket: " + wire::default_socket_path() + " (UNETMAP_SOCKET names another)");
 
   run_ = command("run", "run an unmodified netmap program", false);
-  run_->add_flag("-q,--quiet", a_.quiet, "do not explain failed netmap requests on stderr");
-  run_->add_option("program", a_.program, "the program and its arguments, after --")->required();
-  run_->positionals_at_end();
-  run_->prefix_command(false);
+  run_.add_flag("-q,--quiet", a_.quiet, "do not explain failed netmap requests on stderr");
+  run_.add_option("program", a_.program, "the program and its arguments, after --").required();
+  run_.positionals_at_end();
+  run_.prefix_command(false);
 
   stats_ = command("stats", "packets, bytes and losses by cause");
-  stats_->add_option("port", a_.port, "one port instead of all");
-  stats_->add_option("-i,--interval", a_.interval_s, "print rates every so many seconds")
-      ->check(CLI::Range(0.05, 86400.0));
+  stats_.add_option("port", a_.port, "one port instead of all");
+  stats_.add_option("-i,--interval", a_.interval_s, "print rates every so many seconds").in_range(0.05, 86400.0);
   replay_ = command("replay", "send a capture through a switch and compare what comes out");
-  replay_->add_option("file", a_.replay.capture, "pcap or pcapng file")->required();
-  replay_->add_option("--switch", a_.replay.switch_name, "switch to use")->capture_default_str();
-  replay_->add_option("--write", a_.replay.write, "pcap file for what came out");
+  replay_.add_option("file", a_.replay.capture, "pcap or pcapng file").required();
+  replay_.add_option("--switch", a_.replay.switch_name, "switch to use").capture_default_str();
+  replay_.add_option("--write", a_.replay.write, "pcap file for what came out");
   daemon_ = command("daemon", "whether the daemon runs, and what it has");
   doctor_ = command("doctor", "what would spoil an experiment on this machine or an interface, and what to do", false);
-  doctor_->add_option("interface", a_.doctor.interface, "such as eth0; without one, the machine alone");
-  CLI::Option* fix = doctor_->add_flag("--fix", a_.doctor.fix, "do what is safe, and remember how it was");
-  doctor_->add_flag("--undo", a_.doctor.undo, "take all that --fix did back")->excludes(fix);
-  doctor_->add_option("--record", a_.doctor.record, "where --fix remembers")->default_str(FixRecord::default_file());
-  doctor_->add_flag("--json", a_.doctor.json, "print JSON");
+  doctor_.add_option("interface", a_.doctor.interface, "such as eth0; without one, the machine alone");
+  CommandOption fix = doctor_.add_flag("--fix", a_.doctor.fix, "do what is safe, and remember how it was");
+  doctor_.add_flag("--undo", a_.doctor.undo, "take all that --fix did back").excludes(fix);
+  doctor_.add_option("--record", a_.doctor.record, "where --fix remembers").default_str(FixRecord::default_file());
+  doctor_.add_flag("--json", a_.doctor.json, "print JSON");
   help_ = command("help", "this text, or that of a command", false);
-  help_->add_option("command", a_.help_of, "such as ports");
+  help_.add_option("command", a_.help_of, "such as ports");
   complete_ = command("complete", "what may stand at that place of a command line, for shells", false);
-  complete_->group("");  // not for people
-  complete_->add_option("at", a_.at)->required();
-  complete_->add_option("words", a_.program)->required();
+  complete_.group("");  // not for people
+  complete_.add_option("at", a_.at).required();
+  complete_.add_option("words", a_.program).required();
 }
 
 int Program::carry_out() {
-  if (*run_) return run_program(a_.program, a_.quiet);
-  if (*stats_) {
+  if (run_) return run_program(a_.program, a_.quiet);
+  if (stats_) {
     View view{{{"what", "stats"}}, a_.json, {{"ports", Json::array()}}};
     if (!a_.port.empty()) view.question["port"] = a_.port;
     view.with_plug = !a_.port.empty();
@@ -157,11 +154,11 @@ int Program::carry_out() {
       return a_.port.empty() || answer["ports"].empty() ? stats_table(answer) : stats_of_port(answer["ports"][0]);
     });
   }
-  if (*doctor_) return doctor(a_.doctor);
-  if (*help_) return help();
-  if (*complete_) return complete(a_.program, a_.at, command_names());
+  if (doctor_) return doctor(a_.doctor);
+  if (help_) return help();
+  if (complete_) return complete(a_.program, a_.at, app_.command_names());
   if (port_commands_.chosen()) return port_commands_.run();
-  if (*replay_) return show_replay(a_.replay, a_.json);
+  if (replay_) return show_replay(a_.replay, a_.json);
   if (plug_.chosen()) return plug_.run();
   if (capture_.chosen()) return capture_.run();
   if (state_.chosen()) return state_.run();
@@ -177,35 +174,18 @@ int Program::carry_out() {
   });
 }
 
-std::vector<std::string> Program::command_names() const {
-  std::vector<std::string> out;
-  for (const CLI::App* command : app_.get_subcommands([](const CLI::App* each) { return !each->get_group().empty(); }))
-    out.push_back(command->get_name());
-  return out;
-}
-
 int Program::help() {
-  if (a_.help_of.empty()) {
-    // Not app_.help(), which is the chosen command's: that of "help".
-    write_text(stdout, app_.get_formatter()->make_help(&app_, app_.get_name(), CLI::AppFormatMode::Normal));
-    return kOk;
-  }
-  for (CLI::App* command : app_.get_subcommands([&](CLI::App* each) { return each->get_name() == a_.help_of; })) {
-    write_text(stdout, command->help("unetmap"));
-    return kOk;
-  }
-  return mistake("there is no command '" + a_.help_of + "'; see unetmap --help");
+  const std::string text = a_.help_of.empty() ? app_.own_help() : app_.help_of(a_.help_of, "unetmap");
+  if (text.empty()) return mistake("there is no command '" + a_.help_of + "'; see unetmap --help");
+  write_text(stdout, text);
+  return kOk;
 }
 
 int Program::main(int argc, char** argv) {
   const bool json = parts::json_wanted(argc, argv);
-  try {
-    app_.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() == 0) return app_.exit(error) == 0 ? kOk : kUsage;
-    std::string text = usage_mistake(&app_, error);
-    write_text(stderr, text);
-    if (json) parts::print_json("unetmap", {{"error", text.substr(0, text.find('\n'))}});
+  if (auto end = app_.parse(argc, argv)) {
+    if (end->status == 0) return kOk;
+    if (json) parts::print_json("unetmap", {{"error", end->mistake}});
     return kUsage;
   }
   return parts::ended("unetmap", carried_out(), json);
@@ -214,7 +194,7 @@ int Program::main(int argc, char** argv) {
 int Program::carried_out() {
   try {
     return carry_out();
-  } catch (const nlohmann::json::exception& error) {
+  } catch (const Json::exception& error) {
     return fail(std::string("unetmapd: answer not understood: ") + error.what() +
                 "; is the daemon of the same version as this program?");
   }

@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <fmt/core.h>
 
-#include <CLI/CLI.hpp>
 #include <filesystem>
 
 #include "answers.hh"
@@ -45,57 +44,56 @@ constexpr const char* kCard = "e1000";
 
 }  // namespace
 
-PlugCommands::PlugCommands(CLI::App& app) {
+PlugCommands::PlugCommands(Command& app) {
   plug_ = app.add_subcommand(
       "plug", "have something other than a program use a port: unetmap plug vale0:01 --stream /run/vm.sock");
-  plug_->add_option("port", port_, "such as vale0:01; it is made, and must not be in use")->required();
-  auto* kinds = plug_->add_option_group("kind");
+  plug_.add_option("port", port_, "such as vale0:01; it is made, and must not be in use").required();
+  auto kinds = plug_.add_option_group("kind");
   for (const KindOption& each : kKinds)
-    kinds->add_option("--" + std::string(each.kind), sockets_[each.kind], each.help)->option_text("SOCKET");
-  kinds->require_option(1);
-  auto* server = plug_->add_flag("--server", server_, "offer the socket (what it does without either)");
-  plug_->add_flag("--client", client_, "connect to the socket, again and again")->excludes(server);
+    kinds.add_option("--" + std::string(each.kind), sockets_[each.kind], each.help).option_text("SOCKET");
+  kinds.require_option(1);
+  auto server = plug_.add_flag("--server", server_, "offer the socket (what it does without either)");
+  plug_.add_flag("--client", client_, "connect to the socket, again and again").excludes(server);
   for (const Parameter& each : kTexts)
-    plug_->add_option("--" + std::string(each.key), texts_[each.key], each.help)
-        ->option_text(each.is_path ? "SOCKET" : "TEXT");
+    plug_.add_option("--" + std::string(each.key), texts_[each.key], each.help)
+        .option_text(each.is_path ? "SOCKET" : "TEXT");
   for (const Parameter& each : kNumbers)
-    plug_->add_option("--" + std::string(each.key), numbers_[each.key], each.help)->option_text("N");
-  plug_->add_flag("--separate", separate_,
-                  "vhost-user, e1000: a process of its own; others of the switch are served by one, with a copy less");
-  auto* paravirt =
-      plug_->add_flag("--paravirt", paravirt_, "e1000: with the paravirtual extension, for drivers that know it");
-  auto* mitigation =
-      plug_->add_option("--mitigation", mitigation_, "e1000: the card's timers between interrupts; on otherwise")
-          ->check(CLI::IsMember({"on", "off"}));
-  auto* itr = plug_
-                  ->add_option("--itr", itr_us_,
-                               "e1000: at least so many microseconds between interrupts, whatever the driver sets")
-                  ->option_text("US");
-  for (CLI::Option* each : {paravirt, mitigation, itr}) each->needs(kinds->get_option("--" + std::string(kCard)));
+    plug_.add_option("--" + std::string(each.key), numbers_[each.key], each.help).option_text("N");
+  plug_.add_flag("--separate", separate_,
+                 "vhost-user, e1000: a process of its own; others of the switch are served by one, with a copy less");
+  auto paravirt =
+      plug_.add_flag("--paravirt", paravirt_, "e1000: with the paravirtual extension, for drivers that know it");
+  auto mitigation =
+      plug_.add_option("--mitigation", mitigation_, "e1000: the card's timers between interrupts; on otherwise")
+          .one_of({"on", "off"});
+  auto itr = plug_
+                 .add_option("--itr", itr_us_,
+                             "e1000: at least so many microseconds between interrupts, whatever the driver sets")
+                 .option_text("US");
+  for (CommandOption each : {paravirt, mitigation, itr}) each.needs(kinds.get_option("--" + std::string(kCard)));
   for (const std::string& name : property_names())
     plug_
-        ->add_option("--" + name, settings_[name],
-                     name == "mac" ? "as unetmap set has it; e1000: the card's address" : "as unetmap set has it")
-        ->option_text("VALUE");
+        .add_option("--" + name, settings_[name],
+                    name == "mac" ? "as unetmap set has it; e1000: the card's address" : "as unetmap set has it")
+        .option_text("VALUE");
   // By the conventions of QEMU's documentation for programs behind vhost-user devices.
   plug_
-      ->add_flag_callback(
+      .add_answer(
           "--print-capabilities",
           [] {
             print_out("{}\n", json_text(Json{{"type", "net"}}));
-            throw CLI::Success();
           },
           "say in JSON what a vhost-user port is")
-      ->trigger_on_parse();
-  plug_->add_flag("--json", json_, "print JSON");
+      .trigger_on_parse();
+  plug_.add_flag("--json", json_, "print JSON");
   unplug_ = app.add_subcommand("unplug", "undo plug");
-  unplug_->add_option("port", port_, "such as vale0:01")->required();
-  unplug_->add_flag("--json", json_, "print JSON");
+  unplug_.add_option("port", port_, "such as vale0:01").required();
+  unplug_.add_flag("--json", json_, "print JSON");
 }
 
-bool PlugCommands::chosen() const { return *plug_ || *unplug_; }
+bool PlugCommands::chosen() const { return plug_ || unplug_; }
 
-int PlugCommands::run() { return *plug_ ? plug() : unplug(); }
+int PlugCommands::run() { return plug_ ? plug() : unplug(); }
 
 // What the worker makes a card of.
 void PlugCommands::describe_card(Json& wanted) {

@@ -6,14 +6,14 @@
 #include <map>
 #include <string>
 
+#include "base/command_line.hh"
 #include "base/json.hh"
-#include "unetmap/cli11.hh"
 
 namespace unetmap::cli {
 
 class PlugCommands {
  public:
-  explicit PlugCommands(CLI::App& app);
+  explicit PlugCommands(Command& app);
   bool chosen() const;
   // The exit status.
   int run();
@@ -23,7 +23,7 @@ class PlugCommands {
   int unplug();
   void describe_card(Json& wanted);
 
-  CLI::App *plug_, *unplug_;
+  Command plug_, unplug_;
   std::string port_;
   std::map<std::string, std::string> sockets_, texts_, settings_;  // by kind; by parameter; by property
   std::map<std::string, uint64_t> numbers_;

@@ -6,7 +6,6 @@
 #include <poll.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <fstream>
 #include <set>
 
@@ -20,43 +19,40 @@
 
 namespace unetmap::cli {
 
-PortCommands::PortCommands(CLI::App& app) {
+PortCommands::PortCommands(Command& app) {
   auto command = [&](const char* name, const char* help) {
-    CLI::App* made = app.add_subcommand(name, help);
-    made->add_flag("--json", json_, "print JSON");
+    Command made = app.add_subcommand(name, help);
+    made.add_flag("--json", json_, "print JSON");
     return made;
   };
   ports_ = command("ports", "list the ports, what is set on them and who has them open");
-  ports_->add_option("what", what_, "a switch (vale0) or a port (vale0:1) instead of all");
+  ports_.add_option("what", what_, "a switch (vale0) or a port (vale0:1) instead of all");
   fdb_ = command("fdb", "addresses that switches have learned");
-  fdb_->add_option("switch", switch_, "such as vale0, instead of all");
-  CLI::Option* flush = fdb_->add_flag("--flush", flush_, "forget what it has learned");
-  CLI::Option* pin = fdb_->add_option("--pin", pin_, "the address is behind that port, until --unpin")
-                         ->expected(2)
-                         ->option_text("ADDRESS PORT")
-                         ->excludes(flush);
-  fdb_->add_option("--unpin", unpin_, "undo --pin")->option_text("ADDRESS")->excludes(flush)->excludes(pin);
+  fdb_.add_option("switch", switch_, "such as vale0, instead of all");
+  CommandOption flush = fdb_.add_flag("--flush", flush_, "forget what it has learned");
+  CommandOption pin = fdb_.add_option("--pin", pin_, "the address is behind that port, until --unpin")
+                          .expected(2)
+                          .option_text("ADDRESS PORT")
+                          .excludes(flush);
+  fdb_.add_option("--unpin", unpin_, "undo --pin").option_text("ADDRESS").excludes(flush).excludes(pin);
   set_ = command("set", "change a port, also one that is not there yet: unetmap set vale0:1 lossless on");
-  set_->add_option("port", port_, "such as vale0:1")->required();
-  set_->add_option("property", property_, properties_help())
-      ->required()
-      ->check(CLI::IsMember(property_names()))
-      ->option_text("PROPERTY");
-  set_->add_option("value", values_, "what the property takes; off switches it off")->required();
+  set_.add_option("port", port_, "such as vale0:1").required();
+  set_.add_option("property", property_, properties_help()).required().one_of(property_names()).option_text("PROPERTY");
+  set_.add_option("value", values_, "what the property takes; off switches it off").required();
   wait_ = command("wait", "until a port is there");
-  wait_->add_option("port", port_, "such as vale0:1")->required();
-  wait_->add_option("-t,--timeout", timeout_, "fail after that time, such as 10s; without it, wait for ever");
+  wait_.add_option("port", port_, "such as vale0:1").required();
+  wait_.add_option("-t,--timeout", timeout_, "fail after that time, such as 10s; without it, wait for ever");
   log_ = app.add_subcommand("log", "what the daemon that was started on demand had to say");
-  log_->add_flag("-f,--follow", follow_, "and what it says from now on");
+  log_.add_flag("-f,--follow", follow_, "and what it says from now on");
 }
 
-bool PortCommands::chosen() const { return *ports_ || *fdb_ || *set_ || *wait_ || *log_; }
+bool PortCommands::chosen() const { return ports_ || fdb_ || set_ || wait_ || log_; }
 
 int PortCommands::run() {
-  if (*ports_) return ports();
-  if (*fdb_) return flush_ || !pin_.empty() || !unpin_.empty() ? change_fdb() : fdb();
-  if (*set_) return set();
-  if (*wait_) return wait();
+  if (ports_) return ports();
+  if (fdb_) return flush_ || !pin_.empty() || !unpin_.empty() ? change_fdb() : fdb();
+  if (set_) return set();
+  if (wait_) return wait();
   return log();
 }
 

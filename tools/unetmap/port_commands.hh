@@ -5,13 +5,13 @@
 #include <string>
 #include <vector>
 
-#include "unetmap/cli11.hh"
+#include "base/command_line.hh"
 
 namespace unetmap::cli {
 
 class PortCommands {
  public:
-  explicit PortCommands(CLI::App& app);
+  explicit PortCommands(Command& app);
   bool chosen() const;
   bool json() const { return json_; }
   // The exit status.
@@ -25,7 +25,7 @@ class PortCommands {
   int wait();
   int log();
 
-  CLI::App *ports_, *fdb_, *set_, *wait_, *log_;
+  Command ports_, fdb_, set_, wait_, log_;
   std::string what_, switch_, port_, property_, timeout_;
   std::vector<std::string> values_;
   std::vector<std::string> pin_;

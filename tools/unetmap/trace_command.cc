@@ -5,7 +5,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <set>
 
 #include "answers.hh"
@@ -30,16 +29,16 @@ std::string clock_text(uint64_t since_1970_ns) {
 
 }  // namespace
 
-TraceCommand::TraceCommand(CLI::App& app) {
+TraceCommand::TraceCommand(Command& app) {
   trace_ = app.add_subcommand("trace", "what becomes of the frames that are sent on a switch: to whom, or lost why");
-  trace_->add_option("what", what_, "a switch or one port of it, such as vale0, vale0:1, eth0")->required();
-  trace_->add_option("-c,--count", limit_, "end after so many frames");
-  trace_->add_option("-d,--duration", duration_, "end after that time, such as 10s");
-  trace_->add_flag("--json", json_, "a line of JSON for each frame, and one with the counts at the end");
-  trace_->add_option("filter", filter_words_, "which frames, such as: udp port 53 (pcap-filter(7))");
+  trace_.add_option("what", what_, "a switch or one port of it, such as vale0, vale0:1, eth0").required();
+  trace_.add_option("-c,--count", limit_, "end after so many frames");
+  trace_.add_option("-d,--duration", duration_, "end after that time, such as 10s");
+  trace_.add_flag("--json", json_, "a line of JSON for each frame, and one with the counts at the end");
+  trace_.add_option("filter", filter_words_, "which frames, such as: udp port 53 (pcap-filter(7))");
 }
 
-bool TraceCommand::chosen() const { return trace_->parsed(); }
+bool TraceCommand::chosen() const { return trace_.parsed(); }
 
 int TraceCommand::run() {
   parts::stop_on_signals();

@@ -6,16 +6,16 @@
 #include <string>
 #include <vector>
 
+#include "base/command_line.hh"
 #include "parts/json_report.hh"
 #include "parts/packet_filter.hh"
 #include "switch_tap.hh"
-#include "unetmap/cli11.hh"
 
 namespace unetmap::cli {
 
 class TraceCommand {
  public:
-  explicit TraceCommand(CLI::App& app);
+  explicit TraceCommand(Command& app);
   bool chosen() const;
   // The exit status.
   int run();
@@ -29,7 +29,7 @@ class TraceCommand {
   void summary();
   std::string name(uint16_t index, uint32_t generation) { return tap_->name_of(index, generation); }
 
-  CLI::App* trace_;
+  Command trace_;
   std::string what_, duration_;
   std::vector<std::string> filter_words_;
   uint64_t limit_ = 0;

@@ -21,7 +21,7 @@ bool memory_limited() {
   return getrlimit(RLIMIT_MEMLOCK, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY;
 }
 
-void raise(int what) {
+void raise_limit(int what) {
   rlimit limit;
   if (getrlimit(__rlimit_resource(what), &limit) < 0) return;
   limit.rlim_cur = limit.rlim_max;
@@ -36,9 +36,9 @@ void where_possible(capng_select_t set) {
 }  // namespace
 
 void raise_limits() {
-  raise(RLIMIT_NOFILE);
+  raise_limit(RLIMIT_NOFILE);
   rlimit no_limit{RLIM_INFINITY, RLIM_INFINITY};
-  if (setrlimit(RLIMIT_MEMLOCK, &no_limit) < 0) raise(RLIMIT_MEMLOCK);
+  if (setrlimit(RLIMIT_MEMLOCK, &no_limit) < 0) raise_limit(RLIMIT_MEMLOCK);
 }
 
 uint64_t lockable_bytes() {

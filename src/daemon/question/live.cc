@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// {"what":"live"}: what those need who look again and again, for a thousand ports at little cost: the text is written as
-// it goes, without a tree of JSON before it.
-#include <fmt/format.h>
+// {"what":"live"}: what those need who look again and again, for a thousand ports at little cost: the text is written
+// as it goes, without a tree of JSON before it.
+#include <fmt/core.h>
 
 #include <ctime>
-#include <iterator>
 
 #include "daemon/question/query.hh"
 
@@ -13,7 +12,7 @@ namespace {
 
 template <class... Values>
 void append(std::string& to, fmt::format_string<Values...> format, Values&&... values) {
-  fmt::format_to(std::back_inserter(to), format, std::forward<Values>(values)...);
+  to += fmt::format(format, std::forward<Values>(values)...);
 }
 
 void append_direction(std::string& to, const char* name, const PortCounters::Direction& counted) {

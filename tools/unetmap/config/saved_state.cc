@@ -3,6 +3,8 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
+
 #include "base/json.hh"
 #include "setting.hh"
 
@@ -19,7 +21,15 @@ Json member_of(const Json& object, const std::string& key) {
 }
 
 // Whatever the order of their members.
-bool equal(const Json& a, const Json& b) { return nlohmann::json(a) == nlohmann::json(b); }
+bool equal(const Json& a, const Json& b) {
+  if (a.type() != b.type() || !a.is_structured()) return a == b;
+  if (a.size() != b.size()) return false;
+  if (a.is_array()) return std::equal(a.begin(), a.end(), b.begin(), equal);
+  return std::all_of(a.items().begin(), a.items().end(), [&](const auto& member) {
+    auto other = b.find(member.key());
+    return other != b.end() && equal(member.value(), *other);
+  });
+}
 
 bool has_settings(const Json& port) {
   for (auto& [key, value] : port.items())

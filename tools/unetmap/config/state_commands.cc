@@ -3,7 +3,6 @@
 
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <cstdio>
 
 #include "answers.hh"
@@ -39,20 +38,20 @@ bool person_agrees() {
 
 }  // namespace
 
-StateCommands::StateCommands(CLI::App& app) {
+StateCommands::StateCommands(Command& app) {
   apply_ = app.add_subcommand("apply", "make of the daemon what a file says, after showing what that changes");
-  apply_->add_option("file", file_, "such as unetmap show writes; unetmap.toml(5)")->required();
-  CLI::Option* dry = apply_->add_flag("-n,--dry-run", dry_run_, "show what would be changed, and change nothing");
-  apply_->add_flag("-y,--yes", yes_, "do not ask")->excludes(dry);
-  apply_->add_flag("--prune", prune_, "undo what the file does not name, too");
-  apply_->add_flag("--json", json_, "print JSON");
+  apply_.add_option("file", file_, "such as unetmap show writes; unetmap.toml(5)").required();
+  CommandOption dry = apply_.add_flag("-n,--dry-run", dry_run_, "show what would be changed, and change nothing");
+  apply_.add_flag("-y,--yes", yes_, "do not ask").excludes(dry);
+  apply_.add_flag("--prune", prune_, "undo what the file does not name, too");
+  apply_.add_flag("--json", json_, "print JSON");
   show_ = app.add_subcommand("show", "what unetmap apply could make again, as a file");
-  show_->add_flag("--json", json_, "print JSON");
+  show_.add_flag("--json", json_, "print JSON");
 }
 
-bool StateCommands::chosen() const { return *apply_ || *show_; }
+bool StateCommands::chosen() const { return apply_ || show_; }
 
-int StateCommands::run() { return *apply_ ? apply() : show(); }
+int StateCommands::run() { return apply_ ? apply() : show(); }
 
 int StateCommands::show() {
   auto link = DaemonLink::connect(wire::default_socket_path());

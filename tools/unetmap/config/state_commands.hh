@@ -4,13 +4,13 @@
 
 #include <string>
 
-#include "unetmap/cli11.hh"
+#include "base/command_line.hh"
 
 namespace unetmap::cli {
 
 class StateCommands {
  public:
-  explicit StateCommands(CLI::App& app);
+  explicit StateCommands(Command& app);
   bool chosen() const;
   // The exit status.
   int run();
@@ -19,7 +19,7 @@ class StateCommands {
   int apply();
   int show();
 
-  CLI::App *apply_, *show_;
+  Command apply_, show_;
   std::string file_;
   bool dry_run_ = false, yes_ = false, prune_ = false, json_ = false;
 };

@@ -8,7 +8,6 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <chrono>
 #include <climits>
 #include <cstdlib>
@@ -96,29 +95,29 @@ Result<void> replace_file(const std::string& file, const std::string& text) {
 
 }  // namespace
 
-ServeCommands::ServeCommands(CLI::App& app) {
+ServeCommands::ServeCommands(Command& app) {
   serve_ = app.add_subcommand("serve", "a local web page with everything live, and /metrics for Prometheus");
-  serve_->add_option("-l,--listen", listen_, "ADDRESS:PORT, or the path of a Unix socket")->capture_default_str();
-  serve_->add_option("--token", token_file_,
-                     "who asks has to know the word in this file; - makes a new one and prints it");
-  serve_->add_option("--host", hosts_, "another name:port by which browsers may call this server");
-  serve_->add_flag("--control", control_, "the page may change ports, and not only show them");
+  serve_.add_option("-l,--listen", listen_, "ADDRESS:PORT, or the path of a Unix socket").capture_default_str();
+  serve_.add_option("--token", token_file_,
+                    "who asks has to know the word in this file; - makes a new one and prints it");
+  serve_.add_option("--host", hosts_, "another name:port by which browsers may call this server");
+  serve_.add_flag("--control", control_, "the page may change ports, and not only show them");
 
   metrics_ = app.add_subcommand("metrics", "counters as text for Prometheus");
-  metrics_->add_flag("--openmetrics", open_metrics_, "in OpenMetrics' form, instead of node_exporter's textfile form");
-  CLI::Option* write =
-      metrics_->add_option("-w,--write", write_, "into this file, whole at once, instead of standard output");
-  metrics_->add_option("-i,--interval", interval_s_, "again every so many seconds, until a signal")
-      ->check(CLI::Range(1.0, 86400.0))
-      ->needs(write);
+  metrics_.add_flag("--openmetrics", open_metrics_, "in OpenMetrics' form, instead of node_exporter's textfile form");
+  CommandOption write =
+      metrics_.add_option("-w,--write", write_, "into this file, whole at once, instead of standard output");
+  metrics_.add_option("-i,--interval", interval_s_, "again every so many seconds, until a signal")
+      .in_range(1.0, 86400.0)
+      .needs(write);
 }
 
-bool ServeCommands::chosen() const { return *serve_ || *metrics_; }
+bool ServeCommands::chosen() const { return serve_ || metrics_; }
 
 int ServeCommands::run() {
   parts::stop_on_signals();
   signal(SIGPIPE, SIG_IGN);
-  return *serve_ ? serve() : print_metrics();
+  return serve_ ? serve() : print_metrics();
 }
 
 int ServeCommands::serve() {

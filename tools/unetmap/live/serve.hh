@@ -6,13 +6,13 @@
 #include <string>
 #include <vector>
 
-#include "unetmap/cli11.hh"
+#include "base/command_line.hh"
 
 namespace unetmap::cli::live {
 
 class ServeCommands {
  public:
-  explicit ServeCommands(CLI::App& app);
+  explicit ServeCommands(Command& app);
   bool chosen() const;
   // The exit status.
   int run();
@@ -21,7 +21,7 @@ class ServeCommands {
   int serve();
   int print_metrics();
 
-  CLI::App *serve_, *metrics_;
+  Command serve_, metrics_;
   std::string listen_ = "127.0.0.1:8080", token_file_, write_;
   std::vector<std::string> hosts_;
   bool control_ = false, open_metrics_ = false;

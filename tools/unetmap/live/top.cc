@@ -6,7 +6,6 @@
 #include <signal.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <chrono>
 
 #include "answers.hh"
@@ -41,8 +40,8 @@ std::string table(const View& view, const ViewOptions& options) {
 
 // A line, written as it goes: a tree of JSON for a thousand ports costs more than all else of a look.
 std::string json_of(const View& view, const ViewOptions& options) {
-  std::string out = fmt::format(R"({{"program":"unetmap","version":"{}","error":null,"at_ns":{},"ports":[)", UNETMAP_VERSION,
-                                view.sample().at_ns);
+  std::string out = fmt::format(R"({{"program":"unetmap","version":"{}","error":null,"at_ns":{},"ports":[)",
+                                UNETMAP_VERSION, view.sample().at_ns);
   const char* before = "";
   for (const Row& row : view.rows(options)) {
     const Rate& rate = row.rate;
@@ -50,11 +49,10 @@ std::string json_of(const View& view, const ViewOptions& options) {
     before = ",";
     out += R"({"name":)";
     append_json(out, row.port->name);
-    fmt::format_to(std::back_inserter(out),
-                   R"(,"tx_pps":{},"tx_bps":{},"rx_pps":{},"rx_bps":{},"lost_pps":{},"sleeps_ps":{},"tx_fill":{},)"
-                   R"("rx_fill":{},"asleep":{},"stopped":{}}})",
-                   rate.tx_packets, rate.tx_bits, rate.rx_packets, rate.rx_bits, rate.lost, rate.sleeps,
-                   row.port->tx.fill(), row.port->rx.fill(), row.life == Life::kAsleep, row.life == Life::kStopped);
+    out += fmt::format(R"(,"tx_pps":{},"tx_bps":{},"rx_pps":{},"rx_bps":{},"lost_pps":{},"sleeps_ps":{},"tx_fill":{},)"
+                       R"("rx_fill":{},"asleep":{},"stopped":{}}})",
+                       rate.tx_packets, rate.tx_bits, rate.rx_packets, rate.rx_bits, rate.lost, rate.sleeps,
+                       row.port->tx.fill(), row.port->rx.fill(), row.life == Life::kAsleep, row.life == Life::kStopped);
   }
   return out + "]}";
 }
@@ -145,23 +143,21 @@ int full_screen(double interval_s, const ViewOptions& options) {
 
 }  // namespace
 
-TopCommand::TopCommand(CLI::App& app) {
+TopCommand::TopCommand(Command& app) {
   top_ = app.add_subcommand("top", "ports, rates and losses, live on the whole screen");
-  top_->add_option("-i,--interval", interval_s_, "seconds between two looks")
-      ->check(CLI::Range(0.1, 3600.0))
-      ->capture_default_str();
-  top_->add_option("-n,--count", count_, "end after so many tables (plain text)");
+  top_.add_option("-i,--interval", interval_s_, "seconds between two looks")
+      .in_range(0.1, 3600.0)
+      .capture_default_str();
+  top_.add_option("-n,--count", count_, "end after so many tables (plain text)");
   std::vector<std::string> orders;
   for (Order order : kOrders) orders.emplace_back(order_name(order));
-  top_->add_option("-s,--sort", order_, "sent, received, bits, lost, fill or name")
-      ->check(CLI::IsMember(orders))
-      ->capture_default_str();
-  top_->add_option("-f,--filter", filter_, "only ports with this in their name");
-  top_->add_flag("--plain", plain_, "plain text, also on a terminal");
-  top_->add_flag("--json", json_, "a line of JSON each time");
+  top_.add_option("-s,--sort", order_, "sent, received, bits, lost, fill or name").one_of(orders).capture_default_str();
+  top_.add_option("-f,--filter", filter_, "only ports with this in their name");
+  top_.add_flag("--plain", plain_, "plain text, also on a terminal");
+  top_.add_flag("--json", json_, "a line of JSON each time");
 }
 
-bool TopCommand::chosen() const { return top_->parsed(); }
+bool TopCommand::chosen() const { return top_.parsed(); }
 
 int TopCommand::run() {
   ViewOptions options;

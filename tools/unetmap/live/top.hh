@@ -5,19 +5,19 @@
 #include <cstdint>
 #include <string>
 
-#include "unetmap/cli11.hh"
+#include "base/command_line.hh"
 
 namespace unetmap::cli::live {
 
 class TopCommand {
  public:
-  explicit TopCommand(CLI::App& app);
+  explicit TopCommand(Command& app);
   bool chosen() const;
   // The exit status.
   int run();
 
  private:
-  CLI::App* top_;
+  Command top_;
   double interval_s_ = 1;
   uint64_t count_ = 0;
   std::string order_ = "sent", filter_;
