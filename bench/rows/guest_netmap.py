@@ -114,7 +114,7 @@ def _running(bench, card):
 
 def _received(text, port):
     found, = [each for each in json.loads(text)["ports"] if each["name"] == port]
-    return sum(ring["packets"] for ring in found["rx_rings"])
+    return found["rx"]["packets"]
 
 
 def _sample(bench, card, mode, way):
