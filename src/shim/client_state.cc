@@ -3,8 +3,9 @@
 
 #include <algorithm>
 
+#include "client/descriptor/calls.hh"
+#include "client/descriptor/descriptor.hh"
 #include "client/descriptor/missed_lock.hh"
-#include "client/state.hh"
 
 namespace unetmap::shim {
 

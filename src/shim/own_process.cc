@@ -10,6 +10,7 @@
 #include <cerrno>
 
 #include "client/descriptor/calls.hh"
+#include "client/link/numbers.hh"
 #include "shim/next.hh"
 
 namespace unetmap::shim {

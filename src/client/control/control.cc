@@ -5,7 +5,10 @@
 
 #include <cstring>
 
+#include "client/descriptor/calls.hh"
+#include "client/descriptor/csb.hh"
 #include "client/kloop/kloop.hh"
+#include "client/link/errors.hh"
 #include "client/link/rpc.hh"
 #include "client/memory/user_memory.hh"
 #include "wire/control.hh"

@@ -2,7 +2,7 @@
 // Parts of the ioctl handling.
 #pragma once
 
-#include "client/state.hh"
+#include "client/descriptor/descriptor.hh"
 #include "net/netmap.h"
 #include "wire/control.hh"
 

@@ -7,6 +7,8 @@
 #include <cstring>
 
 #include "client/control/control.hh"
+#include "client/descriptor/calls.hh"
+#include "client/link/errors.hh"
 #include "client/memory/user_memory.hh"
 
 namespace unetmap::client {
@@ -258,7 +260,8 @@ int map_external(Descriptor& d, const wire::ControlRequest& reply) {
     Bound* bound = d.bound_now();
     size_t bytes = bound->info.region.app_bytes + size_t{bound->info.region.nbufs} * bound->info.region.buf_size;
     bytes = std::min<size_t>((bytes + 4095) & ~size_t{4095}, whole.nro_info.nr_memsize & ~uint64_t{4095});
-    if (map(d, at, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, 0) == reinterpret_cast<void*>(-1)) return errno;
+    if (map(d, at, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, 0) == reinterpret_cast<void*>(-1))
+      return errno;
   }
   return 0;
 }

@@ -46,8 +46,6 @@ Descriptor* peek(int fd) noexcept;
 void forget(int fd) noexcept;                // close, or the target of dup2
 void duplicated(int from, int to) noexcept;  // dup, dup2, dup3, F_DUPFD: `to` is now the same as `from`
 void received(int fd) noexcept;              // arrived by SCM_RIGHTS or is otherwise unknown
-// Descriptors of the library itself (doorbells, epoll instances): close() by the program is to fail with EBADF.
-bool is_internal(int fd) noexcept;
 
 // --- operations; all return as the system call would: -1 with errno on failure ---
 
@@ -82,19 +80,6 @@ bool spin(Descriptor& d, short wanted) noexcept;
 
 // Packets for the descriptor's receive rings that were lost there so far; -1 with errno if it is not registered.
 int64_t missed(Descriptor& d) noexcept;
-
-// --- errors ---
-
-// Every failure of open_device, control and map is reported here as one sentence naming object, cause and remedy;
-// printed on stderr when UNETMAP_LOG=1 (as `unetmap run` sets it), always available to unetmap_last_error().
-void report_error(const char* text) noexcept;
-// Likewise, of a call that ends with -1 and `code` in errno.
-int fail(int code, const std::string& text);
-// For what may fail without anything being wrong, such as a question whether there is something: unetmap_last_error()
-// knows it, nobody prints it.
-void note_error(const char* text) noexcept;
-// The same for what is worth a line and is no failure of a call: unetmap_last_error() stays as it is.
-void report_notice(const char* text) noexcept;
 
 // fork(2) handlers are installed by the library itself.
 

@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "client/descriptor/csb.hh"
 
-#include <bit>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstddef>
 #include <cstring>
 
-#include "client/state.hh"
 #include "client/memory/user_memory.hh"
+#include "client/ring/kring_lock.hh"
 
 namespace unetmap::client {
 namespace {
@@ -44,7 +49,22 @@ void enter(Ring& ring, const CsbEntry& entry) {
 }  // namespace
 
 std::atomic<uint64_t>& csb_word(const Bound& bound) {
-  return *reinterpret_cast<std::atomic<uint64_t>*>(bound.region->privates.data() + bound.info.if_offset + kWordAt);
+  return *reinterpret_cast<std::atomic<uint64_t>*>(bound.privates() + bound.info.if_offset + kWordAt);
+}
+
+void wake_kloop(Bound& bound) {
+  uint64_t one = 1;
+  int saved = errno;
+  syscall(SYS_write, bound.doorbell.get(), &one, sizeof one);
+  errno = saved;
+}
+
+void end_kloop(Bound& bound) {
+  int here = getpid();
+  if (bound.kloop_pid.load(std::memory_order_acquire) != here) return;
+  if (kloop_runner(csb_word(bound).load(std::memory_order_acquire)) == thread_word()) return;
+  wake_kloop(bound);
+  bound.kloop_pid.wait(here, std::memory_order_acquire);
 }
 
 int check_csb(std::span<const uint8_t> payload, uint64_t reg_flags, size_t rings) {

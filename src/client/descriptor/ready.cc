@@ -8,9 +8,10 @@
 
 #include <algorithm>
 
+#include "client/descriptor/calls.hh"
+#include "client/descriptor/csb.hh"
+#include "client/descriptor/descriptor.hh"
 #include "client/descriptor/missed_lock.hh"
-#include "client/link/rpc.hh"
-#include "client/state.hh"
 
 namespace unetmap::client {
 namespace {

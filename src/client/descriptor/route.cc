@@ -2,7 +2,11 @@
 // Where a frame would go: for programs that are both ends.
 #include "unetmap/route.h"
 
-#include "client/state.hh"
+#include "base/count.hh"
+#include "client/descriptor/calls.hh"
+#include "client/descriptor/descriptor.hh"
+#include "client/link/clock.hh"
+#include "client/port/monitors.hh"
 #include "vale/fdb.hh"
 
 namespace unetmap::client {
@@ -11,14 +15,10 @@ namespace {
 Bound* bound_of(int fd) {
   Descriptor* d = peek(fd);
   Bound* bound = d ? d->bound_now() : nullptr;
-  return bound && bound->port_entry() && (bound->info.port.generation & 1) ? bound : nullptr;
+  return bound && bound->entry() && (bound->info.port.generation & 1) ? bound : nullptr;
 }
 
 uint64_t id_of(uint32_t generation, uint32_t index) { return uint64_t{generation} << 32 | index; }
-
-void add(std::atomic<uint64_t>& counter, uint64_t n) {
-  counter.store(counter.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
-}
 
 }  // namespace
 }  // namespace unetmap::client
@@ -35,7 +35,7 @@ extern "C" uint64_t unetmap_route(int fd, const unsigned char* addresses) {
   Bound* bound = bound_of(fd);
   if (!bound) return 0;
   SwitchShared* shared = bound->sw->shared();
-  PortEntry* self = bound->port_entry();
+  PortEntry* self = bound->entry();
   // What a fence, rules or a tap have to see goes by the switch.
   if ((shared->tap.load(std::memory_order_relaxed) | shared->rules.load(std::memory_order_relaxed)) != 0 ||
       self->flags.load(std::memory_order_relaxed) & kPortFenced || self->group.load(std::memory_order_relaxed) != 0)
@@ -59,10 +59,10 @@ extern "C" void unetmap_count_routed(int from_fd, unsigned tx_ring, int to_fd, u
                                      uint64_t bytes) {
   Bound *from = bound_of(from_fd), *to = bound_of(to_fd);
   if (!from || !to || tx_ring >= from->info.port.tx_rings || rx_ring >= to->info.port.rx_rings) return;
-  auto* tx = reinterpret_cast<TxKring*>(from->region->privates.data() + from->info.port.tx_kring_ofs) + tx_ring;
-  auto* rx = reinterpret_cast<RxKring*>(to->region->privates.data() + to->info.port.rx_kring_ofs) + rx_ring;
-  add(tx->packets, packets);
-  add(tx->bytes, bytes);
-  add(rx->packets, packets);
-  add(rx->bytes, bytes);
+  TxKring* tx = from->tx_kring(from->info.port, tx_ring);
+  RxKring* rx = to->rx_kring(to->info.port, rx_ring);
+  count(tx->packets, packets);
+  count(tx->bytes, bytes);
+  count(rx->packets, packets);
+  count(rx->bytes, bytes);
 }

@@ -9,21 +9,19 @@
 #include <cstring>
 #include <deque>
 #include <map>
+#include <mutex>
+#include <string>
 
+#include "client/descriptor/calls.hh"
+#include "client/descriptor/descriptor.hh"
+#include "client/link/errors.hh"
+#include "client/link/numbers.hh"
 #include "client/link/rpc.hh"
-#include "client/state.hh"
 #include "wire/channel.hh"
 
 namespace unetmap::client {
 
-DescriptorRef adopt(int fd);
-
 namespace {
-
-constexpr int kMaxNumbers = 65536;
-// What peek() reads. 0: not looked at yet. Numbers beyond the array are looked up in the map each time.
-constexpr uintptr_t kUnknown = 0, kOther = 1, kInternal = 2;
-std::atomic<uintptr_t> numbers[kMaxNumbers];
 
 struct Table {
   std::mutex mutex;
@@ -46,13 +44,6 @@ Table& table() {
   return *the;
 }
 
-void set_number(int fd, uintptr_t value) {
-  if (fd >= 0 && fd < kMaxNumbers) numbers[fd].store(value, std::memory_order_release);
-}
-uintptr_t get_number(int fd) {
-  return fd >= 0 && fd < kMaxNumbers ? numbers[fd].load(std::memory_order_acquire) : kUnknown;
-}
-
 // Connected to a daemon of ours? By the address of the peer: the path we would use, or one named after unetmapd. The
 // raw system calls: the library stands in front of the others. Nearly every descriptor is told from ours by the first
 // one.
@@ -70,25 +61,20 @@ bool looks_like_ours(int fd) {
   return path == wire::default_socket_path() || file.find("unetmap") != std::string::npos;
 }
 
-}  // namespace
-
-void note_internal(int fd, bool internal) { set_number(fd, internal ? kInternal : kUnknown); }
-
-bool is_internal(int fd) noexcept { return get_number(fd) == kInternal; }
-
-bool maybe_netmap(int fd) noexcept {
-  uintptr_t value = get_number(fd);
-  return fd >= 0 && value != kOther && value != kInternal;
-}
-
 DescriptorRef adopt(int fd) {
   auto made = std::make_shared<Descriptor>(fd);
-  made->fd_.store(fd, std::memory_order_relaxed);
   Table& all = table();
   std::lock_guard hold(all.mutex);
   all.by_number[fd] = made;
   set_number(fd, reinterpret_cast<uintptr_t>(made.get()));
   return made;
+}
+
+}  // namespace
+
+bool maybe_netmap(int fd) noexcept {
+  uintptr_t value = get_number(fd);
+  return fd >= 0 && value != kOther && value != kInternal;
 }
 
 int open_device(int flags) noexcept {
@@ -130,8 +116,10 @@ DescriptorRef find(int fd) noexcept {
     if (known != all.by_number.end()) return known->second;
   }
   DescriptorRef out;
-  if (looks_like_ours(fd)) out = adopt(fd);
-  else if (syscall(SYS_fcntl, fd, F_GETFD) >= 0) set_number(fd, kOther);
+  if (looks_like_ours(fd))
+    out = adopt(fd);
+  else if (syscall(SYS_fcntl, fd, F_GETFD) >= 0)
+    set_number(fd, kOther);
   errno = saved;
   return out;
 }

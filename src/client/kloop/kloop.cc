@@ -11,27 +11,21 @@
 #include <bit>
 #include <climits>
 
+#include "client/descriptor/csb.hh"
+#include "client/descriptor/descriptor.hh"
 #include "client/kloop/run.hh"
-#include "client/link/rpc.hh"
+#include "client/link/errors.hh"
+#include "client/ring/kring_lock.hh"
 
 namespace unetmap::client {
 namespace {
 
 constexpr uint32_t kMaxSleep_us = 1'000'000;
 
-uint64_t runner_of(uint64_t word) { return word & ~kLoopFlags; }
-
 // The half of the word that changes when a loop ends.
 uint32_t* futex_of(std::atomic<uint64_t>& word) {
   static_assert(std::endian::native == std::endian::little && sizeof(std::atomic<uint64_t>) == 8);
   return reinterpret_cast<uint32_t*>(&word);
-}
-
-void ring_doorbell(Bound& bound) {
-  uint64_t one = 1;
-  int saved = errno;
-  syscall(SYS_write, bound.doorbell.get(), &one, sizeof one);
-  errno = saved;
 }
 
 // The right to run the loop of a descriptor, of one thread in all processes.
@@ -51,7 +45,7 @@ class LoopRight {
     uint64_t seen = word_.load(std::memory_order_acquire);
     do {
       if (!(seen & kInCsbMode) || !bound_.csb_here) return EINVAL;
-      if (uint64_t runner = runner_of(seen); runner && !thread_gone(runner)) return EBUSY;
+      if (uint64_t runner = kloop_runner(seen); runner && !thread_gone(runner)) return EBUSY;
     } while (!word_.compare_exchange_weak(seen, (seen & kLoopFlags) | thread_word(), std::memory_order_seq_cst,
                                           std::memory_order_acquire));
     bound_.kloop_pid.store(getpid(), std::memory_order_release);
@@ -67,10 +61,10 @@ class LoopRight {
 // Asks the loop to end, and waits until it has. One that does not run yet ends at once when it starts.
 void stop(Bound& bound) {
   std::atomic<uint64_t>& word = csb_word(bound);
-  uint64_t runner = runner_of(word.fetch_or(kLoopStopping, std::memory_order_seq_cst));
-  ring_doorbell(bound);
+  uint64_t runner = kloop_runner(word.fetch_or(kLoopStopping, std::memory_order_seq_cst));
+  wake_kloop(bound);
   if (!runner || runner == thread_word()) return;  // the latter: from a signal handler inside the loop
-  for (uint64_t now; runner_of(now = word.load(std::memory_order_acquire)) == runner;) {
+  for (uint64_t now; kloop_runner(now = word.load(std::memory_order_acquire)) == runner;) {
     if (thread_gone(runner)) {
       word.compare_exchange_strong(now, now & kInCsbMode, std::memory_order_seq_cst);
       continue;
@@ -174,14 +168,6 @@ std::string csb_refusal(int error) {
     default:
       return "the rings are not bound with NR_EXCLUSIVE, or blocks are not aligned to 64 bytes; see to both";
   }
-}
-
-void end_kloop(Bound& bound) {
-  int here = getpid();
-  if (bound.kloop_pid.load(std::memory_order_acquire) != here) return;
-  if (runner_of(csb_word(bound).load(std::memory_order_acquire)) == thread_word()) return;
-  ring_doorbell(bound);
-  bound.kloop_pid.wait(here, std::memory_order_acquire);
 }
 
 int kloop_request(Descriptor& d, wire::ControlRequest& request) {

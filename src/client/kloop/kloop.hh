@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// The sync kloop: a loop that syncs the rings of a descriptor in CSB mode (descriptor/csb.hh), in the thread that asks for it, until
-// another thread or process that has the descriptor stops it, or the descriptor is closed in its process.
+// The sync kloop: a loop that syncs the rings of a descriptor in CSB mode (descriptor/csb.hh), in the thread that asks
+// for it, until another thread or process that has the descriptor stops it, or the descriptor is closed in its process.
 //
 // Polling: without eventfds for all rings, it syncs, and sleeps nmreq_sync_kloop_start.sleep_us in between.
 // With eventfds: it sleeps until the application writes to a ring's ioeventfd, something arrives, or a ring that has
@@ -8,9 +8,9 @@
 // sent; on receive rings when so many slots are with the application that senders may miss them. Each time it asks it
 // looks once more before it sleeps; idle, it never wakes. The irqfd of a ring is written when hwtail has moved and the
 // application asked for it (appl_need_kick).
-// Direct mode: upstream handles kicks in the thread that kicks, and passes notifications on unseen. Here the loop's thread
-// does the work all the same; direct rings always ask for kicks, and their irqfd is written at each arrival (rx) and
-// whenever a full ring has room again (tx), also where the application did not ask.
+// Direct mode: upstream handles kicks in the thread that kicks, and passes notifications on unseen. Here the loop's
+// thread does the work all the same; direct rings always ask for kicks, and their irqfd is written at each arrival (rx)
+// and whenever a full ring has room again (tx), also where the application did not ask.
 //
 // A signal whose handler returns does not end the loop. A stop before a start ends that loop at its beginning, as a
 // program that starts its loop in a new thread needs it.
@@ -18,7 +18,7 @@
 
 #include <string>
 
-#include "client/state.hh"
+#include "client/descriptor/descriptor.hh"
 #include "wire/control.hh"
 
 namespace unetmap::client {
@@ -26,9 +26,6 @@ namespace unetmap::client {
 // NETMAP_REQ_CSB_ENABLE, SYNC_KLOOP_START, SYNC_KLOOP_STOP: 0, or -1 with errno. Options tell in `request` what became
 // of them.
 int kloop_request(Descriptor& d, wire::ControlRequest& request);
-
-// Before this process lets go of the descriptor: a kloop of its own ends first.
-void end_kloop(Bound& bound);
 
 // Why CSB mode cannot be had, and what to do.
 std::string csb_refusal(int error);

@@ -13,7 +13,8 @@
 #include <algorithm>
 #include <cstring>
 
-#include "client/link/rpc.hh"
+#include "client/descriptor/csb.hh"
+#include "client/link/numbers.hh"
 
 namespace unetmap::client {
 namespace {
@@ -28,7 +29,7 @@ struct LoopRing {
   CsbEntry csb;
   bool direct = false;
   int irq = -1;
-  uint32_t told = 0;     // hwtail as of the last notification, or decision that none was wanted
+  uint32_t told = 0;  // hwtail as of the last notification, or decision that none was wanted
   uint32_t hwcur = 0;
   bool pending = false;  // tx: there are slots that could not go, or have not come back
   int failed = 0;        // errno value of the last sync
@@ -126,8 +127,9 @@ void Loop::sync_rx(LoopRing& ring) {
   if (plan_.polling) return;
   uint32_t slots = ring.rx->num_slots(), head = ring.rx->head(), with_application = (at.hwtail + slots - head) % slots;
   // What the application gives back has to reach the senders: in time where they drop, at all where they wait.
-  const PortEntry* entry = bound_.port_entry();
-  bool senders_wait = ring.rx->of_pipe() || (entry && (entry->flags.load(std::memory_order_relaxed) & kPortLossless));
+  const PortEntry* entry = bound_.entry();
+  bool senders_wait =
+      ring.rx->senders_wait() || (entry && (entry->flags.load(std::memory_order_relaxed) & kPortLossless));
   bool scarce = with_application > slots / 2 || with_application + kMaxPacketSlots >= slots;
   bool wanted = ring.direct || ring.failed || (with_application > 0 && (senders_wait || scarce));
   if (wanted && ask_for_kick(ring, head)) moved_ = true;
@@ -189,8 +191,10 @@ int Loop::run() {
     if (!d_.daemon_alive()) return ENXIO;
     bool moved = pass();
     if (plan_.polling) {
-      if (plan_.sleep_us == 0) sched_yield();
-      else sleep(int64_t{plan_.sleep_us} * 1000);
+      if (plan_.sleep_us == 0)
+        sched_yield();
+      else
+        sleep(int64_t{plan_.sleep_us} * 1000);
     } else if (moved) {
       armed = false;
     } else if (!armed) {

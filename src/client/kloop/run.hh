@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "base/fd.hh"
-#include "client/state.hh"
+#include "client/descriptor/descriptor.hh"
 
 namespace unetmap::client {
 
@@ -44,7 +44,8 @@ struct KloopPlan {
   std::vector<Pair> pairs;  // one per ring, tx first; or none at all
 };
 
-// Runs until stopped (see csb_word) or closed: 0. ENXIO when the daemon is gone, another errno value if it cannot sleep.
+// Runs until stopped (see csb_word) or closed: 0. ENXIO when the daemon is gone, another errno value if it cannot
+// sleep.
 int run_kloop(Descriptor& d, Bound& bound, const KloopPlan& plan);
 
 }  // namespace unetmap::client

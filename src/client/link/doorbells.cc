@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// Wait lists and doorbells. A doorbell is the eventfd of a file; whoever has to wake a file fetches it from the daemon
-// once. Where descriptors are short, or a list overflowed, the daemon rings instead.
+#include "client/link/doorbells.hh"
+
+#include <pthread.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
+#include <mutex>
 #include <unordered_map>
 
+#include "base/fd.hh"
+#include "client/link/numbers.hh"
 #include "client/link/rpc.hh"
-#include "client/state.hh"
 #include "ring/probes.hh"
 
 namespace unetmap::client {
@@ -48,8 +52,10 @@ bool ring_file(uint32_t file, int connection) {
     if (all.by_file.size() >= doorbell_limit()) return false;
     auto reply = ask(connection, wire::Op::kDoorbell, bytes_of(file));
     UniqueFd fd;
-    if (reply && reply->fds.size() == 1) fd = move_high(std::move(reply->fds[0]));
-    else if (!reply && reply.error().code == EMFILE) return false;
+    if (reply && reply->fds.size() == 1)
+      fd = move_high(std::move(reply->fds[0]));
+    else if (!reply && reply.error().code == EMFILE)
+      return false;
     // A file that is gone has none, and is remembered as such: it may stand in a list for long.
     found = all.by_file.emplace(file, std::move(fd)).first;
   }

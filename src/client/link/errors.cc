@@ -1,19 +1,21 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// What went wrong last, in words.
+#include "client/link/errors.hh"
+
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <atomic>
+#include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <string>
 
-#include "client/state.hh"
 #include "unetmap/unetmap.h"
 
 namespace unetmap::client {
 namespace {
 
 thread_local char last_error[512];
-thread_local std::vector<uint8_t> failed_reply;
 std::atomic<unetmap_error_callback> callback{nullptr};
 
 }  // namespace
@@ -45,9 +47,6 @@ int fail(int code, const std::string& text) {
   errno = code;
   return -1;
 }
-
-void set_failed_reply(std::vector<uint8_t>&& body) { failed_reply = std::move(body); }
-std::vector<uint8_t> take_failed_reply() { return std::move(failed_reply); }
 
 }  // namespace unetmap::client
 

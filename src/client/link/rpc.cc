@@ -8,12 +8,13 @@
 
 #include <cstring>
 
-#include "client/state.hh"
 #include "wire/channel.hh"
 #include "wire/framing.hh"
 
 namespace unetmap::client {
 namespace {
+
+thread_local std::vector<uint8_t> failed_reply;
 
 Error daemon_gone() {
   return {ENXIO, "unetmapd: the daemon of this descriptor is gone; close it and open " NETMAP_DEVICE_NAME
@@ -45,7 +46,7 @@ Result<Reply> parse_reply(wire::Datagram&& datagram) {
   reply.body.assign(body.begin(), body.end());
   reply.fds = std::move(datagram.fds);
   if (parts->error != 0) {
-    set_failed_reply(std::move(reply.body));
+    failed_reply = std::move(reply.body);
     return Error{parts->error, std::move(parts->text)};
   }
   return reply;
@@ -68,18 +69,11 @@ Result<Reply> ask(int connection, wire::Op op, std::span<const uint8_t> body, st
   return parse_reply(std::move(*datagram));
 }
 
+std::vector<uint8_t> take_failed_reply() { return std::move(failed_reply); }
+
 void tell(int connection, wire::Op op, std::span<const uint8_t> body) {
   std::vector<uint8_t> bytes = wire::request_bytes(op, body);
   (void)wire::send(connection, bytes, {}, MSG_DONTWAIT).has_value();
-}
-
-UniqueFd move_high(UniqueFd fd) {
-  if (!fd) return fd;
-  long high = syscall(SYS_fcntl, fd.get(), F_DUPFD_CLOEXEC, 900);
-  if (high < 0) high = syscall(SYS_fcntl, fd.get(), F_DUPFD_CLOEXEC, 3);
-  if (high >= 0) fd = UniqueFd(int(high));
-  note_internal(fd.get(), true);
-  return fd;
 }
 
 }  // namespace unetmap::client

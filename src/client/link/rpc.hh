@@ -27,8 +27,11 @@ Result<UniqueFd> connect_daemon(int flags);
 // `fds` ride along, behind the one for the reply.
 Result<Reply> ask(int connection, wire::Op op, std::span<const uint8_t> body, std::span<const int> fds = {});
 
-// As ask(Op::kControl), showing the daemon our network namespace: names of interfaces mean those there. Where it wants a
-// keeper in that namespace, one is started.
+// The body of the last failed reply in this thread, for requests that report in their body even on failure.
+std::vector<uint8_t> take_failed_reply();
+
+// As ask(Op::kControl), showing the daemon our network namespace: names of interfaces mean those there. Where it wants
+// a keeper in that namespace, one is started.
 Result<Reply> ask_from_here(int connection, std::span<const uint8_t> body);
 
 // Tells the daemon something that has no answer; best effort.
@@ -38,8 +41,5 @@ template <class T>
 std::span<const uint8_t> bytes_of(const T& value) {
   return {reinterpret_cast<const uint8_t*>(&value), sizeof value};
 }
-
-// Moves a descriptor of the library's own out of the range that programs use, close-on-exec, and notes it as internal.
-UniqueFd move_high(UniqueFd fd);
 
 }  // namespace unetmap::client

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// Mappings of this process, one for each memfd however many descriptors need it.
+#include "client/memory/maps.hh"
+
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
 #include <map>
 
-#include "client/link/rpc.hh"
-#include "client/state.hh"
+#include "client/link/numbers.hh"
 
 namespace unetmap::client {
 namespace {
@@ -36,7 +36,7 @@ Result<ino_t> inode_of(int fd) {
 }
 
 template <class T>
-void drop_expired(std::map<ino_t, std::weak_ptr<T>>& map) {
+void erase_expired(std::map<ino_t, std::weak_ptr<T>>& map) {
   std::erase_if(map, [](auto& entry) { return entry.second.expired(); });
 }
 
@@ -45,8 +45,8 @@ UniqueFd duplicate(int fd) { return move_high(UniqueFd(int(syscall(SYS_fcntl, fd
 
 bool sane(const wire::RegionInfo& info) {
   constexpr uint64_t kLimit = uint64_t{1} << 36;
-  return info.buf_size >= 64 && info.buf_headroom <= info.buf_size && info.nbufs >= 2 && info.app_bytes <= info.private_bytes && info.private_bytes < kLimit &&
-         info.exchange_bytes < kLimit;
+  return info.buf_size >= 64 && info.buf_headroom <= info.buf_size && info.nbufs >= 2 &&
+         info.app_bytes <= info.private_bytes && info.private_bytes < kLimit && info.exchange_bytes < kLimit;
 }
 
 }  // namespace
@@ -62,7 +62,7 @@ Result<std::shared_ptr<RegionMap>> map_region(const wire::RegionInfo& info, int 
   if (!inode) return inode.error();
   Maps& all = maps();
   std::lock_guard hold(all.mutex);
-  drop_expired(all.regions);
+  erase_expired(all.regions);
   std::shared_ptr<RegionMap> region = all.regions[*inode].lock();
   if (!region) {
     region = std::make_shared<RegionMap>();
@@ -87,7 +87,7 @@ Result<std::shared_ptr<SwitchMap>> map_switch(int fd) {
   if (!inode) return inode.error();
   Maps& all = maps();
   std::lock_guard hold(all.mutex);
-  drop_expired(all.switches);
+  erase_expired(all.switches);
   std::shared_ptr<SwitchMap> sw = all.switches[*inode].lock();
   if (!sw) {
     auto memory = mem::Mapping::map(fd, sizeof(SwitchShared));

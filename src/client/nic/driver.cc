@@ -9,8 +9,8 @@
 
 #include <algorithm>
 
-#include "client/link/rpc.hh"
-#include "client/state.hh"
+#include "base/count.hh"
+#include "client/link/numbers.hh"
 #include "driver/passthrough/rings.hh"
 #include "driver/virtio_net/rings.hh"
 #include "wire/keeper.hh"
@@ -20,10 +20,6 @@ namespace {
 
 // Who waits looks again after so long; twice as long each time that nothing had come.
 constexpr uint32_t kFirstPause_us = 50, kLongestPause_us = 2000;
-
-void count(std::atomic<uint64_t>& counter, uint64_t n) {
-  if (n) counter.store(counter.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
-}
 
 }  // namespace
 

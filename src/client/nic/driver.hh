@@ -7,13 +7,14 @@
 #include <memory>
 #include <span>
 
-#include "client/nic/sockets.hh"
+#include "client/nic/rings.hh"
 #include "driver/e1000/rings.hh"
 #include "driver/mapped_registers.hh"
 #include "driver/memory.hh"
 #include "driver/passthrough/rings.hh"
 #include "driver/queue.hh"
 #include "mem/memfd.hh"
+#include "vale/forward.hh"
 
 namespace unetmap::client {
 

@@ -11,16 +11,13 @@
 #include <cerrno>
 #include <cstring>
 
+#include "base/count.hh"
 namespace unetmap::client {
 namespace {
 
 constexpr uint32_t kShortestFrame = 14, kMaxFrags = 64, kTagBytes = 4;
 constexpr uint32_t kMaxFrame = 65535 + 14 + 2 * kTagBytes;  // IP's longest, with VLAN tags
 constexpr uint32_t kMostPerSync = 512;
-
-void count(std::atomic<uint64_t>& counter, uint64_t n = 1) {
-  if (n) counter.store(counter.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
-}
 
 bool for_later(int error) { return error == EAGAIN || error == EINTR || error == ENOBUFS; }
 

@@ -3,7 +3,11 @@
 // kernel after a sync, so buffers never leave their slots. A sync moves a bounded number of frames.
 #pragma once
 
-#include "client/nic/sockets.hh"
+#include <memory>
+#include <vector>
+
+#include "client/nic/rings.hh"
+#include "vale/forward.hh"
 
 namespace unetmap::client {
 

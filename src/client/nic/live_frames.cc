@@ -10,8 +10,7 @@
 #include <cerrno>
 #include <cstring>
 
-#include "client/link/rpc.hh"
-#include "client/state.hh"
+#include "client/link/numbers.hh"
 #include "wire/tx_stage.h"
 
 namespace unetmap::client {

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "client/nic/sockets.hh"
 
+#include <linux/if_xdp.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "client/link/numbers.hh"
 #include "client/nic/driver.hh"
 #include "client/nic/frames.hh"
 #include "client/nic/xsk.hh"
-#include "client/link/rpc.hh"
-#include "client/state.hh"
 #include "wire/keeper.hh"
 
 namespace unetmap::client {
@@ -128,6 +129,17 @@ void NicSockets::close() {
       note_internal(fd->get(), false);
       fd->reset();
     }
+}
+
+uint64_t NicSockets::missed() const {
+  uint64_t packets = 0;
+  for (const auto& socket : xsk_) {
+    xdp_statistics counted{};
+    socklen_t bytes = sizeof counted;
+    if (socket && getsockopt(socket->fd(), SOL_XDP, XDP_STATISTICS, &counted, &bytes) == 0)
+      packets += counted.rx_dropped + counted.rx_ring_full;
+  }
+  return packets;
 }
 
 bool NicSockets::to_host(const uint8_t* frame, uint32_t len) const {

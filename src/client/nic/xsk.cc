@@ -5,6 +5,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "base/count.hh"
 #include "wire/keeper.hh"
 
 #ifndef XDP_PKT_CONTD
@@ -16,10 +17,6 @@ namespace {
 
 constexpr uint32_t kHeadroom = wire::kUmemHeadroom;
 constexpr uint32_t kShortestFrame = 14;
-
-void count(std::atomic<uint64_t>& counter, uint64_t n = 1) {
-  if (n) counter.store(counter.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
-}
 
 uint32_t distance(uint32_t from, uint32_t to, uint32_t n) { return to >= from ? to - from : to + n - from; }
 

@@ -2,7 +2,12 @@
 // One queue of an interface through its AF_XDP socket.
 #pragma once
 
-#include "client/nic/sockets.hh"
+#include <memory>
+
+#include "client/nic/live_frames.hh"
+#include "client/nic/rings.hh"
+#include "client/nic/xsk_socket.hh"
+#include "vale/forward.hh"
 
 namespace unetmap::client {
 

@@ -9,8 +9,7 @@
 
 #include <bit>
 
-#include "client/link/rpc.hh"
-#include "client/state.hh"
+#include "client/link/numbers.hh"
 
 namespace unetmap::client {
 namespace {

@@ -1,10 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// The lock of a kring, which guards against two syncs of one ring at once: threads, or processes that share a
-// descriptor or opened one port twice. It is private memory of those who hold the port.
-//
-// The word holds the thread id of the holder and a tag of its pid namespace; a holder that is killed leaves it behind.
-// Who finds it taken tries for a moment, then looks whether the holder lives, and takes it over if not. A holder in
-// another pid namespace cannot be looked up and is given 100 ms.
+#include "client/ring/kring_lock.hh"
+
 #include <fcntl.h>
 #include <sched.h>
 #include <sys/stat.h>
@@ -16,7 +12,8 @@
 #include <cstring>
 #include <ctime>
 
-#include "client/state.hh"
+#include "base/fd.hh"
+#include "client/link/clock.hh"
 
 namespace unetmap::client {
 namespace {
@@ -69,9 +66,7 @@ bool holder_is_gone(uint64_t word, uint64_t waited_ms) {
 
 uint64_t thread_word() { return word_of_this_thread(); }
 
-bool thread_gone(uint64_t word) {
-  return word >> 32 == word_of_this_thread() >> 32 && is_gone(pid_t(uint32_t(word)));
-}
+bool thread_gone(uint64_t word) { return word >> 32 == word_of_this_thread() >> 32 && is_gone(pid_t(uint32_t(word))); }
 
 KringLock::KringLock(std::atomic<uint64_t>& word) : word_(word) {
   uint64_t own = word_of_this_thread(), seen = 0;

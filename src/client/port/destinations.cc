@@ -1,19 +1,26 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// The ports that a ring of ours delivers to: mapped when first sent to, unmapped when gone.
+#include "client/port/destinations.hh"
+
 #include <sched.h>
 #include <sys/epoll.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
+#include <cerrno>
+#include <cstring>
+
+#include "client/link/doorbells.hh"
+#include "client/link/errors.hh"
+#include "client/link/numbers.hh"
 #include "client/link/rpc.hh"
-#include "client/state.hh"
 #include "client/memory/user_memory.hh"
 #include "ring/sync_mark.hh"
 
 namespace unetmap::client {
 
 void Destinations::refresh(vale::Dest*& kept) {
-  SwitchShared* shared = bound_.sw->shared();
+  SwitchShared* shared = port_.sw->shared();
   uint32_t topology = shared->topology.load(std::memory_order_relaxed);
   if (topology == topology_) return;
   topology_ = topology;
@@ -35,14 +42,14 @@ void Destinations::note_sync() {
     return 2 + port.tx_rings * port.tx_slots + port.rx_rings * port.rx_slots;
   };
   // The global region is too big to say what is in use.
-  if (bound_.info.region.id != 1) bound_.region->note_busy(buffers(bound_.info.port));
+  if (port_.info.region.id != 1) port_.region->note_busy(buffers(port_.info.port));
   for (uint16_t port : mapped_)
     if (Target& target = *targets_[port]; target.region->info.id != 1) target.region->note_busy(target.buffers);
 }
 
 Result<std::unique_ptr<Destinations::Target>> Destinations::map_target(uint16_t port, uint32_t generation) {
   wire::ResolveRequest request{generation, port, 0};
-  auto reply = ask(bound_.owner.fd(), wire::Op::kResolve, bytes_of(request));
+  auto reply = ask(port_.connection.fd(), wire::Op::kResolve, bytes_of(request));
   if (!reply) return reply.error();
   wire::DestInfo info;
   if (reply->body.size() != sizeof info || reply->fds.size() != 1) return Error{EPROTO, "unetmapd: odd reply"};
@@ -79,8 +86,9 @@ vale::Dest* Destinations::resolve(uint16_t port, uint32_t generation) {
   if (!target) {
     // ESTALE: it went while we asked.
     if (target.error().code != ESTALE)
-      report_error((std::string(bound_.info.name) + ": cannot send to port " + std::to_string(port) + " of its switch: " +
-                    target.error().text).c_str());
+      report_error((std::string(port_.info.name) + ": cannot send to port " + std::to_string(port) +
+                    " of its switch: " + target.error().text)
+                       .c_str());
     if (refused_.size() > 256) refused_.clear();
     refused_.push_back({port, generation});
     return nullptr;
@@ -97,7 +105,7 @@ vale::Dest* Destinations::resolve(uint16_t port, uint32_t generation) {
 }
 
 void Destinations::wake(WaitList& list, vale::Dest& dest) {
-  wake_waiters(list, bound_.owner.fd(), {dest.generation, dest.port, 0});
+  wake_waiters(list, port_.connection.fd(), {dest.generation, dest.port, 0});
 }
 
 void Destinations::enter(std::atomic<uint32_t>& seq) {
@@ -113,17 +121,18 @@ void Destinations::leave() {
 // (Not sched_yield: on some kernels who yields often pushes everybody else far back in the queue.) One that runs
 // elsewhere, or never ran, is left to itself, and loses packets as VALE's rule is.
 void Destinations::relieve(vale::Dest& dest, const vale::Exchange& ex, bool empty_handed) {
-  // Beyond the next tick: a timer that is to go off first is written to the hardware, which is dear in a virtual machine.
+  // Beyond the next tick: a timer that is to go off first is written to the hardware, which is dear in a virtual
+  // machine.
   constexpr long kMoment_ns = 5'000'000;
   uint32_t theirs = ex.shared().receiver_cpu.load(std::memory_order_relaxed);
   if (!empty_handed || theirs != uint32_t(sched_getcpu()) + 1) return;
   if (!relief_) {
     relief_ = move_high(UniqueFd(int(syscall(SYS_epoll_create1, EPOLL_CLOEXEC))));
     epoll_event event{EPOLLIN | EPOLLET, {}};
-    syscall(SYS_epoll_ctl, relief_.get(), EPOLL_CTL_ADD, bound_.doorbell.get(), &event);
+    syscall(SYS_epoll_ctl, relief_.get(), EPOLL_CTL_ADD, port_.doorbell.get(), &event);
   }
   leave();
-  add_waiter(ex.shared().writers, bound_.info.file_id);
+  add_waiter(ex.shared().writers, port_.info.file_id);
   if (ex.free_cells() == 0) {
     int saved = errno;
     epoll_event event;

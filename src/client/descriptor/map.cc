@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// mmap of a netmap descriptor.
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "client/descriptor/calls.hh"
+#include "client/descriptor/descriptor.hh"
+#include "client/link/errors.hh"
+
+namespace unetmap::client {
+
+void* map(Descriptor& d, void* addr, size_t length, int prot, int flags, off_t offset) noexcept {
+  auto fail = [](int code, const char* text) {
+    report_error(text);
+    errno = code;
+    return reinterpret_cast<void*>(-1);
+  };
+  Bound* bound = d.bound(true);
+  if (!bound)
+    return fail(d.dead() ? ENXIO : EINVAL, "mmap of a netmap descriptor: not registered; NIOCREGIF comes first");
+  const wire::RegionInfo& info = bound->info.region;
+  uint64_t total = info.app_bytes + uint64_t{info.nbufs} * info.buf_size;
+  if (offset != 0 || length == 0 || length > ((total + 4095) & ~uint64_t{4095}))
+    return fail(EINVAL, "mmap of a netmap descriptor: longer than the region's nr_memsize, or not from offset 0");
+  int privates = bound->region->private_fd.get(), exchange = bound->region->exchange_fd.get();
+  // One stretch of addresses: netmap_if and rings of the one memfd, then the buffers of the other.
+  flags = (flags & ~(MAP_ANONYMOUS | MAP_PRIVATE)) | MAP_SHARED;
+  long base = syscall(SYS_mmap, addr, length, PROT_NONE,
+                      (flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)) | MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (base < 0 && base > -4096) return reinterpret_cast<void*>(-1);
+  int fixed = (flags & ~MAP_FIXED_NOREPLACE) | MAP_FIXED;
+  size_t first = std::min<size_t>(length, info.app_bytes);
+  long a = syscall(SYS_mmap, base, first, prot, fixed, privates, 0), b = 0;
+  if (a == base && length > first)
+    b = syscall(SYS_mmap, base + long(first), length - first, prot, fixed, exchange, off_t(info.exchange_bytes));
+  if (a != base || (b != 0 && b != base + long(first))) {
+    int saved = errno;
+    munmap(reinterpret_cast<void*>(base), length);
+    errno = saved;
+    return reinterpret_cast<void*>(-1);
+  }
+  return reinterpret_cast<void*>(base);
+}
+
+}  // namespace unetmap::client

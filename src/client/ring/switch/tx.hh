@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// A transmit ring of a port on a switch: the caller itself forwards what it sends.
+#pragma once
+
+#include <memory>
+
+#include "client/port/destinations.hh"
+#include "client/ring/tx_ring.hh"
+
+namespace unetmap::client {
+
+class SwitchTxRing final : public TxRing {
+ public:
+  SwitchTxRing(Port& port, uint32_t index) : TxRing(port, index), destinations_(port) {}
+
+  WaitList* writers() override;
+  bool room_likely() const override;
+  uint32_t peer_cpu() const override;
+
+ protected:
+  int send(ServiceIndexes& at, uint32_t head, bool recover) override;
+
+ private:
+  uint32_t forward(uint32_t hwcur, uint32_t head);
+  bool waits_for_room() const;
+  const vale::Exchange& blocked_ring() const { return blocked_->rings[blocked_ring_]; }
+
+  Destinations destinations_;
+  std::unique_ptr<vale::Forwarder> forwarder_;
+  vale::Dest* blocked_ = nullptr;  // what the first packet that could not go waits for
+  uint32_t blocked_ring_ = 0;
+};
+
+}  // namespace unetmap::client
