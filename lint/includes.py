@@ -24,6 +24,33 @@ MAY_INCLUDE = {
     "client": ("base", "ring", "mem", "vale", "wire", "driver"),
     "shim": ("base", "ring", "client"),
 }
+# The same between the rooms of a folder; what is in none of them may use all, and so may tests.
+ROOMS = {
+    "client": {
+        "link": (),
+        "memory": ("link",),
+        "nic": ("link",),
+        "port": ("link", "memory"),
+        "ring": ("link", "port", "nic"),
+        "descriptor": ("link", "memory", "nic", "port", "ring"),
+        "kloop": ("link", "ring", "descriptor"),
+        "control": ("link", "memory", "descriptor", "kloop"),
+    },
+    "daemon": {
+        "process": (),
+        "memory": (),
+        "interface": ("process",),
+        "switch": (),
+        "port": ("memory", "interface", "switch"),
+        "inventory": ("memory", "switch", "port"),
+        "setting": ("switch", "inventory"),
+        "attach": ("process", "interface", "port", "inventory", "setting"),
+        "request": ("interface", "port", "inventory", "attach"),
+        "question": ("process", "memory", "interface", "switch", "port", "inventory", "setting", "attach"),
+        "registry": ("inventory", "setting", "attach", "request", "question"),
+        "plug": ("process", "attach", "registry"),
+    },
+}
 # Programs use the public interface, as anybody's programs do. Those of our own have Result, too.
 TOOLS_MAY_INCLUDE = ("base",)
 TOOL_MAY_INCLUDE = {"unetmap": ("base", "ring", "wire")}  # it asks the daemon questions, and reads records, that have no C interface
@@ -50,6 +77,21 @@ def allowed(path):
     if parts[0] == "tools":
         return TOOL_MAY_INCLUDE.get(parts[1], TOOLS_MAY_INCLUDE), f"tools/{parts[1]}"
     return None
+
+
+def rooms_complaint(here, target):
+    """What is wrong with an include within one folder of src/ that has rooms; None: nothing."""
+    parts, wanted = here.parts, pathlib.PurePosixPath(target).parts
+    rooms = ROOMS.get(parts[1]) if parts[0] == "src" else None
+    if not rooms or wanted[0] != parts[1] or len(parts) < 4 or here.stem.endswith("_test"):
+        return None
+    room, name = parts[2], f"src/{parts[1]}/{parts[2]}"
+    if room not in rooms:
+        return f"{name}, which lint/includes.py does not know, must not include src/{target}"
+    if len(wanted) > 2 and wanted[1] in (room, *rooms[room]):
+        return None
+    below = ", ".join(f"src/{parts[1]}/{each}" for each in rooms[room]) or "no other room"
+    return f"{name} must not include src/{target}; it may include {below}"
 
 
 def portable(here):
@@ -89,6 +131,8 @@ def of_file(root, path):
             if folder not in may:
                 below = ", ".join(f"src/{each}" for each in may if each != here.parts[1]) or "nothing of src/"
                 found.append(f"{where}: {name} must not include src/{target}; it may include {below}")
+            elif complaint := rooms_complaint(here, target):
+                found.append(f"{where}: {complaint}")
         elif match[1] == '"' and "/" not in target and not (path.parent / target).is_file():
             # A program's inner folders name what is at its top as the program itself does.
             top = root / "tools" / here.parts[1] if here.parts[0] == "tools" else root / "include"

@@ -64,6 +64,18 @@ class IncludesTest(unittest.TestCase):
         self.assertEqual(len(self.complaints("src/ring/view.cc", '#include "../daemon/registry.hh"\n')), 1)
         self.assertEqual(len(self.complaints("src/ring/view.cc", '#include "other.hh"\n')), 1)
 
+    def test_rooms_of_a_folder_have_directions_too(self):
+        for name in ("link/rpc", "ring/tx_ring", "state"):
+            self.write(f"src/client/{name}.hh", "")
+        ring, link = '#include "client/ring/tx_ring.hh"\n', '#include "client/link/rpc.hh"\n'
+        self.assertEqual(self.complaints("src/client/ring/switch/tx.cc", ring + link), [])
+        found = self.complaints("src/client/link/rpc.cc", ring)
+        self.assertEqual(len(found), 1)
+        self.assertIn("src/client/link must not include src/client/ring/tx_ring.hh; it may include no other room", found[0])
+        self.assertEqual(len(self.complaints("src/client/link/rpc.cc", '#include "client/state.hh"\n')), 1)
+        self.assertEqual(self.complaints("src/client/link/rpc.cc", link), [])
+        self.assertIn("does not know", self.complaints("src/client/attic/box.cc", link)[0])
+
     def test_unknown_folders_are_noticed(self):
         found = self.complaints("src/novel/thing.cc", '#include "base/fd.hh"\n')
         self.assertEqual(len(found), 1)
@@ -81,6 +93,13 @@ class IncludesTest(unittest.TestCase):
 
         for folder in includes.MAY_INCLUDE:
             reach(folder, ())
+
+    def test_rooms_stand_above_what_they_use(self):
+        for rooms in includes.ROOMS.values():
+            seen = set()
+            for room, below in rooms.items():
+                self.assertLessEqual(set(below), seen, room)
+                seen.add(room)
 
 
 if __name__ == "__main__":

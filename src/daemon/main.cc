@@ -67,12 +67,12 @@ void leave_terminal(const std::string& socket) {
   log_to_file(socket + ".log");
 }
 
-
 // Each interface bound counts them once more: room for four.
 uint32_t nic_buffers(uint32_t wanted) {
   if (wanted) return wanted;
   constexpr uint64_t kInterfaces = 4, kLeast = 1024;
-  return uint32_t(std::clamp<uint64_t>(lockable_bytes() / kInterfaces / unetmap::kDefaultBufSize, kLeast, Registry::kNicBuffers));
+  return uint32_t(
+      std::clamp<uint64_t>(lockable_bytes() / kInterfaces / unetmap::kDefaultBufSize, kLeast, Regions::kNicBuffers));
 }
 
 // Until a signal, or until nobody has needed us for `idle_exit_ms` (0: for ever).
@@ -117,7 +117,8 @@ int run(const Settings& settings) {
   raise_limits();
   auto listener = Listener::from_systemd();
   bool from_systemd = listener && *listener;
-  if (listener && !from_systemd) listener = Listener::open(settings.socket.empty() ? unetmap::wire::default_socket_path() : settings.socket);
+  if (listener && !from_systemd)
+    listener = Listener::open(settings.socket.empty() ? unetmap::wire::default_socket_path() : settings.socket);
   if (!listener) {
     if (listener.error().code == EADDRINUSE && settings.ready_fd >= 0) {
       // Who started us wants one to listen there, and one does.
@@ -147,7 +148,7 @@ int run(const Settings& settings) {
   (*server)->registry().set_socket_path(path);
   (*server)->registry().use_interfaces((*server)->interfaces(), std::move(modes), nic_buffers(settings.nic_buffers),
                                         devices);
-  (*server)->registry().number_regions_from(uint32_t(getpid()) * 40503u);
+  (*server)->registry().regions().number_from(uint32_t(getpid()) * 40503u);
   announce(settings);
   if (!foreground) leave_terminal(path);
   // Workers are children of ours: none may keep what our starter waits for the end of.

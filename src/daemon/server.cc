@@ -7,6 +7,7 @@
 
 #include <cstring>
 
+#include "daemon/port/binding.hh"
 #include "daemon/process/log.hh"
 
 namespace unetmap::daemon {
@@ -46,14 +47,14 @@ Result<std::unique_ptr<Server>> Server::create(UniqueFd listener) {
 }
 
 Server::~Server() {
-  registry_.leave_memory();
-  for (auto& [fd, connection] : connections_) registry_.close_file(connection.file);
+  registry_.regions().leave_memory();
+  for (auto& [fd, connection] : connections_) registry_.files().close(connection.file);
 }
 
 Result<void> Server::adopt(UniqueFd connection, pid_t pid) {
   int fd = connection.get();
   if (auto watched = loop_.watch(fd, [this, fd] { handle(fd); }); !watched) return watched.error();
-  connections_[fd] = Connection{std::move(connection), registry_.open_file(pid)};
+  connections_[fd] = Connection{std::move(connection), registry_.files().open(pid)};
   return {};
 }
 
@@ -84,7 +85,7 @@ void Server::accept_one() {
 Result<bool> Server::step(int timeout_ms) {
   auto any = loop_.step(timeout_ms);
   if (settled_) retry_waiting();
-  registry_.settle();
+  registry_.files().settle();
   if (!awaiting_.empty()) answer_awaiting();
   return any;
 }
@@ -108,7 +109,7 @@ void Server::answer_awaiting() {
   std::erase_if(awaiting_, [this](Awaiting& a) {
     auto found = connections_.find(a.connection);
     if (found == connections_.end() || found->second.file->id != a.file) return true;
-    if (!registry_.find_port(a.port)) return false;
+    if (!registry_.ports().find(a.port)) return false;
     Answer answer;
     if (auto added = answer.add_text(json_text(Json{{"port", a.port}})); !added)
       a.reply.send(added.error());
@@ -124,7 +125,7 @@ void Server::handle(int fd) {
   auto request = wire::receive(fd, wire::kMaxRequest, MSG_DONTWAIT);
   if (!request && (request.error().code == EAGAIN || request.error().code == EMSGSIZE)) return;
   if (request && !request->bytes.empty() && serve(found->second, std::move(*request))) return;
-  registry_.close_file(found->second.file);
+  registry_.files().close(found->second.file);
   loop_.unwatch(fd);
   connections_.erase(found);
 }
@@ -142,26 +143,29 @@ bool Server::serve(Connection& connection, wire::Datagram&& request) {
   if (head.version != wire::kVersion)
     result = Error{EPROTO, "unetmapd: speaks version " + std::to_string(wire::kVersion) + ", the library version " +
                                std::to_string(head.version) + "; install both from one release and restart the daemon"};
-  else if (head.body_bytes != body.size()) result = malformed();
-  else result = carry_out(connection, wire::Op(head.op), body, request.fds, answer, reply);
+  else if (head.body_bytes != body.size())
+    result = malformed();
+  else
+    result = carry_out(connection, wire::Op(head.op), body, request.fds, answer, reply);
   reply.send(result, std::move(answer));
   return true;
 }
 
 void Server::add_binding(const File& file, Answer& answer) {
-  append(answer.body, registry_.bind_info(file));
-  answer.fds = registry_.bind_fds(file);
+  append(answer.body, bind_info(file));
+  answer.fds = bind_fds(file);
   answer.has_bind = true;
 }
 
 // The answer comes now or, if a keeper has to do its part first, by retry_waiting().
-void Server::control(Connection& connection, std::vector<uint8_t> body, Registry::Origin origin, Reply reply) {
+void Server::control(Connection& connection, std::vector<uint8_t> body, Origin origin, Reply reply) {
   Answer answer;
   auto request = wire::parse(body);
   if (!request) return reply.send(request.error());
   Result<void> result = registry_.control(*connection.file, *request, origin);
   if (!result && result.error().code == EINPROGRESS) {
-    waiting_.push_back({connection.fd.get(), connection.file->id, std::move(body), std::move(origin), std::move(reply)});
+    waiting_.push_back(
+        {connection.fd.get(), connection.file->id, std::move(body), std::move(origin), std::move(reply)});
     return;
   }
   answer.body = wire::flatten(*request);
@@ -171,18 +175,18 @@ void Server::control(Connection& connection, std::vector<uint8_t> body, Registry
 
 // Again and again while frames come from several interfaces of one switch; otherwise the daemon sleeps.
 void Server::refresh_shortcuts() {
-  if (refreshing_ || !registry_.has_shortcuts()) return;
+  if (refreshing_ || !registry_.attachments().shortcuts().any()) return;
   refreshing_ = true;
   loop_.after(kRefresh_ms, [this] {
     refreshing_ = false;
-    registry_.refresh_shortcuts();
+    registry_.attachments().refresh_shortcuts();
     refresh_shortcuts();
   });
 }
 
 void Server::retry_waiting() {
   settled_ = false;
-  registry_.advance_attachments();
+  registry_.attachments().advance();
   refresh_shortcuts();
   std::vector<Waiting> waiting = std::move(waiting_);
   waiting_.clear();
@@ -200,7 +204,7 @@ Result<void> Server::carry_out(Connection& connection, wire::Op op, std::span<co
   auto text = [&] { return std::string(body.begin(), body.end()); };
   switch (op) {
     case wire::Op::kControl: {
-      Registry::Origin origin;
+      Origin origin;
       if (fds.size() > 2) {
         origin.name_space = std::move(fds[1]);
         origin.probe = std::move(fds[2]);
@@ -210,13 +214,13 @@ Result<void> Server::carry_out(Connection& connection, wire::Op op, std::span<co
       return {};
     }
     case wire::Op::kDescribe:
-      if (Error why = registry_.failure(file); why.code) return why;
+      if (Error why = NicPorts::failure(file); why.code) return why;
       if (file.port) add_binding(file, answer);
       return {};
     case wire::Op::kResolve: {
       wire::ResolveRequest request;
       if (!read_as(body, request)) return malformed();
-      auto destination = registry_.resolve(file, request);
+      auto destination = registry_.files().resolve(file, request);
       if (!destination) return destination.error();
       append(answer.body, destination->info);
       answer.fds = {destination->exchange_fd};
@@ -225,7 +229,7 @@ Result<void> Server::carry_out(Connection& connection, wire::Op op, std::span<co
     case wire::Op::kDoorbell: {
       uint32_t id;
       if (!read_as(body, id)) return malformed();
-      auto fd = registry_.doorbell(file, id);
+      auto fd = registry_.files().doorbell(file, id);
       if (!fd) return fd.error();
       answer.fds = {*fd};
       return {};
@@ -233,18 +237,18 @@ Result<void> Server::carry_out(Connection& connection, wire::Op op, std::span<co
     case wire::Op::kRing: {
       wire::ResolveRequest request;
       if (!read_as(body, request)) return malformed();
-      registry_.ring(file, request);
+      registry_.files().ring(file, request);
       return {};
     }
     case wire::Op::kAudit:
-      registry_.audit(file);
+      registry_.files().audit(file);
       return {};
     case wire::Op::kGoodbye:
       file.goodbye = true;
       return {};
     case wire::Op::kUnbind:
-      registry_.audit(file);
-      registry_.unbind(file);
+      registry_.files().audit(file);
+      registry_.files().unbind(file);
       return {};
     case wire::Op::kQuery: {
       if (plugs_.answers(text(), reply) || awaits_port(connection, text(), reply)) return {};
@@ -257,8 +261,12 @@ Result<void> Server::carry_out(Connection& connection, wire::Op op, std::span<co
       if (set) plugs_.note_settings(text());
       return set;
     }
-    case wire::Op::kPlug: plugs_.plug(text(), std::move(reply)); return {};
-    case wire::Op::kUnplug: plugs_.unplug(text(), std::move(reply)); return {};
+    case wire::Op::kPlug:
+      plugs_.plug(text(), std::move(reply));
+      return {};
+    case wire::Op::kUnplug:
+      plugs_.unplug(text(), std::move(reply));
+      return {};
   }
   return Error{EINVAL, "request: operation " + std::to_string(int(op)) + " is unknown; see docs/wire.md"};
 }

@@ -11,10 +11,10 @@
 
 #include "base/fd.hh"
 #include "base/result.hh"
-#include "daemon/process/event_loop.hh"
 #include "daemon/plug/plugs.hh"
-#include "daemon/registry/registry.hh"
+#include "daemon/process/event_loop.hh"
 #include "daemon/process/reply.hh"
+#include "daemon/registry/registry.hh"
 #include "wire/channel.hh"
 
 namespace unetmap::daemon {
@@ -45,7 +45,7 @@ class Server {
   explicit Server(EventLoop loop) : loop_(std::move(loop)) {
     interfaces_.on_settled = plugs_.on_settled = [this] { settled_ = true; };
     plugs_.on_awake = [this] {
-      registry_.wake_shortcuts();
+      registry_.attachments().shortcuts().wake();
       refresh_shortcuts();
     };
     registry_.use_service(plugs_);
@@ -60,7 +60,7 @@ class Server {
     int connection;
     uint32_t file;
     std::vector<uint8_t> body;
-    Registry::Origin origin;
+    Origin origin;
     Reply reply;
   };
 
@@ -82,7 +82,7 @@ class Server {
   // Moves `reply` away where the answer comes later.
   Result<void> carry_out(Connection& connection, wire::Op op, std::span<const uint8_t> body, std::vector<UniqueFd>& fds,
                          Answer& answer, Reply& reply);
-  void control(Connection& connection, std::vector<uint8_t> body, Registry::Origin origin, Reply reply);
+  void control(Connection& connection, std::vector<uint8_t> body, Origin origin, Reply reply);
   void retry_waiting();
   void refresh_shortcuts();
   void add_binding(const File& file, Answer& answer);

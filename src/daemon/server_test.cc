@@ -79,7 +79,7 @@ TEST_F(ServerTest, RegistersDescribesResolvesAndCloses) {
   EXPECT_EQ(one.ask_struct(wire::Op::kResolve, to).head.error, ESTALE);
   EXPECT_EQ(one.ask_struct(wire::Op::kDoorbell, other.file_id).head.error, ESTALE);
   one.close();
-  EXPECT_EQ(server_->registry().port_count(), 0u);
+  EXPECT_EQ(server_->registry().ports().size(), 0u);
   EXPECT_TRUE(server_->idle());
 }
 
@@ -169,7 +169,8 @@ TEST_F(ServerTest, RandomRequestsDoNotDisturbOthers) {
   wire::BindInfo info = open_port(witness, "vale0:w");
   std::mt19937 random(7);
   auto strange = std::make_unique<TestClient>(*server_);
-  std::vector<std::string> names = {"vale0:a", "vale0:w", "vale0:w{1", "vale0:w}1", "x", "vale1:b", "", "vi0", "vale0:vi0"};
+  std::vector<std::string> names = {"vale0:a", "vale0:w", "vale0:w{1", "vale0:w}1", "x",
+                                    "vale1:b", "",        "vi0",       "vale0:vi0"};
   for (int i = 0; i < 3000; i++) {
     wire::ControlRequest request;
     request.type = uint16_t(random() % 17);
@@ -229,10 +230,10 @@ TEST_F(ServerTest, CopiesOfADescriptorAreOneFile) {
   wire::BindInfo info = open_port(client, "vale0:1");
   UniqueFd copy(dup(client.socket()));
   client.close();
-  EXPECT_TRUE(server_->registry().find_port(info.name));
+  EXPECT_TRUE(server_->registry().ports().find(info.name));
   copy.reset();
   ASSERT_TRUE(server_->step(0).has_value());
-  EXPECT_FALSE(server_->registry().find_port(info.name));
+  EXPECT_FALSE(server_->registry().ports().find(info.name));
 }
 
 }  // namespace

@@ -76,7 +76,7 @@ void Interfaces::hang_up(Held& held) {
   held.channel.reset();
 }
 
-void Interfaces::drop(const std::string& key) {
+void Interfaces::forget(const std::string& key) {
   auto found = held_.find(key);
   std::unique_ptr<Held> held = std::move(found->second);
   held_.erase(found);
@@ -92,12 +92,12 @@ void Interfaces::release(const std::string& key, std::function<void()> closed) {
   held->closed = std::move(closed);
   held->changed = nullptr;
   held->fds.clear();
-  if (!held->channel || shutdown(held->channel.get(), SHUT_WR) < 0) return drop(key);
+  if (!held->channel || shutdown(held->channel.get(), SHUT_WR) < 0) return forget(key);
   held->state = Held::State::kClosing;
   if (held->timer) loop_.cancel(held->timer);
   held->timer = loop_.after(kPatience_ms, [this, key] {
     log(key + ": its keeper does not end; it is left to itself");
-    drop(key);
+    forget(key);
   });
 }
 
@@ -121,7 +121,7 @@ void Interfaces::take_message(const std::string& key) {
   auto message = wire::receive_keeper_message(held->channel.get(), MSG_DONTWAIT);
   if (!message) {
     if (message.error().code == EAGAIN) return;
-    if (held->state == Held::State::kClosing) return drop(key);
+    if (held->state == Held::State::kClosing) return forget(key);
     if (held->state == Held::State::kReady) restore(*held);
     if (message.error().code == ECONNRESET)
       return fail(
@@ -180,7 +180,7 @@ void Interfaces::restore(const Held& held) {
 void Interfaces::take_event(Held& held, const wire::KeeperEvent& event) {
   using Kind = wire::KeeperEvent::Kind;
   log(event.text);
-  // Of a persistent port, see Registry::keeper_key(): a tap that its keeper made.
+  // Of a persistent port, see Origin::keeper_key(): a tap that its keeper made.
   const bool ours = std::any_of(held_.begin(), held_.end(), [&](const auto& entry) {
     return entry.second.get() == &held && entry.first.starts_with("tap ");
   });

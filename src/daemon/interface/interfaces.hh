@@ -66,7 +66,7 @@ class Interfaces {
   void fail(const std::string& key, Error error);
   void hang_up(Held& held);
   void restore(const Held& held);
-  void drop(const std::string& key);
+  void forget(const std::string& key);
 
   EventLoop& loop_;
   std::map<std::string, std::unique_ptr<Held>> held_;

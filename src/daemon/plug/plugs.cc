@@ -57,9 +57,9 @@ Plugs::~Plugs() = default;
 void Plugs::plug(const std::string& json, Reply reply) {
   auto what = wire::parse_plug(json);
   if (!what) return reply.send(what.error());
-  if (auto made = registry_.reserve_plug(*what); !made) return reply.send(made.error());
+  if (auto made = registry_.plug_ports().reserve(*what); !made) return reply.send(made.error());
   if (auto set = apply_settings(*what); !set) {
-    registry_.release_plug(what->port);
+    registry_.plug_ports().release(what->port);
     return reply.send(set.error());
   }
   auto& plugged = plugged_[what->port];
@@ -129,8 +129,8 @@ Worker* Plugs::company_for(const Plugged& plugged) {
 }
 
 void Plugs::show(const Plugged& plugged, const std::string& state, bool connected) {
-  registry_.show_plug(plugged.what.port,
-                      {plugged.shown, state, connected, plugged.worker ? plugged.worker->pid() : -1});
+  registry_.plug_ports().show(plugged.what.port,
+                              {plugged.shown, state, connected, plugged.worker ? plugged.worker->pid() : -1});
 }
 
 void Plugs::heard(Plugged& plugged, wire::WorkerReport&& report) {
@@ -141,7 +141,7 @@ void Plugs::heard(Plugged& plugged, wire::WorkerReport&& report) {
       plugged.ready = true;
       plugged.failure.clear();
       settle(plugged, {0, ""});
-      if (registry_.plug_json(plugged.what.port)["state"] == "starting") show(plugged, "ready", false);
+      if (registry_.plug_ports().json(plugged.what.port)["state"] == "starting") show(plugged, "ready", false);
       if (plugged.timer) loop_.cancel(plugged.timer);
       plugged.timer = loop_.after(kWellAfter_ms, [p = &plugged] { p->failures = 0, p->timer = 0; });
       if (!plugged.leaving) {
@@ -275,7 +275,7 @@ void Plugs::remove(Plugged& plugged, const Result<void>& answer) {
     if (on_settled) on_settled();
     return;
   }
-  registry_.release_plug(hold->what.port);
+  registry_.plug_ports().release(hold->what.port);
   save();
   for (Reply& reply : hold->waiting) reply.send(answer);
 }
@@ -332,7 +332,7 @@ void Plugs::answer_question(const std::shared_ptr<Question>& question) {
   Json list = Json::array();
   for (auto& [port, plugged] : plugged_) {
     if (!question->only.empty() && port != question->only) continue;
-    Json entry = registry_.plug_json(port);
+    Json entry = registry_.plug_ports().json(port);
     entry["port"] = port;
     entry["parameters"] = plugged->what.parameters;
     entry["restarts"] = plugged->restarts;
@@ -378,7 +378,7 @@ void Plugs::restore(const std::string& socket_path) {
   }
   for (const Json& each : kept["plugs"]) {
     auto what = wire::parse_plug(json_text(each));
-    auto made = what ? registry_.reserve_plug(*what) : Result<void>(what.error());
+    auto made = what ? registry_.plug_ports().reserve(*what) : Result<void>(what.error());
     if (!made) {
       log(file_ + ": " + made.error().text);
       continue;
@@ -386,7 +386,7 @@ void Plugs::restore(const std::string& socket_path) {
     // Rather no port than one without its fences.
     if (auto set = apply_settings(*what); !set) {
       log(file_ + ": " + set.error().text);
-      registry_.release_plug(what->port);
+      registry_.plug_ports().release(what->port);
       continue;
     }
     auto& plugged = plugged_[what->port];

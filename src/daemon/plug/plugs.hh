@@ -9,11 +9,11 @@
 #include <memory>
 #include <string>
 
-#include "daemon/process/event_loop.hh"
-#include "daemon/registry/registry.hh"
-#include "daemon/process/reply.hh"
-#include "daemon/plug/service.hh"
+#include "daemon/attach/service.hh"
 #include "daemon/plug/worker.hh"
+#include "daemon/process/event_loop.hh"
+#include "daemon/process/reply.hh"
+#include "daemon/registry/registry.hh"
 
 namespace unetmap::daemon {
 
@@ -50,7 +50,7 @@ class Plugs final : public Service {
     std::string shown;      // the kind, for people
     bool attached = false;  // by serve()
     std::vector<UniqueFd> fds;
-    Result<void> farewell;       // for those who wait when it leaves
+    Result<void> farewell;           // for those who wait when it leaves
     Error outcome{EINPROGRESS, ""};  // of serve(); code 0: it serves
     std::function<void()> ended;
     std::unique_ptr<Worker> worker;  // none in a pause

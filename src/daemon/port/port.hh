@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// What exists at runtime: ports, and the netmap descriptors (files) bound to them. Owned by the Registry; everything
-// else points.
+// What exists at runtime: ports, and the netmap descriptors (files) bound to them. Owned by inventory/;
+// everything else points.
 #pragma once
 
 #include <sys/types.h>
 
 #include <memory>
 #include <optional>
-#include <set>
 #include <string>
-#include <unordered_map>
 #include <vector>
 
 #include "base/fd.hh"
@@ -31,8 +29,8 @@ struct RingRange {
 // One netmap descriptor, however many copies of it processes hold.
 struct File {
   uint32_t id = 0;
-  pid_t pid = 0;  // of who opened it
-  bool goodbye = false;  // its last holder said that it closes in good order
+  pid_t pid = 0;                   // of who opened it
+  bool goodbye = false;            // its last holder said that it closes in good order
   std::vector<uint64_t> resolved;  // Port::unique of the ports whose exchange memory it was given
 
   // From registration on:
@@ -44,9 +42,6 @@ struct File {
   uint64_t reg_flags = 0;
   uint64_t if_offset = 0, if_bytes = 0;
 };
-
-// Rings for all who may wait for room at one of these ports.
-void wake_senders(const std::unordered_map<uint32_t, std::unique_ptr<File>>& files, const std::set<uint64_t>& ports);
 
 // What a port is to look like.
 struct PortShape {
@@ -77,15 +72,15 @@ struct Port {
   wire::PortInfo info{};  // header_len and flags: in the switch's record
   PortShape shape;
   std::vector<File*> users;
-  uint32_t dependents = 0;    // pipes and monitors
-  bool attached = false;      // lives on without users: by NETMAP_REQ_VALE_ATTACH, or because something is plugged in
+  uint32_t dependents = 0;  // pipes and monitors
+  bool attached = false;    // lives on without users: by NETMAP_REQ_VALE_ATTACH, or because something is plugged in
   std::optional<PlugView> plug;
   Interfaces::Held* nic = nullptr;  // of a port on an interface
-  Port* parent = nullptr;     // of pipes and monitors
-  Port* peer = nullptr;       // of a pipe: its other end, which comes and goes with it
-  uint32_t resets = 0;        // value of reset_wanted of its rings
-  uint32_t monitors_made = 0; // for their names
-  bool takes_headers = false; // of a monitor: shows its port's virtio-net headers, whatever their length is
+  Port* parent = nullptr;           // of pipes and monitors
+  Port* peer = nullptr;             // of a pipe: its other end, which comes and goes with it
+  uint32_t resets = 0;              // value of reset_wanted of its rings
+  uint32_t monitors_made = 0;       // for their names
+  bool takes_headers = false;       // of a monitor: shows its port's virtio-net headers, whatever their length is
 
   wire::PortKind kind() const { return wire::PortKind(info.kind); }
   const Switch::Record* record() const { return sw ? sw->find(info.index) : nullptr; }

@@ -47,7 +47,7 @@ std::string Query::live() const {
   const uint64_t now = now_ns();
   std::string out = fmt::format(R"({{"at_ns":{},"ports":[)", now);
   const char* before = "";
-  for (auto& [name, port] : registry_.ports_) {
+  for (auto& [name, port] : of_.ports.all()) {
     const PortCounters counters = count(*port);
     out += before;
     before = ",";
@@ -72,7 +72,7 @@ std::string Query::live() const {
   }
   out += R"(],"gone":[)";
   before = "";
-  for (const Departed& past : registry_.departed_) {
+  for (const Departed& past : of_.ports.departed()) {
     out += before;
     before = ",";
     append_names(out, past.name, past.kind, past.sw);

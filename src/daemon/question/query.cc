@@ -17,18 +17,13 @@
 #include <optional>
 
 #include "base/port_address.hh"
-#include "daemon/switch/settings.hh"
 #include "daemon/memory/shared_copy.hh"
+#include "daemon/question/question.hh"
+#include "daemon/switch/settings.hh"
 #include "vale/fdb.hh"
 
 namespace unetmap::daemon {
 namespace {
-
-Result<Json> parse(const std::string& text) {
-  Json json = parse_json(text);
-  if (!json.is_object()) return Error{EINVAL, "question: is no JSON object; see docs/wire.md"};
-  return json;
-}
 
 using Counter = std::pair<const char*, uint64_t>;
 void add(Json& to, std::initializer_list<Counter> counters) {
@@ -180,9 +175,9 @@ uint32_t table_now_s() {
 }  // namespace
 
 Json Query::ports(const Json& question) const {
-  const ShownNames names = Query::names(question);
+  const ShownNames names = names_of(question);
   Json list = Json::array();
-  for (auto& [name, held] : registry_.ports_) {
+  for (auto& [name, held] : of_.ports.all()) {
     const Port& port = *held;
     const Switch::Record& record = *port.record();
     Json users = Json::array(), pids = Json::array(), monitors = Json::array();
@@ -217,7 +212,7 @@ Json Query::ports(const Json& question) const {
     entry["files"] = std::move(users);
     entry["monitors"] = std::move(monitors);
     add_fence(record, entry);
-    if (registry_.keeps_settings(name)) entry["kept"] = true;
+    if (of_.awaited.keeps(name)) entry["kept"] = true;
     add_attachment(port, entry);
     // Without an interface or a machine behind it that has an address of its own.
     if (!port.plug && !port.nic && !port.attached && !entry.contains("mac")) {
@@ -226,7 +221,7 @@ Json Query::ports(const Json& question) const {
       snprintf(text, sizeof text, "%02x:%02x:%02x:%02x:%02x:%02x", a[0], a[1], a[2], a[3], a[4], a[5]);
       entry["address"] = text;
     }
-    if (port.plug) entry["plug"] = registry_.plug_json(name);
+    if (port.plug) entry["plug"] = of_.plugs.json(name);
     if (port.nic) {
       entry["nic"] = nic_json(*port.nic);
       const uint64_t inode = names.name_space(port);
@@ -238,13 +233,13 @@ Json Query::ports(const Json& question) const {
   }
   return {{"ports", std::move(list)},
           {"persistent", persistent()},
-          {"awaited", registry_.awaited_json()},
-          {"pins", registry_.pins_json()}};
+          {"awaited", of_.awaited.json([this](const std::string& name) { return of_.ports.find(name) != nullptr; })},
+          {"pins", of_.pins.json()}};
 }
 
 Json Query::persistent() const {
   Json out = Json::array();
-  for (auto& [name, kept] : registry_.persistent_) {
+  for (auto& [name, kept] : of_.persistent) {
     if (kept.autodelete) continue;
     Json entry{{"name", name},
                {"port", kept.port},
@@ -255,7 +250,7 @@ Json Query::persistent() const {
                {"tx_slots", kept.shape.tx_slots},
                {"rx_slots", kept.shape.rx_slots}};
     if (kept.name_space) {
-      const Interfaces::Held* held = registry_.interfaces_->find(kept.keeper);
+      const Interfaces::Held* held = of_.interfaces->find(kept.keeper);
       entry["abandoned"] = held && !inhabited(held->reply.pid);
     }
     if (!kept.why.empty()) entry["why"] = kept.why;
@@ -294,21 +289,20 @@ bool Query::inhabited(uint32_t keeper) {
 }
 
 Result<Json> Query::stats(const Json& question) const {
-  const ShownNames names = Query::names(question);
-  std::string only = text_of(question, "port").empty() ? "" : named_port(question);
-  if (!only.empty() && !registry_.find_port(only))
+  const ShownNames names = names_of(question);
+  std::string only = text_of(question, "port").empty() ? "" : named_port(of_.ports, question);
+  if (!only.empty() && !of_.ports.find(only))
     return Error{ENXIO, text_of(question, "port") + ": no such port; unetmap ports lists those there are"};
   Json list = Json::array();
-  for (auto& [name, held] : registry_.ports_) {
+  for (auto& [name, held] : of_.ports.all()) {
     if (!only.empty() && name != only) continue;
     const Port& port = *held;
     Json entry{{"name", names.shown(port)}};
     entry["tx"] = direction(port.info.tx_rings, [&](uint16_t ring) { return tx_ring_stats(port, ring); });
     entry["rx"] = direction(port.info.rx_rings, [&](uint16_t ring) { return rx_ring_stats(port, ring); });
     // What passed the switch by, between attached interfaces; tx as the port has it: into the switch.
-    if (auto found = registry_.attachments_.find(name);
-        found != registry_.attachments_.end() && !found->second.table.empty()) {
-      fast_member past = registry_.shortcuts_.find(found->second.table)->second->counted(found->second.member);
+    if (const Attachment* found = of_.attachments.find(name); found && !found->shortcuts.table.empty()) {
+      fast_member past = of_.attachments.shortcuts().counted(found->shortcuts);
       entry["shortcut"] = {{"tx_packets", past.rx_frames},
                            {"tx_bytes", past.rx_bytes},
                            {"rx_packets", past.tx_frames},
@@ -322,36 +316,17 @@ Result<Json> Query::stats(const Json& question) const {
 // Whether there is one; a persistent one is, used or not.
 Result<Json> Query::port(const Json& question) const {
   std::string name = text_of(question, "port");
-  if (!registry_.find_port(named_port(question)) && !registry_.persistent_.count(name))
+  if (!of_.ports.find(named_port(of_.ports, question)) && !of_.persistent.count(name))
     return Error{ENXIO, name + ": no such port"};
   return Json{{"port", name}};
 }
 
-// Our name of the port that is asked for; what was given if there is none.
-std::string Query::named_port(const Json& question) const {
-  const ShownNames names = Query::names(question);
-  for (const char* key : {"given", "port"}) {
-    const std::string name = text_of(question, key);
-    if (name.empty()) continue;
-    if (std::string meant = names.meant(name); registry_.find_port(meant)) return meant;
-    // The name of an interface's port without a namespace is that of one of ours.
-    if (const Port* port = registry_.find_port(name); port && names.name_space(*port) == 0) return name;
-  }
-  return names.meant(text_of(question, "port"));
-}
-
-ShownNames Query::names(const Json& question) {
-  auto found = question.find("netns");
-  return ShownNames(found != question.end() && found->is_number_unsigned() ? found->get<uint64_t>() : 0);
-}
-
 Result<Json> Query::fdb(const Json& question) const {
   std::string name = text_of(question, "switch");
-  auto found = registry_.switches_.find(name);
-  if (found == registry_.switches_.end())
-    return Error{ENXIO, name + ": no such switch; a switch is there while it has ports"};
-  Switch& sw = *found->second;
-  const auto pins = registry_.pins_of(name);
+  const std::shared_ptr<Switch> found = of_.ports.find_switch(name);
+  if (!found) return Error{ENXIO, name + ": no such switch; a switch is there while it has ports"};
+  Switch& sw = *found;
+  const auto pins = of_.pins.of(name);
   Json entries = Json::array();
   vale::Fdb(&sw.shared()).each(table_now_s(), [&](uint64_t mac, uint16_t index, uint32_t age_s, uint16_t vid) {
     const Switch::Record* record = sw.find(index);
@@ -372,15 +347,19 @@ Result<Json> Query::fdb(const Json& question) const {
 }
 
 Json Query::daemon() const {
-  return {{"version", UNETMAP_VERSION},           {"pid", getpid()},
-          {"socket", registry_.socket_path_},     {"uptime_s", time(nullptr) - registry_.started_},
-          {"switches", registry_.switch_count()}, {"ports", registry_.port_count()},
-          {"regions", registry_.region_count()},  {"descriptors", registry_.file_count()},
+  return {{"version", UNETMAP_VERSION},
+          {"pid", getpid()},
+          {"socket", of_.socket_path},
+          {"uptime_s", time(nullptr) - of_.started},
+          {"switches", of_.ports.switches().size()},
+          {"ports", of_.ports.size()},
+          {"regions", of_.ports.regions_in_use()},
+          {"descriptors", of_.files.size()},
           {"resident_kib", resident_kib()}};
 }
 
 Result<std::string> Query::answer(const std::string& text) const {
-  auto question = parse(text);
+  auto question = parse_question(text);
   if (!question) return question.error();
   std::string what = text_of(*question, "what");
   Result<Json> out =
@@ -403,49 +382,16 @@ Result<std::string> Query::answer(const std::string& text) const {
   return json_text(*out);
 }
 
-Result<void> Query::set(const std::string& text) const {
-  auto wanted = parse(text);
-  if (!wanted) return wanted.error();
-  if (wanted->contains("switch")) return registry_.set_switch(*wanted);
-  const std::string asked = text_of(*wanted, "port");
-  std::string name = named_port(*wanted);
-  std::optional<bool> keep;
-  if (auto found = wanted->find("keep"); found != wanted->end()) {
-    if (!found->is_boolean()) return Error{EINVAL, asked + ": keep: is neither true nor false"};
-    keep = found->get<bool>();
-  }
-  for (const char* key : {"port", "given", "netns", "keep"}) wanted->erase(key);
-  if (auto mode = wanted->find("nic_mode"); mode != wanted->end()) {
-    if (wanted->size() > 1 || keep)
-      return Error{EINVAL, asked + ": nic_mode: is set by itself, and until the daemon ends"};
-    return registry_.set_nic_mode(name, *mode);
-  }
-  auto found = registry_.ports_.find(name);
-  if (found == registry_.ports_.end()) return registry_.await_settings(asked, *wanted, keep);
-  Port& port = *found->second;
-  if (port.info.exchange_stride == 0 || port.kind() == wire::PortKind::kMonitor)
-    return Error{EINVAL, name + ": only ports of a switch can be lossless or fenced; name one"};
-  auto settings = parse_settings(name, *wanted, port.record()->settings());
-  if (!settings) return settings.error();
-  if (auto kept = registry_.keep_settings(name, kept_settings_json(*settings), keep); !kept) return kept;
-  if (auto done = registry_.apply(*settings, port); !done) return done;
-  // Whoever names a persistent port means the host stack behind it, too.
-  if (Port* stack = registry_.stack_side(port))
-    if (auto done = registry_.apply(*settings, *stack); !done) return done;
-  registry_.refresh_shortcuts();
-  return {};
-}
-
 // What NETMAP_REQ_VALE_ATTACH made of it.
 void Query::add_attachment(const Port& port, Json& to) const {
-  auto found = registry_.attachments_.find(port.name);
-  if (found == registry_.attachments_.end()) {
+  const Attachment* found = of_.attachments.find(port.name);
+  if (!found) {
     // A persistent port that is no interface.
     if (port.attached && !port.plug) to["attachment"] = {{"interface", nullptr}, {"host", false}};
     return;
   }
-  if (found->second.state != Registry::Attachment::State::kAttached) return;
-  to["attachment"] = {{"interface", found->second.interface}, {"host", found->second.host}};
+  if (found->state != Attachment::State::kAttached) return;
+  to["attachment"] = {{"interface", found->interface}, {"host", found->host}};
 }
 
 // What the settings of a port would be: for who has a file of them.
@@ -461,23 +407,6 @@ Result<Json> Query::settings(const Json& question) {
 void Query::add_fence(const Switch::Record& record, Json& to) {
   Json fence = settings_json(record.settings());
   for (auto& [key, value] : fence.items()) to[key] = value;
-}
-
-Result<std::string> Registry::query(const std::string& json) { return Query(*this).answer(json); }
-Result<void> Registry::set(const std::string& json) { return Query(*this).set(json); }
-
-Result<void> Registry::apply(const PortSettings& settings, Port& port) {
-  if (settings.rules.any() || port.record()->rules) {
-    if (auto done = port.sw->set_rules(port.info.index, settings.rules); !done) return done;
-    restore_pins();  // which are of the port's VLAN
-  }
-  if (!port.sw->set_mirror(port.info.index, settings.mirror))
-    return Error{EBUSY, fmt::format("{}: mirror: it has as many monitors as it can; close some of them first", port.name)};
-  port.sw->set_flag(port.info.index, kPortLossless, settings.lossless);
-  port.sw->set_group(port.info.index, settings.group);
-  port.sw->set_fence(port.info.index, settings.fence);
-  if (!settings.lossless) wake_senders(files_, {port.unique});
-  return {};
 }
 
 }  // namespace unetmap::daemon

@@ -38,7 +38,7 @@ TEST_F(Lifetimes, ASwitchTellsWhoIsThere) {
   EXPECT_EQ(shared.port_limit, 3u);
   EXPECT_NE(shared.fdb_seed, 0u);
   EXPECT_EQ(shared.fdb_age_s, 300u);
-  wire::PortInfo info = registry_.bind_info(*b).port;
+  wire::PortInfo info = bind_info(*b).port;
   EXPECT_EQ(info.index, 1);
   EXPECT_EQ(shared.port[1].generation, info.generation);
   EXPECT_EQ(info.generation & 1, 1u);
@@ -52,12 +52,12 @@ TEST_F(Lifetimes, ASwitchTellsWhoIsThere) {
   EXPECT_EQ(shared.flood[0], 0);
   EXPECT_EQ(shared.flood[1], 2);
   File* again = open("vale0:b");
-  wire::PortInfo fresh = registry_.bind_info(*again).port;
+  wire::PortInfo fresh = bind_info(*again).port;
   EXPECT_EQ(fresh.index, 1);
   EXPECT_NE(fresh.generation, info.generation);
   EXPECT_EQ(shared.port[1].tx_seq[0], 0u);
-  EXPECT_FALSE(registry_.resolve(*a, {info.generation, 1, 0}).has_value());
-  EXPECT_TRUE(registry_.resolve(*a, {fresh.generation, 1, 0}).has_value());
+  EXPECT_FALSE(registry_.files().resolve(*a, {info.generation, 1, 0}).has_value());
+  EXPECT_TRUE(registry_.files().resolve(*a, {fresh.generation, 1, 0}).has_value());
   close(a);
   close(c);
   EXPECT_EQ(shared.port_limit, 2u);
@@ -66,10 +66,10 @@ TEST_F(Lifetimes, ASwitchTellsWhoIsThere) {
 
 TEST_F(Lifetimes, GenerationsOfASwitchNeverRepeat) {
   File* keeper = open("vale0:keeper");
-  std::set<uint32_t> seen = {registry_.bind_info(*keeper).port.generation};
+  std::set<uint32_t> seen = {bind_info(*keeper).port.generation};
   for (int i = 0; i < 50; i++) {
     File* file = open("vale0:x");
-    EXPECT_TRUE(seen.insert(registry_.bind_info(*file).port.generation).second);
+    EXPECT_TRUE(seen.insert(bind_info(*file).port.generation).second);
     close(file);
   }
   close(keeper);
@@ -78,11 +78,11 @@ TEST_F(Lifetimes, GenerationsOfASwitchNeverRepeat) {
 TEST_F(Lifetimes, AKilledSendersDestinationsAreRepaired) {
   File *dead = open("vale0:dead"), *to = open("vale0:to"), *untouched = open("vale0:other");
   File* monitor = open("vale0:dead", NR_REG_ALL_NIC, NR_MONITOR_TX);
-  wire::PortInfo info = registry_.bind_info(*to).port;
+  wire::PortInfo info = bind_info(*to).port;
   Memory memory = map(*to), other = map(*untouched), seen = map(*monitor);
-  ASSERT_TRUE(registry_.resolve(*dead, {info.generation, info.index, 0}).has_value());
+  ASSERT_TRUE(registry_.files().resolve(*dead, {info.generation, info.index, 0}).has_value());
   close(dead, false);
-  registry_.settle();
+  registry_.files().settle();
   EXPECT_NE(memory.rx_exchange(0).reset_wanted, 0u);
   EXPECT_NE(seen.rx_exchange(0).reset_wanted, 0u);
   EXPECT_EQ(other.rx_exchange(0).reset_wanted, 0u);
@@ -96,23 +96,23 @@ TEST_F(Lifetimes, AKilledSendersDestinationsAreRepaired) {
 
 TEST_F(Lifetimes, AnAuditedFileLivesOn) {
   File *sender = open("vale0:s"), *to = open("vale0:to");
-  wire::PortInfo info = registry_.bind_info(*to).port;
-  ASSERT_TRUE(registry_.resolve(*sender, {info.generation, info.index, 0}).has_value());
-  registry_.audit(*sender);
-  registry_.settle();
+  wire::PortInfo info = bind_info(*to).port;
+  ASSERT_TRUE(registry_.files().resolve(*sender, {info.generation, info.index, 0}).has_value());
+  registry_.files().audit(*sender);
+  registry_.files().settle();
   EXPECT_NE(map(*to).rx_exchange(0).reset_wanted, 0u);
   EXPECT_NE(map(*sender).rx_exchange(0).reset_wanted, 0u);
-  EXPECT_TRUE(registry_.find_port("vale0:s"));
+  EXPECT_TRUE(registry_.ports().find("vale0:s"));
   close(sender);
   close(to);
 }
 
 TEST_F(Lifetimes, WhoSaysGoodbyeLeavesNothingToRepair) {
   File *sender = open("vale0:s"), *to = open("vale0:to");
-  wire::PortInfo info = registry_.bind_info(*to).port;
-  ASSERT_TRUE(registry_.resolve(*sender, {info.generation, info.index, 0}).has_value());
+  wire::PortInfo info = bind_info(*to).port;
+  ASSERT_TRUE(registry_.files().resolve(*sender, {info.generation, info.index, 0}).has_value());
   close(sender, true);
-  registry_.settle();
+  registry_.files().settle();
   EXPECT_EQ(map(*to).rx_exchange(0).reset_wanted, 0u);
   EXPECT_FALSE(rang(*to));
   close(to);
@@ -125,12 +125,12 @@ TEST_F(Lifetimes, WhatAVandalWroteIsRestored) {
   nmreq_port_hdr header{12, 0};
   EXPECT_EQ(ask(NETMAP_REQ_PORT_HDR_SET, "vale0:b", header), 0);
   SwitchShared& shared = a->port->sw->shared();
-  wire::PortInfo info = registry_.bind_info(*b).port;
+  wire::PortInfo info = bind_info(*b).port;
   uint64_t seed = shared.fdb_seed;
   memset(reinterpret_cast<uint8_t*>(&shared), 0xff, offsetof(SwitchShared, port) + 8 * sizeof(PortEntry));
   shared.port[20000].generation = 77;
   close(vandal, false);
-  registry_.settle();
+  registry_.files().settle();
   EXPECT_EQ(shared.port[20000].generation, 0u);
   // They had nothing to do with the vandal, but what they saw of the switch may have put them to sleep.
   EXPECT_TRUE(rang(*a));
@@ -154,7 +154,7 @@ TEST_F(Lifetimes, WhatAVandalWroteIsRestored) {
 TEST_F(Lifetimes, AddressesOutliveAnHonestProgramButNotAVandal) {
   File *a = open("vale0:a"), *b = open("vale0:b");
   SwitchShared& shared = a->port->sw->shared();
-  wire::PortInfo info = registry_.bind_info(*b).port;
+  wire::PortInfo info = bind_info(*b).port;
   vale::Fdb fdb(&shared);
   auto learn = [&] { fdb.learn(0x222222222202, info.index, info.generation, 1000); };
   auto known = [&] { return fdb.lookup(0x222222222202, 1000) == info.index; };
@@ -164,7 +164,7 @@ TEST_F(Lifetimes, AddressesOutliveAnHonestProgramButNotAVandal) {
     EXPECT_TRUE(known());
     garble();
     close(dead, false);
-    registry_.settle();
+    registry_.files().settle();
   };
   lose_one([] {});
   EXPECT_TRUE(known());
@@ -182,19 +182,19 @@ TEST_F(Lifetimes, AddressesOutliveAnHonestProgramButNotAVandal) {
 TEST_F(Lifetimes, AVandalCannotForestallARepair) {
   File *vandal = open("vale0:v"), *to = open("vale0:to");
   SwitchShared& shared = to->port->sw->shared();
-  wire::PortInfo info = registry_.bind_info(*to).port;
+  wire::PortInfo info = bind_info(*to).port;
   Memory memory = map(*to);
   RxExchange& exchange = memory.rx_exchange(0);
   std::set<uint32_t> resets = {0}, topologies = {shared.topology};
   for (int i = 0; i < 20; i++) {
-    ASSERT_TRUE(registry_.resolve(*vandal, {info.generation, info.index, 0}).has_value());
+    ASSERT_TRUE(registry_.files().resolve(*vandal, {info.generation, info.index, 0}).has_value());
     // What would come next, if these were just counted.
     exchange.reset_wanted++;
     shared.topology += 2;
     resets.insert(exchange.reset_wanted);
     topologies.insert(shared.topology);
     close(vandal, false);
-    registry_.settle();
+    registry_.files().settle();
     EXPECT_TRUE(resets.insert(exchange.reset_wanted).second);
     EXPECT_TRUE(topologies.insert(shared.topology).second);
     vandal = open("vale0:v");
@@ -205,16 +205,17 @@ TEST_F(Lifetimes, AVandalCannotForestallARepair) {
 
 TEST_F(Lifetimes, WaitListsThatAVandalCouldWriteAreMadeAnew) {
   File *vandal = open("vale0:v"), *to = open("vale0:to"), *sender = open("vale0:s");
-  wire::PortInfo info = registry_.bind_info(*to).port;
+  wire::PortInfo info = bind_info(*to).port;
   Memory memory = map(*to);
   RxExchange& exchange = memory.rx_exchange(0);
-  for (File* file : {vandal, sender}) ASSERT_TRUE(registry_.resolve(*file, {info.generation, info.index, 0}).has_value());
+  for (File* file : {vandal, sender})
+    ASSERT_TRUE(registry_.files().resolve(*file, {info.generation, info.index, 0}).has_value());
   for (WaitList* list : {&exchange.readers, &exchange.writers}) {
     list->any = list->overflow = 5;
     for (auto& file : list->file) file = 1234567;
   }
   close(vandal, false);
-  registry_.settle();
+  registry_.files().settle();
   for (WaitList* list : {&exchange.readers, &exchange.writers}) {
     EXPECT_EQ(list->any | list->overflow, 0u);
     for (auto& file : list->file) EXPECT_EQ(file, 0u);
@@ -228,20 +229,20 @@ TEST_F(Lifetimes, WaitListsThatAVandalCouldWriteAreMadeAnew) {
 
 TEST_F(Lifetimes, APortThatRingsForItselfHasRoomForItsSenders) {
   File *to = open("vale0:to"), *sender = open("vale0:s"), *other = open("vale0:o");
-  wire::PortInfo info = registry_.bind_info(*to).port;
-  ASSERT_TRUE(registry_.resolve(*sender, {info.generation, info.index, 0}).has_value());
-  registry_.ring(*to, {info.generation, info.index, 0});
+  wire::PortInfo info = bind_info(*to).port;
+  ASSERT_TRUE(registry_.files().resolve(*sender, {info.generation, info.index, 0}).has_value());
+  registry_.files().ring(*to, {info.generation, info.index, 0});
   EXPECT_TRUE(rang(*sender));
   EXPECT_FALSE(rang(*other));
-  registry_.ring(*other, {info.generation, info.index, 0});
+  registry_.files().ring(*other, {info.generation, info.index, 0});
   EXPECT_FALSE(rang(*sender));
   for (File* file : {to, sender, other}) close(file);
 }
 
 TEST_F(Lifetimes, APipesEndThatRingsForItselfHasRoomForTheOther) {
   File *near = open("vale0:p{1"), *far = open("vale0:p}1"), *other = open("vale0:p{2");
-  wire::PortInfo info = registry_.bind_info(*near).port;
-  registry_.ring(*near, {info.generation, info.index, 0});
+  wire::PortInfo info = bind_info(*near).port;
+  registry_.files().ring(*near, {info.generation, info.index, 0});
   EXPECT_TRUE(rang(*far));
   EXPECT_FALSE(rang(*other));
   for (File* file : {near, far, other}) close(file);
@@ -251,31 +252,31 @@ TEST_F(Lifetimes, APipesEndThatRingsForItselfHasRoomForTheOther) {
 TEST_F(Lifetimes, WhoDiesAtOneEndOfAPipeWakesTheOther) {
   File *near = open("vale0:p{1"), *far = open("vale0:p}1");
   close(near, false);
-  registry_.settle();
+  registry_.files().settle();
   EXPECT_TRUE(rang(*far));
   near = open("vale0:p{1");
   close(near, true);
-  registry_.settle();
+  registry_.files().settle();
   EXPECT_FALSE(rang(*far));
   close(far);
 }
 
 TEST_F(Lifetimes, DoorbellsAreForTheSameSwitch) {
-  File *a = open("vale0:a"), *b = open("vale0:b"), *far = open("vale1:b"), *unbound = registry_.open_file(1);
-  EXPECT_TRUE(registry_.doorbell(*a, b->id).has_value());
-  EXPECT_FALSE(registry_.doorbell(*a, far->id).has_value());
-  EXPECT_FALSE(registry_.doorbell(*a, unbound->id).has_value());
-  EXPECT_FALSE(registry_.doorbell(*unbound, a->id).has_value());
-  EXPECT_FALSE(registry_.doorbell(*a, 123456).has_value());
-  EXPECT_EQ(registry_.resolve(*unbound, {1, 0, 0}).error().code, EACCES);
+  File *a = open("vale0:a"), *b = open("vale0:b"), *far = open("vale1:b"), *unbound = registry_.files().open(1);
+  EXPECT_TRUE(registry_.files().doorbell(*a, b->id).has_value());
+  EXPECT_FALSE(registry_.files().doorbell(*a, far->id).has_value());
+  EXPECT_FALSE(registry_.files().doorbell(*a, unbound->id).has_value());
+  EXPECT_FALSE(registry_.files().doorbell(*unbound, a->id).has_value());
+  EXPECT_FALSE(registry_.files().doorbell(*a, 123456).has_value());
+  EXPECT_EQ(registry_.files().resolve(*unbound, {1, 0, 0}).error().code, EACCES);
   File* second = open("vale0:b");
-  wire::PortInfo info = registry_.bind_info(*b).port;
-  registry_.ring(*a, {info.generation, info.index, 0});
+  wire::PortInfo info = bind_info(*b).port;
+  registry_.files().ring(*a, {info.generation, info.index, 0});
   EXPECT_TRUE(rang(*b));
   EXPECT_TRUE(rang(*second));
   EXPECT_FALSE(rang(*a));
-  registry_.ring(*a, {info.generation + 2, info.index, 0});
-  registry_.ring(*unbound, {info.generation, info.index, 0});
+  registry_.files().ring(*a, {info.generation + 2, info.index, 0});
+  registry_.files().ring(*unbound, {info.generation, info.index, 0});
   EXPECT_FALSE(rang(*b));
   for (File* file : {a, b, far, second, unbound}) close(file);
 }
@@ -283,7 +284,7 @@ TEST_F(Lifetimes, DoorbellsAreForTheSameSwitch) {
 TEST_F(Lifetimes, MemoryComesBackWhileOthersStillMapIt) {
   File* file = open("vale0:a");
   Memory memory = map(*file);
-  int exchange = dup(registry_.bind_fds(*file)[wire::kExchangeFd]), privates = dup(registry_.bind_fds(*file)[wire::kPrivateFd]);
+  int exchange = dup(bind_fds(*file)[wire::kExchangeFd]), privates = dup(bind_fds(*file)[wire::kPrivateFd]);
   memset(memory.buffer(2), 1, 1 << 20);
   EXPECT_GE(allocated_bytes(exchange), 1u << 20);
   close(file);
@@ -297,14 +298,14 @@ TEST_F(Lifetimes, PartsOfASharedRegionAreCleanWhenUsedAgain) {
   File* parent = open("vale0:p");
   File* pipe = open("vale0:p{1");
   uint32_t free_buffers = parent->port->region->free_buffers();
-  uint64_t at = registry_.bind_info(*pipe).port.tx_ring_ofs;
+  uint64_t at = bind_info(*pipe).port.tx_ring_ofs;
   Memory memory = map(*pipe);
   for (bool rx : {false, true}) memory.ring(rx, 0)->head = memory.ring(rx, 0)->cur = 77;
   memset(memory.privates.data() + memory.info.port.tx_kring_ofs, 0xee, sizeof(TxKring));
   memset(memory.privates.data() + memory.info.port.rx_kring_ofs, 0xee, sizeof(RxKring));
   close(pipe);
   pipe = open("vale0:p{1");
-  EXPECT_EQ(registry_.bind_info(*pipe).port.tx_ring_ofs, at);
+  EXPECT_EQ(bind_info(*pipe).port.tx_ring_ofs, at);
   EXPECT_EQ(parent->port->region->free_buffers(), free_buffers);
   memory = map(*pipe);
   EXPECT_EQ(memory.ring(true, 0)->head, 0u);
@@ -322,11 +323,11 @@ TEST_F(Lifetimes, FourThousandPortsOnASwitchAreCheap) {
   if (sysconf(_SC_OPEN_MAX) < 4 * kPorts) GTEST_SKIP() << "the limit of open files is below " << 4 * kPorts;
   std::vector<File*> files;
   for (int i = 0; i < kPorts; i++) files.push_back(open("vale0:p" + std::to_string(i)));
-  EXPECT_EQ(registry_.switch_count(), 1u);
+  EXPECT_EQ(registry_.ports().switches().size(), 1u);
   EXPECT_EQ(files[0]->port->sw->shared().flood_count, uint32_t{kPorts});
   uint64_t bytes = allocated_bytes(files[0]->port->sw->fd());
   for (File* file : files) {
-    auto fds = registry_.bind_fds(*file);
+    auto fds = bind_fds(*file);
     bytes += allocated_bytes(fds[wire::kPrivateFd]) + allocated_bytes(fds[wire::kExchangeFd]);
   }
   EXPECT_LT(bytes / kPorts, kBudget);
@@ -337,14 +338,14 @@ TEST_F(Lifetimes, FourThousandPortsOnASwitchAreCheap) {
 
 TEST_F(Lifetimes, TwoHundredFiftySixSwitches) {
   std::vector<File*> files;
-  for (uint32_t i = 0; i < Registry::kMaxSwitches; i++) files.push_back(open("vale" + std::to_string(i) + ":1"));
+  for (uint32_t i = 0; i < Ports::kMaxSwitches; i++) files.push_back(open("vale" + std::to_string(i) + ":1"));
   EXPECT_EQ(refusal("vale_one_more:1"), ENOMEM);
   EXPECT_EQ(refusal("vale7:2"), 0);
   close(files.back());
   files.pop_back();
   EXPECT_EQ(refusal("vale_one_more:1"), 0);
   for (File* file : files) close(file);
-  EXPECT_EQ(registry_.switch_count(), 0u);
+  EXPECT_EQ(registry_.ports().switches().size(), 0u);
 }
 
 TEST_F(Lifetimes, QueriesTellWhatIsThere) {
@@ -387,14 +388,16 @@ TEST_F(Lifetimes, QueriesTellWhatIsThere) {
 
   timespec now;
   clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-  vale::Fdb(&a->port->sw->shared()).learn(0x0605040302'02, b->port->info.index, b->port->info.generation, uint32_t(now.tv_sec));
+  vale::Fdb(&a->port->sw->shared())
+      .learn(0x0605040302'02, b->port->info.index, b->port->info.generation, uint32_t(now.tv_sec));
   Json fdb = query(R"({"what":"fdb","switch":"vale0"})");
   ASSERT_EQ(fdb["entries"].size(), 1u);
   EXPECT_EQ(fdb["entries"][0]["mac"], "02:02:03:04:05:06");
   EXPECT_EQ(fdb["entries"][0]["port"], "vale0:b");
   EXPECT_EQ(query_error(R"({"what":"fdb","switch":"vale9"})"), ENXIO);
   EXPECT_EQ(query(R"({"what":"daemon"})")["ports"], 3);
-  for (const char* bad : {"", "x", "[]", "{}", R"({"what":5})", R"({"what":"weather"})"}) EXPECT_EQ(query_error(bad), EINVAL) << bad;
+  for (const char* bad : {"", "x", "[]", "{}", R"({"what":5})", R"({"what":"weather"})"})
+    EXPECT_EQ(query_error(bad), EINVAL) << bad;
   for (File* file : {a, b, monitor}) close(file);
 }
 

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include "daemon/port/binding.hh"
 #include "daemon/registry/registry.hh"
 #include "daemon/test_client.hh"
 #include "mem/memfd.hh"
@@ -20,10 +21,10 @@ class RegistryTest : public testing::Test {
     return result ? 0 : result.error().code;
   }
   int ask(wire::ControlRequest request) {
-    File* file = registry_.open_file(1);
+    File* file = registry_.files().open(1);
     int code = ask(*file, request);
     last_ = request;
-    registry_.close_file(file);
+    registry_.files().close(file);
     return code;
   }
   template <class T>
@@ -39,7 +40,7 @@ class RegistryTest : public testing::Test {
     return open(request);
   }
   File* open(wire::ControlRequest& request) {
-    File* file = registry_.open_file(1);
+    File* file = registry_.files().open(1);
     EXPECT_EQ(ask(*file, request), 0) << text_;
     return file;
   }
@@ -49,7 +50,7 @@ class RegistryTest : public testing::Test {
   }
   void close(File* file, bool goodbye = true) {
     file->goodbye = goodbye;
-    registry_.close_file(file);
+    registry_.files().close(file);
   }
 
   struct Memory {
@@ -58,8 +59,8 @@ class RegistryTest : public testing::Test {
     netmap_if* nifp() const { return reinterpret_cast<netmap_if*>(privates.data() + info.if_offset); }
     netmap_ring* ring(bool rx, uint32_t i, bool peer = false) const {
       const wire::PortInfo& p = peer ? info.peer : info.port;
-      return reinterpret_cast<netmap_ring*>(privates.data() + (rx ? p.rx_ring_ofs + i * p.rx_ring_stride
-                                                                  : p.tx_ring_ofs + i * p.tx_ring_stride));
+      return reinterpret_cast<netmap_ring*>(
+          privates.data() + (rx ? p.rx_ring_ofs + i * p.rx_ring_stride : p.tx_ring_ofs + i * p.tx_ring_stride));
     }
     uint8_t* buffer(uint32_t i) const {
       const wire::RegionInfo& region = info.region;
@@ -71,11 +72,12 @@ class RegistryTest : public testing::Test {
   };
   Memory map(const File& file) {
     Memory out;
-    out.info = registry_.bind_info(file);
-    auto fds = registry_.bind_fds(file);
+    out.info = bind_info(file);
+    auto fds = bind_fds(file);
     const wire::RegionInfo& region = out.info.region;
     auto privates = mem::Mapping::map(fds[wire::kPrivateFd], region.private_bytes);
-    auto exchange = mem::Mapping::map(fds[wire::kExchangeFd], region.exchange_bytes + uint64_t{region.nbufs} * region.buf_size);
+    auto exchange =
+        mem::Mapping::map(fds[wire::kExchangeFd], region.exchange_bytes + uint64_t{region.nbufs} * region.buf_size);
     EXPECT_TRUE(privates.has_value() && exchange.has_value());
     out.privates = std::move(*privates);
     out.exchange = std::move(*exchange);

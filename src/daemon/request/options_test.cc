@@ -56,7 +56,7 @@ TEST_F(OptionsTest, UnknownTwiceOrMisplacedIsRefused) {
   auto short_one = register_request("vale0:1");
   short_one.options.push_back({NETMAP_REQ_OPT_OFFSETS, 0, std::vector<uint8_t>(3)});
   EXPECT_EQ(ask(short_one), EINVAL);
-  EXPECT_EQ(registry_.port_count(), 0u);
+  EXPECT_EQ(registry_.ports().size(), 0u);
 }
 
 TEST_F(OptionsTest, CsbIsTheLibrarysAffair) {
@@ -127,7 +127,7 @@ TEST_F(OptionsTest, ExternalMemoryShapesTheRegion) {
   EXPECT_LE(got.nro_info.nr_memsize, wanted.nro_info.nr_memsize);
   EXPECT_EQ(got.nro_info.nr_buf_pool_objtotal, 5000u);
   EXPECT_EQ(got.nro_info.nr_mem_id, file->port->region->info().id);
-  EXPECT_EQ(registry_.bind_info(*file).memsize, got.nro_info.nr_memsize);
+  EXPECT_EQ(bind_info(*file).memsize, got.nro_info.nr_memsize);
   // The same memory again is the same region.
   request = register_request("vale0:2");
   request.options.push_back(option(NETMAP_REQ_OPT_EXTMEM, wanted));
@@ -150,7 +150,7 @@ TEST_F(OptionsTest, ExternalMemoryHasToSuffice) {
   wanted.nro_info.nr_buf_pool_objsize = 100;
   request.options[0] = option(NETMAP_REQ_OPT_EXTMEM, wanted);
   EXPECT_EQ(ask(request), EINVAL);
-  EXPECT_EQ(registry_.region_count(), 0u);
+  EXPECT_EQ(registry_.ports().regions_in_use(), 0u);
 }
 
 }  // namespace

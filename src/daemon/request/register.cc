@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// NETMAP_REQ_REGISTER: find or make the port that a name asks for, and bind a descriptor to some of its rings.
+#include "daemon/request/register.hh"
+
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cstring>
 
-#include "daemon/request/options.hh"
 #include "daemon/port/memory.hh"
-#include "daemon/registry/registry.hh"
+#include "daemon/request/options.hh"
 
 namespace unetmap::daemon {
 namespace {
@@ -39,7 +39,8 @@ Result<RingRange> ring_range(const std::string& name, const nmreq_register& body
                                   std::to_string(most_nic - 1)};
   switch (body.nr_mode) {
     case NR_REG_ALL_NIC:
-    case NR_REG_NULL: return range(0, nic);
+    case NR_REG_NULL:
+      return range(0, nic);
     case NR_REG_SW:
       if (most_host == 0) return no_host;
       return range(nic, nic + host);
@@ -70,7 +71,7 @@ Error served(const Port& port) {
 
 }  // namespace
 
-Result<void> Registry::do_register(File& file, wire::ControlRequest& request) {
+Result<void> Register::carry_out(File& file, wire::ControlRequest& request, const Origin& origin) {
   auto body = request.body_as<nmreq_register>();
   if (file.port)
     return Error{EBUSY, request.name + ": this descriptor is bound to " + file.port->name +
@@ -79,12 +80,12 @@ Result<void> Registry::do_register(File& file, wire::ControlRequest& request) {
   Recipe recipe;
   recipe.shape = shape_of(body);
   recipe.extra_bufs = body.nr_extra_bufs = std::min(body.nr_extra_bufs, kMaxExtraBufs);
-  recipe.host_tx_rings = host_rings(body.nr_host_tx_rings);
-  recipe.host_rx_rings = host_rings(body.nr_host_rx_rings);
+  recipe.host_tx_rings = NicPorts::host_rings(body.nr_host_tx_rings);
+  recipe.host_rx_rings = NicPorts::host_rings(body.nr_host_rx_rings);
   recipe.mem_id = body.nr_mem_id;
   if (auto usable = use_extmem(file, request, recipe); !usable) return usable.error();
   if (recipe.mem_id != 0 && !recipe.region) {
-    auto region = region_by_id(recipe.mem_id);
+    auto region = regions_.by_id(recipe.mem_id);
     if (!region) return region.error();
     recipe.region = *region;
   }
@@ -98,26 +99,27 @@ Result<void> Registry::do_register(File& file, wire::ControlRequest& request) {
     auto parsed = parse_port_name(request.name);
     if (!parsed) return parsed.error();
     name = *parsed;
-    localise(name);
-    follow_alias(name);
+    nics_.localise(name, origin);
+    named_.follow_alias(name);
   }
   uint32_t buf_size = recipe.region ? recipe.region->info().buf_size : kPrivateBufSize;
-  const Port* existing = find_port(name.full());
+  const Port* existing = ports_.find(name.full());
   PortShape existing_shape = existing ? existing->shape : PortShape{};
-  if (auto applied = apply_offsets(request, existing ? existing_shape : recipe.shape, buf_size, existing != nullptr); !applied)
+  if (auto applied = apply_offsets(request, existing ? existing_shape : recipe.shape, buf_size, existing != nullptr);
+      !applied)
     return applied.error();
-  auto port = body.nr_mode == NR_REG_NULL                ? null_port(body, recipe)
-              : is_tap                                   ? tap_port(request.name, recipe)
-              : body.nr_flags & kMonitorFlags            ? monitor_port(name, body, recipe)
-              : name.pipe                                ? pipe_port(name, body, recipe)
-                                                         : base_port(name, recipe, false);
+  auto port = body.nr_mode == NR_REG_NULL     ? null_port(body, recipe)
+              : is_tap                        ? tap_port(request.name, recipe)
+              : body.nr_flags & kMonitorFlags ? monitor_port(name, body, recipe, origin)
+              : name.pipe                     ? pipe_port(name, body, recipe, origin)
+                                              : named_.base(name, recipe, false, origin);
   if (!port) return port.error();
   if (auto bound = bind(file, **port, body); !bound) {
-    drop_if_unused(*port);
+    ports_.drop_if_unused(*port);
     return bound.error();
   }
   if (auto understood = all_looked_at(request); !understood) {
-    unbind(file);
+    files_.unbind(file);
     return understood;
   }
   request.set_body(body);
@@ -126,7 +128,7 @@ Result<void> Registry::do_register(File& file, wire::ControlRequest& request) {
 
 // NETMAP_REQ_OPT_EXTMEM: a region of the geometry that the caller's memory has. Several ports of one process may name
 // the same memory, and then share the region.
-Result<void> Registry::use_extmem(File& file, wire::ControlRequest& request, Recipe& recipe) {
+Result<void> Register::use_extmem(File& file, wire::ControlRequest& request, Recipe& recipe) {
   wire::ControlOption* option = request.option(NETMAP_REQ_OPT_EXTMEM);
   if (!option) return {};
   constexpr size_t kInfoAt = offsetof(nmreq_opt_extmem, nro_info) - sizeof(nmreq_option);
@@ -134,16 +136,15 @@ Result<void> Registry::use_extmem(File& file, wire::ControlRequest& request, Rec
   nmreq_pools_info info;
   memcpy(&address, option->payload.data(), sizeof address);
   memcpy(&info, option->payload.data() + kInfoAt, sizeof info);
-  ExtmemKey key{file.pid, address, info.nr_memsize};
-  if (auto found = extmem_.find(key); found != extmem_.end()) recipe.region = found->second.lock();
+  const Regions::External memory{file.pid, address, info.nr_memsize};
+  recipe.region = regions_.find_external(memory);
   if (!recipe.region) {
     auto shape = extmem_shape(info);
-    auto region = shape ? make_region(*shape) : Result<std::shared_ptr<Region>>(shape.error());
+    auto region = shape ? regions_.make_external(memory, *shape) : Result<std::shared_ptr<Region>>(shape.error());
     if (!region) {
       option->status = uint32_t(region.error().code);
       return Error{region.error().code, request.name + ": " + region.error().text};
     }
-    extmem_[key] = *region;
     recipe.region = *region;
   }
   info = recipe.region->pools_info();
@@ -152,74 +153,11 @@ Result<void> Registry::use_extmem(File& file, wire::ControlRequest& request, Rec
   return {};
 }
 
-// A persistent port that is on a switch is meant by its own name, too.
-void Registry::follow_alias(PortName& name) const {
-  if (name.on_switch()) return;
-  auto kept = persistent_.find(name.base);
-  if (kept == persistent_.end() || kept->second.port.empty()) return;
-  auto there = parse_port_name(kept->second.port);
-  if (!there) return;
-  there->pipe = name.pipe;
-  there->pipe_id = name.pipe_id;
-  name = *there;
-}
-
-// A port of a switch, or a persistent one that is on none.
-Result<Port*> Registry::base_port(const PortName& name, const Recipe& recipe, bool for_pipe) {
-  auto kept = persistent_.find(name.port_name);
-  const bool is_kept = kept != persistent_.end() && !kept->second.autodelete;
-  PortShape shape = recipe.shape;
-  if (is_kept) {
-    shape = kept->second.shape;
-    shape.offset_mask = recipe.shape.offset_mask;
-    shape.initial_offset = recipe.shape.initial_offset;
-    shape.buf_align = recipe.shape.buf_align;
-  }
-  if (Port* port = port_named(name.base)) {
-    if (port->nic && port->nic->error.code) return port->nic->error;
-    bool idle = port->attached && !port->plug && port->users.empty() && port->dependents == 0;
-    return idle && is_kept ? renew(port, shape) : port;
-  }
-  if (kept != persistent_.end() && !kept->second.port.empty())
-    return Error{EBUSY, name.base + ": is in use as " + kept->second.port + "; open it under that name"};
-  if (!name.on_switch() && kept == persistent_.end()) {
-    if (is_interface(name.base) || is_passed_through(name.base)) return nic_port(name, recipe);
-    if (!for_pipe)
-      return no_such_port(name.base);
-    Persistent made;
-    made.shape = recipe.shape;
-    made.autodelete = true;
-    kept = persistent_.emplace(name.base, made).first;
-  }
-  Recipe actual = recipe;
-  actual.shape = shape;
-  bool is_persistent = kept != persistent_.end();
-  if (is_kept && !actual.region) actual.region = kept->second.region;
-  auto made = make_base_port(name, actual, is_persistent);
-  if (is_persistent) {
-    if (made) {
-      kept->second.port = name.base;
-      if (kept->second.header_len) (*made)->sw->set_header_len((*made)->info.index, kept->second.header_len);
-    } else if (kept->second.autodelete) {
-      persistent_.erase(kept);
-    }
-  }
-  return made;
-}
-
-Result<Port*> Registry::make_base_port(const PortName& name, const Recipe& recipe, bool is_persistent) {
-  auto region = region_for(recipe);
-  if (!region) return Error{region.error().code, name.base + ": " + region.error().text};
-  auto sw = name.on_switch() ? switch_named(name.switch_name) : Switch::create("");
-  if (!sw) return sw.error();
-  return make_port(name.base, is_persistent ? wire::PortKind::kPersistent : wire::PortKind::kVale, *sw, *region, recipe.shape,
-                   kPortFlood);
-}
-
 // Both ends are made at once, in their parent's region.
-Result<Port*> Registry::pipe_port(const PortName& name, const nmreq_register& body, const Recipe& recipe) {
-  if (Port* port = port_named(name.full())) return port;
-  auto parent = base_port(name, recipe, true);
+Result<Port*> Register::pipe_port(const PortName& name, const nmreq_register& body, const Recipe& recipe,
+                                  const Origin& origin) {
+  if (Port* port = ports_.find(name.full())) return port;
+  auto parent = named_.base(name, recipe, true, origin);
   if (!parent) return parent;
   PortShape ours;
   ours.exchange = false;
@@ -233,16 +171,16 @@ Result<Port*> Registry::pipe_port(const PortName& name, const nmreq_register& bo
   PortShape theirs = ours;
   std::swap(theirs.tx_slots, theirs.rx_slots);
   std::swap(theirs.tx_rings, theirs.rx_rings);
-  auto end = make_port(name.full(), wire::PortKind::kPipe, (*parent)->sw, (*parent)->region, ours, 0);
+  auto end = ports_.make(name.full(), wire::PortKind::kPipe, (*parent)->sw, (*parent)->region, ours, 0);
   if (!end) {
-    drop_if_unused(*parent);
+    ports_.drop_if_unused(*parent);
     return end;
   }
   (*end)->parent = *parent;
   (*parent)->dependents++;
-  auto other = make_port(name.peer(), wire::PortKind::kPipe, (*parent)->sw, (*parent)->region, theirs, 0);
+  auto other = ports_.make(name.peer(), wire::PortKind::kPipe, (*parent)->sw, (*parent)->region, theirs, 0);
   if (!other) {
-    drop_if_unused(*end);
+    ports_.drop_if_unused(*end);
     return other;
   }
   (*other)->parent = *parent;
@@ -253,19 +191,21 @@ Result<Port*> Registry::pipe_port(const PortName& name, const nmreq_register& bo
   auto joined = join_pipe_rings(region, (*end)->info, (*other)->info);
   if (joined) joined = join_pipe_rings(region, (*other)->info, (*end)->info);
   if (!joined) {
-    drop_if_unused(*end);
+    ports_.drop_if_unused(*end);
     return joined.error();
   }
   return end;
 }
 
-Result<Port*> Registry::monitor_port(const PortName& name, const nmreq_register& body, const Recipe& recipe) {
-  Port* target = port_named(name.full());
-  if (!target && !name.pipe) target = port_of_interface(name);
+Result<Port*> Register::monitor_port(const PortName& name, const nmreq_register& body, const Recipe& recipe,
+                                     const Origin& origin) {
+  Port* target = ports_.find(name.full());
+  if (!target && !name.pipe) target = attachments_.port_of_interface(name);
   // An attached port that neither a program nor the host stack has open is as good as closed.
-  if (target && target->attached && !target->plug && target->users.empty() && !stack_side(*target)) target = nullptr;
+  if (target && target->attached && !target->plug && target->users.empty() && !attachments_.stack_side(*target))
+    target = nullptr;
   if (!target) {
-    bool could_be = name.on_switch() || is_interface(name.base) || persistent_.count(name.base);
+    bool could_be = name.on_switch() || origin.is_interface(name.base) || persistent_.count(name.base);
     if (!could_be) return no_such_port(name.base);
     return Error{EINVAL, name.full() + ": nobody has this port open, so there is nothing to monitor; open it first"};
   }
@@ -281,15 +221,15 @@ Result<Port*> Registry::monitor_port(const PortName& name, const nmreq_register&
   shape.rx_slots = body.nr_rx_slots ? recipe.shape.rx_slots : target->info.rx_slots;
   Recipe own = recipe;
   own.shape = shape;
-  auto region = zero_copy ? Result<std::shared_ptr<Region>>(target->region) : region_for(own);
+  auto region = zero_copy ? Result<std::shared_ptr<Region>>(target->region) : regions_.for_recipe(own);
   if (!region) return region.error();
   uint32_t flags = 0;
   if (sees_tx) flags |= kPortMonitorTx;
   if (sees_rx) flags |= kPortMonitorRx;
   if (zero_copy) flags |= kPortZeroCopy;
-  std::string monitor_name = target->name + "/" + (zero_copy ? "z" : "") + (sees_rx ? "r" : "") + (sees_tx ? "t" : "") + "#" +
-                             std::to_string(target->monitors_made++);
-  auto monitor = make_port(monitor_name, wire::PortKind::kMonitor, target->sw, *region, shape, flags);
+  std::string monitor_name = target->name + "/" + (zero_copy ? "z" : "") + (sees_rx ? "r" : "") + (sees_tx ? "t" : "") +
+                             "#" + std::to_string(target->monitors_made++);
+  auto monitor = ports_.make(monitor_name, wire::PortKind::kMonitor, target->sw, *region, shape, flags);
   if (!monitor) return monitor;
   (*monitor)->parent = target;
   target->dependents++;
@@ -298,24 +238,24 @@ Result<Port*> Registry::monitor_port(const PortName& name, const nmreq_register&
   if (uint16_t header_len = target->record()->header_len; header_len && (*monitor)->takes_headers)
     target->sw->set_header_len((*monitor)->info.index, header_len);
   if (!target->sw->add_monitor(target->info.index, (*monitor)->info.index)) {
-    drop_if_unused(*monitor);
+    ports_.drop_if_unused(*monitor);
     return Error{EBUSY, target->name + ": has " + std::to_string(kMaxMonitors) + " monitors already; close one"};
   }
   // What the host stack sends and gets by a persistent port is that port's, too. Where there is no room, it is not
   // seen.
-  if (Port* side = stack_side(*target); side && !zero_copy)
+  if (Port* side = attachments_.stack_side(*target); side && !zero_copy)
     side->sw->add_monitor(side->info.index, (*monitor)->info.index);
-  refresh_shortcuts();
+  attachments_.refresh_shortcuts();
   return monitor;
 }
 
 // A monitor of a switch, by its name and a colon: it gets a record of each packet (ring/tap_record.hh).
-Result<Port*> Registry::tap_port(const std::string& name, const Recipe& recipe) {
+Result<Port*> Register::tap_port(const std::string& name, const Recipe& recipe) {
   const std::string switch_name = name.substr(0, name.size() - 1);
-  auto found = switches_.find(switch_name);
-  if (found == switches_.end())
-    return Error{ENXIO, switch_name + ": there is no switch of this name; open a port of it first, such as " + name + "1"};
-  std::shared_ptr<Switch> sw = found->second;
+  const std::shared_ptr<Switch> sw = ports_.find_switch(switch_name);
+  if (!sw)
+    return Error{ENXIO,
+                 switch_name + ": there is no switch of this name; open a port of it first, such as " + name + "1"};
   if (const Switch::Record* tap = sw->tap()) {
     const std::vector<File*>& users = tap->port->users;
     return Error{EBUSY, switch_name + ": is traced or captured already" +
@@ -325,18 +265,18 @@ Result<Port*> Registry::tap_port(const std::string& name, const Recipe& recipe) 
   Recipe own = recipe;
   own.shape.tx_rings = own.shape.rx_rings = 1;
   own.shape.tx_slots = 2;
-  auto region = region_for(own);
+  auto region = regions_.for_recipe(own);
   if (!region) return region.error();
-  auto tap = make_port(name + "/tap", wire::PortKind::kMonitor, sw, *region, own.shape, kPortTap);
+  auto tap = ports_.make(name + "/tap", wire::PortKind::kMonitor, sw, *region, own.shape, kPortTap);
   if (!tap) return tap;
   sw->set_tap((*tap)->info.index);
-  refresh_shortcuts();
+  attachments_.refresh_shortcuts();
   return tap;
 }
 
 // Memory that exists, and as many rings there as asked for, which neither send nor receive.
-Result<Port*> Registry::null_port(const nmreq_register& body, const Recipe& recipe) {
-  std::string name = "null#" + std::to_string(last_port_ + 1);
+Result<Port*> Register::null_port(const nmreq_register& body, const Recipe& recipe) {
+  std::string name = "null#" + std::to_string(ports_.next_unique());
   if (!recipe.region)
     return Error{EINVAL,
                  name + ": a null port is in memory that there is already; say in nr_mem_id which, or give your own"};
@@ -346,10 +286,10 @@ Result<Port*> Registry::null_port(const nmreq_register& body, const Recipe& reci
   if (body.nr_rx_rings == 0) shape.rx_rings = 0;
   auto sw = Switch::create("");
   if (!sw) return sw.error();
-  return make_port(name, wire::PortKind::kNull, *sw, recipe.region, shape, 0);
+  return ports_.make(name, wire::PortKind::kNull, *sw, recipe.region, shape, 0);
 }
 
-Result<void> Registry::bind(File& file, Port& port, nmreq_register& body) {
+Result<void> Register::bind(File& file, Port& port, nmreq_register& body) {
   const wire::PortInfo& info = port.info;
   uint16_t header_len = port.record()->header_len;
   if (header_len && !(body.nr_flags & NR_ACCEPT_VNET_HDR) && port.kind() != wire::PortKind::kMonitor)
@@ -369,7 +309,9 @@ Result<void> Registry::bind(File& file, Port& port, nmreq_register& body) {
   for (const File* user : port.users)
     if ((exclusive || user->exclusive) && (user->tx.overlaps(*tx) || user->rx.overlaps(*rx)))
       return port.plug ? served(port)
-                       : Error{EBUSY, port.name + ": " + (user->exclusive ? "is open exclusively" : "is open already, and so not exclusively") +
+                       : Error{EBUSY, port.name + ": " +
+                                          (user->exclusive ? "is open exclusively"
+                                                           : "is open already, and so not exclusively") +
                                           " (process " + std::to_string(user->pid) + "); close it there first"};
   UniqueFd doorbell(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
   if (!doorbell) return Error::from_errno(errno, port.name + ": eventfd; raise the daemon's limit of open files");
@@ -393,7 +335,7 @@ Result<void> Registry::bind(File& file, Port& port, nmreq_register& body) {
   file.doorbell = std::move(doorbell);
   file.port = &port;
   port.users.push_back(&file);
-  note_users(port);
+  events_.users_changed(port);
   return {};
 }
 

@@ -64,7 +64,8 @@ TEST_F(RegisterTest, RingsAreAsAnApplicationExpectsThem) {
   EXPECT_EQ(kring[1].hwcur, 0u);
   EXPECT_EQ(kring[1].hwtail, 99u);
   // A fresh exchange has all its cells free.
-  vale::Exchange exchange(&memory.rx_exchange(2), {36, memory.info.port.rx_base_buf + 2 * 37, memory.info.region.nbufs, kPrivateBufSize, false});
+  vale::Exchange exchange(&memory.rx_exchange(2), {36, memory.info.port.rx_base_buf + 2 * 37, memory.info.region.nbufs,
+                                                   kPrivateBufSize, false});
   EXPECT_EQ(exchange.free_cells(), 36u);
   close(file);
 }
@@ -77,7 +78,7 @@ TEST_F(RegisterTest, OnlyBoundRingsHaveOffsets) {
   body.nr_ringid = 2;
   request.set_body(body);
   File* file = open(request);
-  wire::BindInfo info = registry_.bind_info(*file);
+  wire::BindInfo info = bind_info(*file);
   EXPECT_EQ(info.tx_first, 2);
   EXPECT_EQ(info.tx_end, 3);
   EXPECT_EQ(info.rx_first, 0);  // there is no rx ring 2: the first
@@ -106,18 +107,18 @@ TEST_F(RegisterTest, DirectionsCanBeLeftOut) {
 
 TEST_F(RegisterTest, OpenedAgainItIsShared) {
   File *a = open("vale0:1"), *b = open("vale0:1");
-  wire::BindInfo one = registry_.bind_info(*a), two = registry_.bind_info(*b);
+  wire::BindInfo one = bind_info(*a), two = bind_info(*b);
   EXPECT_EQ(memcmp(&one.port, &two.port, sizeof one.port), 0);
   EXPECT_NE(one.if_offset, two.if_offset);
   EXPECT_NE(one.file_id, two.file_id);
-  EXPECT_EQ(registry_.port_count(), 1u);
+  EXPECT_EQ(registry_.ports().size(), 1u);
   EXPECT_EQ(refusal("vale0:1", NR_REG_ALL_NIC, NR_EXCLUSIVE), EBUSY);
   close(a);
-  EXPECT_EQ(registry_.port_count(), 1u);
+  EXPECT_EQ(registry_.ports().size(), 1u);
   close(b);
-  EXPECT_EQ(registry_.port_count(), 0u);
-  EXPECT_EQ(registry_.switch_count(), 0u);
-  EXPECT_EQ(registry_.region_count(), 0u);
+  EXPECT_EQ(registry_.ports().size(), 0u);
+  EXPECT_EQ(registry_.ports().switches().size(), 0u);
+  EXPECT_EQ(registry_.ports().regions_in_use(), 0u);
 }
 
 TEST_F(RegisterTest, ExclusiveConflictsRingByRing) {
@@ -161,8 +162,16 @@ TEST_F(RegisterTest, RefusesWhatCannotBe) {
     return ask(request);
   };
   EXPECT_EQ(with([](auto& b) { b.nr_mem_id = 77; }), EINVAL);
-  EXPECT_EQ(with([](auto& b) { b.nr_tx_rings = b.nr_rx_rings = 16; b.nr_tx_slots = b.nr_rx_slots = 16384; }), 0);
-  EXPECT_EQ(with([](auto& b) { b.nr_tx_rings = b.nr_rx_rings = 32; b.nr_tx_slots = b.nr_rx_slots = 16384; }), 0);
+  EXPECT_EQ(with([](auto& b) {
+              b.nr_tx_rings = b.nr_rx_rings = 16;
+              b.nr_tx_slots = b.nr_rx_slots = 16384;
+            }),
+            0);
+  EXPECT_EQ(with([](auto& b) {
+              b.nr_tx_rings = b.nr_rx_rings = 32;
+              b.nr_tx_slots = b.nr_rx_slots = 16384;
+            }),
+            0);
   auto old = register_request("vale0:1");
   old.version = 11;
   EXPECT_EQ(ask(old), EINVAL);
@@ -170,8 +179,8 @@ TEST_F(RegisterTest, RefusesWhatCannotBe) {
   auto unknown = register_request("vale0:1");
   unknown.type = 99;
   EXPECT_EQ(ask(unknown), EINVAL);
-  EXPECT_EQ(registry_.port_count(), 0u);
-  EXPECT_EQ(registry_.switch_count(), 0u);
+  EXPECT_EQ(registry_.ports().size(), 0u);
+  EXPECT_EQ(registry_.ports().switches().size(), 0u);
   File* file = open("vale0:1");
   auto again = register_request("vale0:2");
   EXPECT_EQ(ask(*file, again), EBUSY);
@@ -191,15 +200,15 @@ TEST_F(RegisterTest, WhoAsksForTooMuchGetsWhatThereCanBe) {
   EXPECT_EQ(body.nr_rx_slots, 2u);
   EXPECT_EQ(body.nr_tx_rings, 32);
   EXPECT_EQ(body.nr_rx_rings, 1);
-  EXPECT_EQ(registry_.bind_info(*file).port.tx_slots, 16384u);
+  EXPECT_EQ(bind_info(*file).port.tx_slots, 16384u);
   close(file);
 }
 
 TEST_F(RegisterTest, AnUnboundFileIsAsBefore) {
   File* file = open("vale0:1");
-  registry_.unbind(*file);
-  EXPECT_EQ(registry_.port_count(), 0u);
-  EXPECT_EQ(registry_.switch_count(), 0u);
+  registry_.files().unbind(*file);
+  EXPECT_EQ(registry_.ports().size(), 0u);
+  EXPECT_EQ(registry_.ports().switches().size(), 0u);
   auto again = register_request("vale0:2");
   EXPECT_EQ(ask(*file, again), 0) << text_;
   close(file);
@@ -207,24 +216,24 @@ TEST_F(RegisterTest, AnUnboundFileIsAsBefore) {
 
 TEST_F(RegisterTest, PipesAreTwoEndsInTheirParentsRegion) {
   File* master = open("vale0:1{a");
-  ASSERT_TRUE(registry_.find_port("vale0:1"));
-  EXPECT_EQ(registry_.port_count(), 3u);
+  ASSERT_TRUE(registry_.ports().find("vale0:1"));
+  EXPECT_EQ(registry_.ports().size(), 3u);
   File* slave = open("vale0:1}a");
   File* parent = open("vale0:1");
-  wire::BindInfo m = registry_.bind_info(*master), s = registry_.bind_info(*slave), p = registry_.bind_info(*parent);
+  wire::BindInfo m = bind_info(*master), s = bind_info(*slave), p = bind_info(*parent);
   EXPECT_EQ(memcmp(&m.port, &s.peer, sizeof m.port), 0);
   EXPECT_EQ(memcmp(&m.peer, &s.port, sizeof m.port), 0);
   EXPECT_EQ(m.region.unique, p.region.unique);
   EXPECT_EQ(wire::PortKind(m.port.kind), wire::PortKind::kPipe);
   EXPECT_EQ(m.port.exchange_stride, 0u);
   // Nobody can send to a pipe through the switch.
-  auto resolved = registry_.resolve(*parent, {m.port.generation, m.port.index, 0});
+  auto resolved = registry_.files().resolve(*parent, {m.port.generation, m.port.index, 0});
   EXPECT_FALSE(resolved.has_value());
   close(parent);
   close(master);
-  EXPECT_EQ(registry_.port_count(), 3u);
+  EXPECT_EQ(registry_.ports().size(), 3u);
   close(slave);
-  EXPECT_EQ(registry_.port_count(), 0u);
+  EXPECT_EQ(registry_.ports().size(), 0u);
 }
 
 TEST_F(RegisterTest, PipesOfANameThatIsNoPortMakeTheirParent) {
@@ -273,7 +282,7 @@ TEST_F(RegisterTest, MonitorsHangOnTheirPort) {
   File* zero_copy = open(zero_copy_request);
   EXPECT_EQ(zero_copy_request.body_as<nmreq_register>().nr_flags,
             uint64_t{NR_ZCOPY_MON | NR_MONITOR_TX | NR_MONITOR_RX});
-  wire::BindInfo c = registry_.bind_info(*copy), z = registry_.bind_info(*zero_copy), p = registry_.bind_info(*port);
+  wire::BindInfo c = bind_info(*copy), z = bind_info(*zero_copy), p = bind_info(*port);
   EXPECT_EQ(c.port.tx_rings, 1) << "one that does nothing";
   EXPECT_EQ(map(*copy).nifp()->ni_tx_rings, 1u);
   EXPECT_EQ(c.port.rx_rings, 2);
@@ -288,7 +297,7 @@ TEST_F(RegisterTest, MonitorsHangOnTheirPort) {
   for (uint32_t i = 2; i < kMaxMonitors; i++) more.push_back(open("vale0:1", NR_REG_ALL_NIC, NR_MONITOR_TX));
   EXPECT_EQ(refusal("vale0:1", NR_REG_ALL_NIC, NR_MONITOR_TX), EBUSY);
   close(port);  // its monitors keep it
-  EXPECT_TRUE(registry_.find_port("vale0:1"));
+  EXPECT_TRUE(registry_.ports().find("vale0:1"));
   uint32_t topology = shared.topology;
   uint16_t index = c.port.index;
   close(copy);
@@ -307,18 +316,18 @@ TEST_F(RegisterTest, ATapIsOfItsSwitchAndTheOnlyOne) {
   SwitchShared& shared = port->port->sw->shared();
   EXPECT_EQ(shared.tap, 0u);
   File* tap = open("vale0:", NR_REG_ALL_NIC, NR_MONITOR_TX);
-  wire::BindInfo info = registry_.bind_info(*tap);
+  wire::BindInfo info = bind_info(*tap);
   EXPECT_EQ(info.port.flags, uint32_t{kPortTap});
   EXPECT_EQ(shared.tap, info.port.index + 1u);
   EXPECT_EQ(shared.flood_count, 1u);
-  EXPECT_NE(info.region.unique, registry_.bind_info(*port).region.unique);
+  EXPECT_NE(info.region.unique, bind_info(*port).region.unique);
   EXPECT_EQ(refusal("vale0:", NR_REG_ALL_NIC, NR_MONITOR_TX), EBUSY);
   // A client that writes there changes nothing for long.
   shared.tap = 1;
   EXPECT_TRUE(port->port->sw->restore());
   EXPECT_EQ(shared.tap, info.port.index + 1u);
   close(port);
-  EXPECT_TRUE(registry_.find_port("vale0:/tap"));
+  EXPECT_TRUE(registry_.ports().find("vale0:/tap"));
   close(tap);
   EXPECT_TRUE(registry_.idle());
   port = open("vale0:1");
@@ -336,13 +345,13 @@ TEST_F(RegisterTest, MonitorsShowHeadersToThoseWhoAskForThem) {
   ASSERT_EQ(ask(*port, set), 0) << text_;
   File* plain = open("vale0:1", NR_REG_ALL_NIC, NR_MONITOR_RX);
   File* as_it_is = open("vale0:1", NR_REG_ALL_NIC, NR_MONITOR_RX | NR_ACCEPT_VNET_HDR);
-  EXPECT_EQ(registry_.bind_info(*plain).port.header_len, 0u);
-  EXPECT_EQ(registry_.bind_info(*as_it_is).port.header_len, 12u);
+  EXPECT_EQ(bind_info(*plain).port.header_len, 0u);
+  EXPECT_EQ(bind_info(*as_it_is).port.header_len, 12u);
   header.nr_hdr_len = 10;
   set = request_of(NETMAP_REQ_PORT_HDR_SET, "vale0:1", header);
   ASSERT_EQ(ask(*port, set), 0) << text_;
-  EXPECT_EQ(registry_.bind_info(*plain).port.header_len, 0u);
-  EXPECT_EQ(registry_.bind_info(*as_it_is).port.header_len, 10u);
+  EXPECT_EQ(bind_info(*plain).port.header_len, 0u);
+  EXPECT_EQ(bind_info(*as_it_is).port.header_len, 10u);
   for (File* file : {plain, as_it_is, port}) close(file);
 }
 
@@ -351,9 +360,9 @@ TEST_F(RegisterTest, PipesCanBeMonitored) {
   File* monitor = open("vale0:1{a", NR_REG_ALL_NIC, NR_MONITOR_TX);
   EXPECT_EQ(monitor->port->parent, master->port);
   close(master);
-  EXPECT_EQ(registry_.port_count(), 4u);
+  EXPECT_EQ(registry_.ports().size(), 4u);
   close(monitor);
-  EXPECT_EQ(registry_.port_count(), 0u);
+  EXPECT_EQ(registry_.ports().size(), 0u);
 }
 
 TEST_F(RegisterTest, NullPortsHaveTheRingsAskedForInMemoryThatThereIs) {
@@ -374,7 +383,7 @@ TEST_F(RegisterTest, NullPortsHaveTheRingsAskedForInMemoryThatThereIs) {
   EXPECT_EQ(body.nr_mem_id, kGlobalRegion);
   EXPECT_EQ(file->rx.end, 3);
   close(file);
-  EXPECT_EQ(registry_.port_count(), 0u);
+  EXPECT_EQ(registry_.ports().size(), 0u);
 }
 
 TEST_F(RegisterTest, ExtraBuffersAreAListAndComeBack) {
@@ -468,14 +477,14 @@ TEST_F(RegisterTest, HeadersHaveToBeExpected) {
   EXPECT_EQ(ask(NETMAP_REQ_PORT_HDR_SET, "vale0:1", header), 0);
   EXPECT_EQ(refusal("vale0:1"), EIO);
   File* aware = open("vale0:1", NR_REG_ALL_NIC, NR_ACCEPT_VNET_HDR);
-  EXPECT_EQ(registry_.bind_info(*aware).port.header_len, 12u);
+  EXPECT_EQ(bind_info(*aware).port.header_len, 12u);
   close(aware);
   close(file);
 }
 
 TEST_F(RegisterTest, RegionNumbersBeginAnywhereAndGoRound) {
   for (uint32_t any : {0u, 1u, 65533u, 65534u, 0xffffffffu}) {
-    registry_.number_regions_from(any);
+    registry_.regions().number_from(any);
     std::set<uint16_t> seen;
     for (const char* name : {"vale0:a", "vale0:b", "vale0:c"}) {
       auto request = register_request(name, NR_REG_ALL_NIC, 0);

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// Requests about switches and persistent ports: attach, detach, list, make, delete, headers.
+#include "daemon/request/vale.hh"
+
 #include <unistd.h>
 
 #include <algorithm>
 
 #include "daemon/port/memory.hh"
-#include "daemon/registry/registry.hh"
 
 namespace unetmap::daemon {
 namespace {
@@ -28,25 +28,23 @@ Result<PortName> parse_switch_port(const std::string& name) {
 
 }  // namespace
 
-Result<void> Registry::vale_attach(wire::ControlRequest& request) {
+Result<void> ValeRequests::attach(wire::ControlRequest& request, const Origin& origin) {
   auto body = request.body_as<nmreq_vale_attach>();
   auto name = parse_switch_port(request.name);
   if (!name) return name.error();
   if (body.reg.nr_mem_id > kGlobalRegion)
-    if (auto region = region_by_id(body.reg.nr_mem_id); !region) return region.error();
-  if (auto found = attachments_.find(name->base); found != attachments_.end()) {
-    if (found->second.state != Attachment::State::kGone) return attach_interface(*name, request);
-    attachments_.erase(found);
-  }
-  if (Port* port = port_named(name->base))
+    if (auto region = regions_.by_id(body.reg.nr_mem_id); !region) return region.error();
+  attachments_.forget_gone(name->base);
+  if (attachments_.find(name->base)) return attachments_.attach(*name, request, origin);
+  if (Port* port = ports_.find(name->base))
     return Error{EBUSY, name->base + (port->attached ? ": is attached already" : ": is open already; close it first")};
   auto kept = persistent_.find(name->port_name);
   if (kept == persistent_.end()) {
-    if (is_interface(name->port_name)) {
+    if (origin.is_interface(name->port_name)) {
       if (body.reg.nr_ringid != 0 || (body.reg.nr_mode != NR_REG_ALL_NIC && body.reg.nr_mode != NR_REG_NIC_SW))
         return Error{EINVAL,
                      name->base + ": an interface is attached with all its rings; use NR_REG_ALL_NIC or NR_REG_NIC_SW"};
-      return attach_interface(*name, request);
+      return attachments_.attach(*name, request, origin);
     }
     return Error{ENXIO, name->base + ": there is no network interface and no persistent port " + name->port_name +
                             "; make one with vale-ctl -n " + name->port_name + ", or simply open " + name->base};
@@ -57,34 +55,25 @@ Result<void> Registry::vale_attach(wire::ControlRequest& request) {
   Recipe recipe;
   recipe.mem_id = body.reg.nr_mem_id;
   if (recipe.mem_id != 0) {
-    auto region = region_by_id(recipe.mem_id);
+    auto region = regions_.by_id(recipe.mem_id);
     if (!region) return region.error();
     recipe.region = *region;
   }
-  auto port = base_port(*name, recipe, false);
+  auto port = named_.base(*name, recipe, false, origin);
   if (!port) return port.error();
   (*port)->attached = true;
-  note_users(**port);
-  const Interfaces::Held* interface = kept->second.keeper.empty() ? nullptr : interfaces_->find(kept->second.keeper);
-  if (interface && interface->error.code == 0) return attach_interface(*name, request);
-  fill_attached(**port, request);
+  attachments_.note_users(**port);
+  if (attachments_.has_interface(kept->second)) return attachments_.attach(*name, request, origin);
+  Attachments::fill(**port, request);
   return {};
 }
 
-// For who wants to take it off its switch.
-Result<void> Registry::check_unused(const Port& port) {
-  if (port.users.empty() && port.dependents == 0) return {};
-  return Error{EBUSY, port.name + ": is in use" +
-                          (port.users.empty() ? "" : " by process " + std::to_string(port.users.front()->pid)) +
-                          "; close it there first"};
-}
-
-Result<void> Registry::vale_detach(wire::ControlRequest& request) {
+Result<void> ValeRequests::detach(wire::ControlRequest& request) {
   auto body = request.body_as<nmreq_vale_detach>();
   auto name = parse_switch_port(request.name);
   if (!name) return name.error();
-  if (attachments_.count(name->base)) return detach_interface(name->base, request);
-  Port* port = port_named(name->base);
+  if (attachments_.find(name->base)) return attachments_.detach(name->base, request);
+  Port* port = ports_.find(name->base);
   if (!port) return Error{ENXIO, name->base + ": is not attached; vale-ctl -l lists what is"};
   if (port->attached && port->plug)
     return Error{EINVAL, name->base + ": was plugged in, not attached; use unetmap unplug " + name->base};
@@ -94,34 +83,34 @@ Result<void> Registry::vale_detach(wire::ControlRequest& request) {
     request.set_body(body);
     return {};
   }
-  if (auto unused = check_unused(*port); !unused) return unused;
+  if (auto unused = Attachments::check_unused(*port); !unused) return unused;
   body.port_index = port->info.index;
   request.set_body(body);
   port->attached = false;
-  drop_if_unused(port);
+  ports_.drop_if_unused(port);
   return {};
 }
 
 // With a name: where that port is, kNoSuchIndex if its switch has none of that name. Without: the first port at or
 // after the given place, switches in the order of their names.
-Result<void> Registry::vale_list(wire::ControlRequest& request) {
+Result<void> ValeRequests::list(wire::ControlRequest& request) {
   auto body = request.body_as<nmreq_vale_list>();
   auto listed = [](const Port& port) {
     return (port.kind() == wire::PortKind::kVale || port.kind() == wire::PortKind::kPersistent) && !port.shape.hidden;
   };
   if (!request.name.empty()) {
     if (request.name.rfind("vale", 0) != 0) return not_a_switch_port(request.name);
-    auto sw = switches_.find(request.name.substr(0, request.name.find(':')));
-    if (sw == switches_.end() || request.name.find(':') == std::string::npos)
+    auto sw = ports_.switches().find(request.name.substr(0, request.name.find(':')));
+    if (sw == ports_.switches().end() || request.name.find(':') == std::string::npos)
       return Error{ENOENT, request.name + ": there is no such switch; vale-ctl lists the ports of those there are"};
-    Port* port = port_named(request.name);
-    body.nr_bridge_idx = uint16_t(std::distance(switches_.begin(), sw));
+    Port* port = ports_.find(request.name);
+    body.nr_bridge_idx = uint16_t(std::distance(ports_.switches().begin(), sw));
     body.nr_port_idx = port && listed(*port) ? port->info.index : kNoSuchIndex;
     request.set_body(body);
     return {};
   }
   uint32_t at = 0;
-  for (auto& [name, sw] : switches_) {
+  for (auto& [name, sw] : ports_.switches()) {
     if (at >= body.nr_bridge_idx)
       for (uint32_t i = at == body.nr_bridge_idx ? body.nr_port_idx : 0; i < sw->limit(); i++) {
         const Switch::Record* record = sw->find(i);
@@ -138,19 +127,20 @@ Result<void> Registry::vale_list(wire::ControlRequest& request) {
                            std::to_string(body.nr_port_idx) + "; the list is at its end"};
 }
 
-Result<void> Registry::vale_newif(wire::ControlRequest& request) {
+Result<void> ValeRequests::newif(wire::ControlRequest& request, const Origin& origin) {
   auto body = request.body_as<nmreq_vale_newif>();
   if (request.name.empty())
     return Error{EINVAL, "a persistent port without a name; give it one of at most 15 characters"};
   auto name = parse_port_name(request.name);
   if (!name) return name.error();
   if (name->pipe || request.name.rfind("vale", 0) == 0 || request.name.size() >= 16)
-    return Error{EINVAL, request.name + ": not a name for a persistent port; use at most 15 characters, not beginning with vale"};
-  bool being_made = interfaces_ && interfaces_->find(keeper_key("tap", request.name));
-  if (persistent_.count(request.name) || (is_interface(request.name) && !being_made))
+    return Error{EINVAL, request.name +
+                             ": not a name for a persistent port; use at most 15 characters, not beginning with vale"};
+  bool being_made = interfaces_ && interfaces_->find(origin.keeper_key("tap", request.name));
+  if (persistent_.count(request.name) || (origin.is_interface(request.name) && !being_made))
     return Error{EEXIST, request.name + ": exists already; choose another name"};
   if (body.nr_mem_id != 0)
-    if (auto region = region_by_id(body.nr_mem_id); !region) return region.error();
+    if (auto region = regions_.by_id(body.nr_mem_id); !region) return region.error();
   Persistent made;
   auto slots = [](uint32_t wanted) { return wanted == 0 ? 1024 : std::clamp(wanted, 2u, kMaxPersistentSlots); };
   auto rings = [](uint16_t wanted) { return std::clamp<uint16_t>(wanted, 1, kMaxPersistentRings); };
@@ -158,8 +148,8 @@ Result<void> Registry::vale_newif(wire::ControlRequest& request) {
   made.shape.rx_slots = body.nr_rx_slots = slots(body.nr_rx_slots);
   made.shape.tx_rings = body.nr_tx_rings = rings(body.nr_tx_rings);
   made.shape.rx_rings = body.nr_rx_rings = rings(body.nr_rx_rings);
-  if (auto interface = make_interface(request.name, made); !interface) return interface;
-  auto region = body.nr_mem_id ? region_by_id(body.nr_mem_id) : make_region(region_shape_for(made.shape, 0));
+  if (auto interface = attachments_.make_interface(request.name, made, origin); !interface) return interface;
+  auto region = body.nr_mem_id ? regions_.by_id(body.nr_mem_id) : regions_.make(region_shape_for(made.shape, 0));
   if (!region) return Error{region.error().code, request.name + ": " + region.error().text};
   made.region = *region;
   body.nr_mem_id = uint16_t(made.region->info().id);
@@ -168,7 +158,7 @@ Result<void> Registry::vale_newif(wire::ControlRequest& request) {
   return {};
 }
 
-Result<void> Registry::vale_delif(wire::ControlRequest& request) {
+Result<void> ValeRequests::delif(wire::ControlRequest& request, const Origin& origin) {
   auto found = persistent_.find(request.name);
   if (found == persistent_.end()) {
     if (auto removed = removed_.find(request.name); removed != removed_.end()) {
@@ -176,7 +166,7 @@ Result<void> Registry::vale_delif(wire::ControlRequest& request) {
       removed_.erase(request.name);
       return {};
     }
-    if (is_interface(request.name))
+    if (origin.is_interface(request.name))
       return Error{EINVAL, request.name + ": is a network interface that vale-ctl -n did not make; ip link removes it"};
     return Error{ENXIO, request.name + ": no such persistent port; vale-ctl -n makes them"};
   }
@@ -192,27 +182,27 @@ Result<void> Registry::vale_delif(wire::ControlRequest& request) {
 }
 
 // Ports that are on no switch have no headers. Who has none of that name is told as at opening it.
-Result<uint32_t> Registry::header_len_of(const std::string& text) const {
+Result<uint32_t> ValeRequests::header_len_of(const std::string& text, const Origin& origin) const {
   auto name = parse_port_name(text);
   if (!name) return name.error();
-  localise(*name);
-  if (const Port* port = find_port(name->full())) return uint32_t{port->record()->header_len};
+  nics_.localise(*name, origin);
+  if (const Port* port = ports_.find(name->full())) return uint32_t{port->record()->header_len};
   if (name->pipe) {
-    if (!find_port(name->base) && !is_interface(name->base))
+    if (!ports_.find(name->base) && !origin.is_interface(name->base))
       return Error{ENXIO, text + ": no such port; open it first"};
     return Error{ENODEV, text + ": its port has no such pipe; open it first"};
   }
   if (auto kept = persistent_.find(text); kept != persistent_.end()) {
-    const Port* port = kept->second.port.empty() ? nullptr : find_port(kept->second.port);
+    const Port* port = kept->second.port.empty() ? nullptr : ports_.find(kept->second.port);
     return uint32_t{port ? port->record()->header_len : kept->second.header_len};
   }
-  if (!name->on_switch() && is_interface(name->base)) return uint32_t{0};
+  if (!name->on_switch() && origin.is_interface(name->base)) return uint32_t{0};
   return Error{ENXIO, text + ": no such port; open it first"};
 }
 
 // Who set headers of a length, or has none, relies on it. Each may set those of a port that it has open; those of
 // others only where all that have it open take headers of any length.
-Result<void> Registry::check_header_change(const File& file, const Port& port, uint32_t header_len) const {
+Result<void> ValeRequests::check_header_change(const File& file, const Port& port, uint32_t header_len) const {
   if (port.record()->header_len == header_len) return {};
   for (const File* user : port.users)
     if (user == &file || user->pid == file.pid) return {};
@@ -226,10 +216,10 @@ Result<void> Registry::check_header_change(const File& file, const Port& port, u
   return {};
 }
 
-Result<void> Registry::port_header(const File& file, wire::ControlRequest& request, bool set) {
+Result<void> ValeRequests::header(const File& file, wire::ControlRequest& request, bool set, const Origin& origin) {
   auto body = request.body_as<nmreq_port_hdr>();
   if (!set) {
-    auto header_len = header_len_of(request.name);
+    auto header_len = header_len_of(request.name, origin);
     if (!header_len) return header_len.error();
     body.nr_hdr_len = *header_len;
     request.set_body(body);
@@ -238,13 +228,12 @@ Result<void> Registry::port_header(const File& file, wire::ControlRequest& reque
   if (body.nr_hdr_len != 0 && body.nr_hdr_len != 10 && body.nr_hdr_len != 12)
     return Error{EINVAL, request.name + ": virtio-net headers of " + std::to_string(body.nr_hdr_len) +
                              " bytes do not exist; use 0, 10 or 12"};
-  Port* port = port_named(request.name);
+  Port* port = ports_.find(request.name);
   auto kept = std::find_if(persistent_.begin(), persistent_.end(), [&](const auto& entry) {
     return entry.first == request.name || (!entry.second.port.empty() && entry.second.port == request.name);
   });
-  if (!port && kept != persistent_.end() && !kept->second.port.empty()) port = port_named(kept->second.port);
-  if (!port && kept == persistent_.end())
-    return Error{ENXIO, request.name + ": no such port; open it first"};
+  if (!port && kept != persistent_.end() && !kept->second.port.empty()) port = ports_.find(kept->second.port);
+  if (!port && kept == persistent_.end()) return Error{ENXIO, request.name + ": no such port; open it first"};
   if (port && port->kind() != wire::PortKind::kVale && port->kind() != wire::PortKind::kPersistent)
     return Error{EINVAL, request.name + ": only ports of a switch have virtio-net headers; name one"};
   if (port)
@@ -261,32 +250,13 @@ Result<void> Registry::port_header(const File& file, wire::ControlRequest& reque
   return {};
 }
 
-// Whoever pumps an attached interface's packets looks for them all the time, instead of sleeping until there are some.
-Result<void> Registry::polling(wire::ControlRequest& request) {
-  auto body = request.body_as<nmreq_vale_polling>();
+Result<void> ValeRequests::polling(wire::ControlRequest& request) {
   auto name = parse_switch_port(request.name);
-  if (!name) return name.error();
-  if (!port_named(request.name))
-    return Error{ENXIO, request.name + ": no such port; attach a network interface first"};
-  auto found = attachments_.find(request.name);
-  if (found == attachments_.end() || found->second.state != Attachment::State::kAttached || found->second.persistent)
-    return Error{EOPNOTSUPP, request.name +
-                                 ": is no attached network interface, so there is nothing to poll; its users send "
-                                 "and receive by themselves"};
-  bool on = request.type == NETMAP_REQ_VALE_POLLING_ENABLE;
-  if (on == found->second.polling)
-    return Error{EFAULT, request.name + (on ? ": is polled already" : ": is not polled")};
-  if (on && body.nr_mode != NETMAP_POLLING_MODE_SINGLE_CPU && body.nr_mode != NETMAP_POLLING_MODE_MULTI_CPU)
-    return Error{EINVAL, request.name + ": polling mode " + std::to_string(body.nr_mode) + " is unknown; use 1 or 2"};
-  if (on && (body.nr_num_polling_cpus == 0 ||
-             (body.nr_mode == NETMAP_POLLING_MODE_SINGLE_CPU && body.nr_num_polling_cpus != 1)))
-    return Error{EINVAL, request.name + ": cannot be polled by " + std::to_string(body.nr_num_polling_cpus) +
-                             " CPUs in this mode; one of them polls all rings in mode 1, one or more in mode 2"};
-  Json wanted{{"polling", on}};
-  if (on) wanted["cpu"] = body.nr_first_cpu_id;
-  for (const std::string& port : found->second.ports) service_->tell(port, wanted);
-  found->second.polling = on;
-  return {};
+  return name ? attachments_.poll(request) : name.error();
+}
+
+void ValeRequests::forget_removed() {
+  std::erase_if(removed_, [this](auto& entry) { return !interfaces_->find(entry.second); });
 }
 
 }  // namespace unetmap::daemon

@@ -63,7 +63,7 @@ TEST_F(ValeRequests, TheyKeepTheirShape) {
   body.nr_rx_slots = 200;
   EXPECT_EQ(newif("vi0", body), 0);
   File* file = open("vi0");
-  wire::PortInfo info = registry_.bind_info(*file).port;
+  wire::PortInfo info = bind_info(*file).port;
   EXPECT_EQ(info.tx_rings, 3);
   EXPECT_EQ(info.rx_rings, 1);
   EXPECT_EQ(info.rx_slots, 200u);
@@ -88,13 +88,13 @@ TEST_F(ValeRequests, AttachedTheyStayOnTheirSwitch) {
   EXPECT_EQ(by_own_name->port->name, "vale0:vi0");
   close(by_own_name);
   EXPECT_EQ(delif("vi0"), EBUSY);
-  EXPECT_EQ(registry_.switch_count(), 1u);
+  EXPECT_EQ(registry_.ports().switches().size(), 1u);
   File* file = open("vale0:vi0");
   EXPECT_EQ(detach("vale0:vi0"), EBUSY);
   close(file);
-  EXPECT_EQ(registry_.port_count(), 1u);
+  EXPECT_EQ(registry_.ports().size(), 1u);
   EXPECT_EQ(detach("vale0:vi0"), 0);
-  EXPECT_EQ(registry_.switch_count(), 0u);
+  EXPECT_EQ(registry_.ports().switches().size(), 0u);
   EXPECT_EQ(attach("vale1:vi0"), 0);
   EXPECT_EQ(detach("vale1:vi0"), 0);
   EXPECT_EQ(delif("vi0"), 0);
@@ -150,7 +150,7 @@ TEST_F(ValeRequests, HeadersLastAsLongAsThoseWhoAgreedOnThem) {
 }
 
 TEST_F(ValeRequests, HeadersOfOthersPortsAreLeftAlone) {
-  File *stranger = registry_.open_file(2), *plain = open("vale0:a"),
+  File *stranger = registry_.files().open(2), *plain = open("vale0:a"),
        *any = open("vale0:b", NR_REG_ALL_NIC, NR_ACCEPT_VNET_HDR);
   auto set = [&](const char* name, uint32_t bytes) {
     nmreq_port_hdr body{bytes, 0};
@@ -162,7 +162,7 @@ TEST_F(ValeRequests, HeadersOfOthersPortsAreLeftAlone) {
   EXPECT_EQ(set("vale0:a", 0), 0) << "as it is";
   EXPECT_EQ(set("vale0:b", 12), 0) << text_;
   EXPECT_EQ(header("vale0:a", 12), 0) << "a process that has it open";
-  ASSERT_TRUE(registry_.reserve_plug({"vale0:p", "dgram", Json::object()}).has_value());
+  ASSERT_TRUE(registry_.plug_ports().reserve({"vale0:p", "dgram", Json::object()}).has_value());
   EXPECT_EQ(set("vale0:p", 12), EBUSY);
   for (File* file : {stranger, plain, any}) close(file);
 }
@@ -201,7 +201,7 @@ TEST_F(ValeRequests, TheirMemoryIsKnownWhileTheyAreClosed) {
 TEST_F(ValeRequests, APortThatAProgramOpenedIsNotDetached) {
   File* file = open("vale0:1");
   EXPECT_EQ(detach("vale0:1"), 0);
-  EXPECT_EQ(registry_.port_count(), 1u);
+  EXPECT_EQ(registry_.ports().size(), 1u);
   EXPECT_EQ(attach("vale0:1"), EBUSY);
   close(file);
 }
@@ -242,7 +242,7 @@ TEST_F(ValeRequests, HeadersAreTold) {
   EXPECT_EQ(header("vale0:1", 11), EINVAL);
   EXPECT_EQ(header("vale0:1", 10), 0);
   EXPECT_EQ(header("vale0:1"), 10u);
-  wire::PortInfo info = registry_.bind_info(*file).port;
+  wire::PortInfo info = bind_info(*file).port;
   EXPECT_EQ(info.header_len, 10u);
   EXPECT_EQ(file->port->sw->shared().port[info.index].header_len, 10);
   close(file);
@@ -263,7 +263,7 @@ TEST_F(ValeRequests, InformationOfPortsThatAreAndThatWouldBe) {
   uint64_t expected = body.nr_memsize;
   uint16_t promised = body.nr_mem_id;
   EXPECT_NE(promised, 0);
-  EXPECT_EQ(registry_.port_count(), 0u);
+  EXPECT_EQ(registry_.ports().size(), 0u);
   File* file = open("vale0:1");
   EXPECT_EQ(file->port->region->info().id, promised);
   body = {};
@@ -275,7 +275,7 @@ TEST_F(ValeRequests, InformationOfPortsThatAreAndThatWouldBe) {
   body = {};
   EXPECT_EQ(ask(NETMAP_REQ_PORT_INFO_GET, "", body), 0);
   EXPECT_EQ(body.nr_mem_id, kGlobalRegion);
-  EXPECT_GT(body.nr_memsize, Registry::kNicBuffers * 2048);
+  EXPECT_GT(body.nr_memsize, Regions::kNicBuffers * 2048);
   body.nr_mem_id = id;
   EXPECT_EQ(ask(NETMAP_REQ_PORT_INFO_GET, "", body), 0);
   EXPECT_EQ(body.nr_memsize, expected);
@@ -292,7 +292,7 @@ TEST_F(ValeRequests, InformationOfPortsThatAreAndThatWouldBe) {
   pools = {};
   pools.nr_mem_id = kGlobalRegion;
   EXPECT_EQ(ask(NETMAP_REQ_POOLS_INFO_GET, "vale0:not_yet", pools), 0);
-  EXPECT_EQ(pools.nr_buf_pool_objtotal, Registry::kNicBuffers);
+  EXPECT_EQ(pools.nr_buf_pool_objtotal, Regions::kNicBuffers);
   close(file);
 }
 

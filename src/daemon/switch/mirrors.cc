@@ -3,7 +3,6 @@
 // mirrored to a port, it is flooded nothing: it has seen that.
 #include <algorithm>
 
-#include "daemon/port/port.hh"
 #include "daemon/switch/switch.hh"
 
 namespace unetmap::daemon {
@@ -41,13 +40,12 @@ bool Switch::set_mirror(uint16_t index, const std::string& to) {
   records_[index].mirror = to;
   if (to.empty()) return true;
   for (uint32_t i = 0; i < limit(); i++)
-    if (records_[i].port && records_[i].port->name == to && records_[i].port->kind() != wire::PortKind::kMonitor)
-      return begin_mirror(index, uint16_t(i));
+    if (records_[i].port && records_[i].name == to) return begin_mirror(index, uint16_t(i));
   return true;
 }
 
 void Switch::note_mirrors_to(uint16_t index, bool there) {
-  const std::string name = records_[index].port ? records_[index].port->name : "";
+  const std::string name = records_[index].port ? records_[index].name : "";
   for (uint32_t i = 0; i < limit(); i++) {
     Record& record = records_[i];
     if (!record.port || i == index) continue;

@@ -16,8 +16,8 @@ namespace {
 constexpr uint32_t kFdbAge_s = 300;
 constexpr auto kRelaxed = std::memory_order_relaxed;
 
-// Only where it differs, which is returned: a page that nobody used stays unallocated, a line that everybody reads stays
-// shared.
+// Only where it differs, which is returned: a page that nobody used stays unallocated, a line that everybody reads
+// stays shared.
 template <class T>
 bool put(std::atomic<T>& at, T value, std::memory_order order = kRelaxed) {
   if (at.load(kRelaxed) == value) return false;
@@ -49,7 +49,7 @@ Result<std::shared_ptr<Switch>> Switch::create(std::string name) {
   return out;
 }
 
-Result<uint16_t> Switch::add(Port* port, uint16_t rx_rings, uint32_t flags, uint16_t lowest) {
+Result<uint16_t> Switch::add(Port* port, std::string name, uint16_t rx_rings, uint32_t flags, uint16_t lowest) {
   uint32_t index = lowest;
   while (index < records_.size() && records_[index].port) index++;
   if (index >= kMaxPorts)
@@ -61,6 +61,7 @@ Result<uint16_t> Switch::add(Port* port, uint16_t rx_rings, uint32_t flags, uint
   Record& record = records_[index];
   record = Record{};
   record.port = port;
+  record.name = std::move(name);
   record.generation = generation_;
   record.rx_rings = rx_rings;
   record.flags = flags;
@@ -180,7 +181,8 @@ bool Switch::write_entry(uint16_t index) {
   differed |= put(entry.header_len, record.header_len);
   differed |= put(entry.group, record.group);
   // Not touched, and so no memory, while nobody has one.
-  if (record.fence.any() || entry.flags.load(std::memory_order_relaxed) & kPortFenced) record.fence.store(shared().fence[index]);
+  if (record.fence.any() || entry.flags.load(std::memory_order_relaxed) & kPortFenced)
+    record.fence.store(shared().fence[index]);
   if (record.rules) differed |= write_rules(index);
   differed |= put(entry.flags, record.flags);
   for (uint32_t i = 0; i < kMaxMonitors; i++) differed |= put(entry.monitors[i], record.monitors[i]);
@@ -211,7 +213,8 @@ bool Switch::addresses_make_sense() const {
     off_t hole = std::min(lseek(fd_.get(), at, SEEK_HOLE), end);
     for (; at < hole; at += sizeof(FdbBucket))
       for (uint32_t way = 0; way < FdbBucket::kWays; way++)
-        if (!vale::Fdb::makes_sense(shared().fdb[size_t(at - begin) / sizeof(FdbBucket)], way, had_vlans_)) return false;
+        if (!vale::Fdb::makes_sense(shared().fdb[size_t(at - begin) / sizeof(FdbBucket)], way, had_vlans_))
+          return false;
   }
   return true;
 }

@@ -21,8 +21,8 @@ namespace unetmap::daemon {
 
 struct Port;
 
-// A number other than `before` that no client can have foreseen: for words that tell by another value that something has
-// changed. A vandal that had written the next value beforehand would have made it look old.
+// A number other than `before` that no client can have foreseen: for words that tell by another value that something
+// has changed. A vandal that had written the next value beforehand would have made it look old.
 uint32_t unguessable(uint32_t before);
 
 class Switch {
@@ -35,7 +35,8 @@ class Switch {
   SwitchShared& shared() const { return *reinterpret_cast<SwitchShared*>(map_.data()); }
 
   struct Record {
-    Port* port = nullptr;     // whose index it is; nullptr while free
+    Port* port = nullptr;  // whose index it is; nullptr while free
+    std::string name;      // by which others can be mirrored to it
     uint32_t generation = 0;
     uint32_t flags = 0;
     uint16_t rx_rings = 0, header_len = 0;
@@ -47,7 +48,7 @@ class Switch {
     std::vector<uint64_t> acl_words[2];  // in and out, and where they are in SwitchShared::acl
     uint32_t acl_at[2] = {};
 
-    std::string mirror;       // what is set: the port that is to see what passes this one
+    std::string mirror;        // what is set: the port that is to see what passes this one
     uint16_t mirrored_to = 0;  // and the port that does, index + 1; 0: none
     bool floods_else = false;  // of a port that others are mirrored to: whether it takes part in flooding otherwise
 
@@ -56,8 +57,9 @@ class Switch {
     }
   };
 
-  // Takes the lowest free index from `lowest` on. ENOMEM when there is none.
-  Result<uint16_t> add(Port* port, uint16_t rx_rings, uint32_t flags, uint16_t lowest = 0);
+  // Takes the lowest free index from `lowest` on. ENOMEM when there is none. `name`: empty if it is to be nobody's
+  // mirror.
+  Result<uint16_t> add(Port* port, std::string name, uint16_t rx_rings, uint32_t flags, uint16_t lowest = 0);
   void remove(uint16_t index);
 
   // nullptr for an index that is free.
@@ -73,8 +75,8 @@ class Switch {
   void set_fence(uint16_t index, const vale::FenceRules& fence);
   // ENOSPC, and nothing changed, where the lists are longer than all of a switch's may be.
   Result<void> set_rules(uint16_t index, const RuleSettings& rules);
-  // Port `index` shows what passes it to the port named so, whenever there is one. False where it has as many monitors as
-  // it can.
+  // Port `index` shows what passes it to the port named so, whenever there is one. False where it has as many monitors
+  // as it can.
   bool set_mirror(uint16_t index, const std::string& to);
   // A port has come, or is about to go: what others are to show it, it gets, or does not any more.
   void note_mirrors_to(uint16_t index, bool there);
@@ -110,13 +112,13 @@ class Switch {
   UniqueFd fd_;
   mem::Mapping map_;
   std::vector<Record> records_;  // port_limit of them
-  uint32_t ever_used_ = 0;  // indices that ever were a port's
-  // Of the port made last. No two ports of a switch share one, of whatever index: an entry of the forwarding table whose
-  // port was garbled so never means another one.
+  uint32_t ever_used_ = 0;       // indices that ever were a port's
+  // Of the port made last. No two ports of a switch share one, of whatever index: an entry of the forwarding table
+  // whose port was garbled so never means another one.
   uint32_t generation_ = 0;
   std::vector<uint16_t> flood_;
   uint32_t ports_ = 0, lossless_ = 0, topology_ = 0;
-  uint32_t tap_ = 0;  // index + 1
+  uint32_t tap_ = 0;    // index + 1
   uint32_t rules_ = 0;  // SwitchRules
   bool had_vlans_ = false;
   uint64_t seed_ = 0;

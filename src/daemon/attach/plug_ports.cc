@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// The ports of plugs: they exist before their workers, and between them.
-#include "daemon/registry/registry.hh"
+#include "daemon/attach/plug_ports.hh"
+
+#include <utility>
 
 namespace unetmap::daemon {
 namespace {
@@ -19,12 +20,12 @@ Result<uint32_t> number_of(const wire::Plug& plug, const char* key, uint32_t lea
 
 }  // namespace
 
-Result<void> Registry::reserve_plug(const wire::Plug& plug) {
+Result<void> PlugPorts::reserve(const wire::Plug& plug) {
   auto name = parse_port_name(plug.port);
   if (!name) return name.error();
   if (!name->on_switch() || name->pipe)
     return Error{EINVAL, plug.port + ": is no port of a switch; give a name such as vale0:01"};
-  if (Port* port = port_named(name->base))
+  if (Port* port = ports_.find(name->base))
     return Error{EBUSY, name->base + (port->plug       ? ": something is plugged in there already; unplug it first"
                                       : port->attached ? ": is attached already; detach it first"
                                                        : ": is open already; close it first")};
@@ -37,27 +38,27 @@ Result<void> Registry::reserve_plug(const wire::Plug& plug) {
   Recipe recipe;
   recipe.shape.tx_slots = recipe.shape.rx_slots = *slots;
   recipe.shape.tx_rings = recipe.shape.rx_rings = uint16_t(*rings);
-  auto port = make_base_port(*name, recipe, false);
+  auto port = ports_.make(*name, recipe, false);
   if (!port) return port.error();
   (*port)->attached = true;
   (*port)->plug = PlugView{plug.kind, "starting"};
   return {};
 }
 
-void Registry::release_plug(const std::string& name) {
-  Port* port = port_named(name);
+void PlugPorts::release(const std::string& name) {
+  Port* port = ports_.find(name);
   if (!port || !port->plug) return;
   port->plug.reset();
   port->attached = false;
-  drop_if_unused(port);
+  ports_.drop_if_unused(port);
 }
 
-void Registry::show_plug(const std::string& name, PlugView view) {
-  if (Port* port = port_named(name); port && port->plug) port->plug = std::move(view);
+void PlugPorts::show(const std::string& name, PlugView view) {
+  if (Port* port = ports_.find(name); port && port->plug) port->plug = std::move(view);
 }
 
-Json Registry::plug_json(const std::string& name) const {
-  const Port* port = find_port(name);
+Json PlugPorts::json(const std::string& name) const {
+  const Port* port = ports_.find(name);
   if (!port || !port->plug) return Json::object();
   const PlugView& plug = *port->plug;
   return {{"kind", plug.kind}, {"state", plug.state}, {"connected", plug.connected}, {"pid", plug.pid}};
