@@ -71,7 +71,7 @@ PlugCommands::PlugCommands(Command& app) {
                              "e1000: at least so many microseconds between interrupts, whatever the driver sets")
                  .option_text("US");
   for (CommandOption each : {paravirt, mitigation, itr}) each.needs(kinds.get_option("--" + std::string(kCard)));
-  for (const std::string& name : property_names())
+  for (const std::string& name : port_property_names())
     plug_
         .add_option("--" + name, settings_[name],
                     name == "mac" ? "as unetmap set has it; e1000: the card's address" : "as unetmap set has it")

@@ -51,6 +51,7 @@ struct Property {
   Json (*read)(const std::string&);
   const char* form;
   const char* help;
+  bool of_interfaces = false;
 };
 constexpr Property kProperties[] = {
     {"lossless", nullptr, "on or off", "senders wait for room instead of losing packets"},
@@ -66,7 +67,7 @@ constexpr Property kProperties[] = {
     {"link_local", text_of, "pass, drop, or those that pass, such as lldp,lacp",
      "frames to 01:80:c2:00:00:0x, from the port and to it"},
     {"nic_mode", text_of, "auto, native-zerocopy, native, generic, packet, driver or off",
-     "how a network interface is bound when it is opened next"},
+     "how a network interface is bound when it is opened next", true},
 };
 
 }  // namespace
@@ -74,6 +75,13 @@ constexpr Property kProperties[] = {
 std::vector<std::string> property_names() {
   std::vector<std::string> out;
   for (const Property& each : kProperties) out.emplace_back(each.name);
+  return out;
+}
+
+std::vector<std::string> port_property_names() {
+  std::vector<std::string> out;
+  for (const Property& each : kProperties)
+    if (!each.of_interfaces) out.emplace_back(each.name);
   return out;
 }
 

@@ -10,7 +10,10 @@
 
 namespace unetmap::cli {
 
+// Of ports and of interfaces.
 std::vector<std::string> property_names();
+// Of ports alone, which are saved with them.
+std::vector<std::string> port_property_names();
 // Those that are on or off.
 bool takes_flag(const std::string& property);
 std::string properties_help();

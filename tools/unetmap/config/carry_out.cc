@@ -51,7 +51,7 @@ Result<void> make_persistent(const std::string& name, const Json& rings) {
 // Everything that can be set, as it is to be.
 Json all_settings_of(const Json& port) {
   Json out = Json::object();
-  for (const std::string& property : property_names())
+  for (const std::string& property : port_property_names())
     out[property] = port.contains(property) ? port[property] : takes_flag(property) ? Json(false) : Json();
   return out;
 }

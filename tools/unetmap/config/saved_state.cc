@@ -60,7 +60,7 @@ Json actual_state(const Json& ports, const Json& plugs) {
     out["switch"][pin.value("switch", "")]["pins"][pin.value("mac", "")] = member_of(pin, "port");
   auto take = [&](const Json& port) {
     Json to = Json::object();
-    for (const std::string& property : property_names())
+    for (const std::string& property : port_property_names())
       if (Json value = member_of(port, property); !value.is_null() && value != Json(false))
         to[property] = std::move(value);
     if (port.value("kept", false)) to[kKept] = true;

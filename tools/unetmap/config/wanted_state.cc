@@ -121,7 +121,7 @@ class Reader {
     if (!name.starts_with("vale") || name.find(':') == std::string::npos || name.ends_with(":"))
       return bad(at, "is no port of a switch; name one such as \"vale0:1\"");
     Json out = Json::object();
-    const auto names = property_names();
+    const auto names = port_property_names();
     for (auto& [key, value] : thing.items()) {
       if (key == "plug") {
         auto read = plug(at / key, value);
