@@ -141,7 +141,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   Machine& there = *machine;
   DeviceSettings settings{.mtu = choice & 8 ? 9000u : 1500u,
                           .buffer_room = kBufSize - kHeadroom,
-                          .pairs = choice >> 4,
+                          .pairs = uint32_t{choice} >> 4,
                           .descriptors = kSlots,
                           .control_page = there.page(kControl)};
   std::unique_ptr<TxQueue> tx;
