@@ -4,6 +4,7 @@ and comes in, and the interface's way back to its kernel driver."""
 import json
 import random
 import re
+import time
 import socket
 import struct
 
@@ -141,8 +142,12 @@ class Driven:
         return job
 
     def _is_back(self):
+        """The kernel's driver is there before the interface has its addresses again."""
         self.await_return()
-        self.assertEqual(self.state(), self.before)
+        deadline = time.monotonic() + 60
+        while (state := self.state()) != self.before and time.monotonic() < deadline:
+            self.vm.run("sleep 0.1")
+        self.assertEqual(state, self.before)
         traffic.await_answer(self.vm, HOST)
 
     def _ends_in_peace(self, job):
