@@ -197,7 +197,7 @@ template <class High>
 // The frame in slot `at` will be looked up soon, where that slot is to be sent and its frame here already.
 inline void Forwarder::ask_for_entries(const TxView& tx, uint32_t at) const {
   const netmap_slot& slot = tx.slots[at];
-  const uint32_t buf = slot.buf_idx;
+  const uint32_t buf = __atomic_load_n(&slot.buf_idx, __ATOMIC_RELAXED);
   if (buf >= tx.nbufs || (slot.flags & NS_INDIRECT)) return;
   fdb_.ask_for(load_mac(tx.bufs + uint64_t{buf} * tx.buf_size + header_len_));
 }
