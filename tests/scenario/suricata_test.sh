@@ -135,6 +135,9 @@ through() {
   python3 "$work/frames.py" passed "$work/$3.pcapng" || fail "$3: not what shall pass"
 }
 
+# flows PATTERN: how many flows the lines of fast.log with it are about.
+flows() { grep -e "$1" "$work/log/fast.log" | grep -oE '[0-9.]+:[0-9]+ -> [0-9.]+:[0-9]+' | sort -u | wc -l; }
+
 # exercise NAME COMMAND...: an IPS, that COMMAND starts, with its messages in $work/log.
 exercise() {
   name=$1
@@ -156,12 +159,13 @@ exercise() {
   while child=$(pgrep -P "$inside"); do inside=$child; done
   kill -INT "$inside"
   ended "$ips" || fail "$name: it gave $?"
+  # Packets that come back as they went are of the same flow, of which Suricata tells once where a rule names ports alone.
   for sid in 1 2 3; do
-    told=$(grep -c "\\[1:$sid:1\\]" "$work/log/fast.log" || true)
-    [ "$told" = 198 ] || fail "$name: rule $sid told of $told packets, not of 99 each way"
+    told=$(flows "\\[1:$sid:1\\]")
+    [ "$told" = 99 ] || fail "$name: rule $sid told of $told flows, not of 99"
   done
-  told=$(grep -c '\[Drop\]' "$work/log/fast.log" || true)
-  [ "$told" = 396 ] || fail "$name: $told packets are said to be dropped, not 396"
+  told=$(flows '\[Drop\]')
+  [ "$told" = 198 ] || fail "$name: packets of $told flows are said to be dropped, not of 198"
 }
 
 step "an IPS between two switches, user $(id -u)"

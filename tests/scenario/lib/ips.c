@@ -30,18 +30,20 @@ static struct nmport_d* open_port(const char* name, int receive) {
   return port;
 }
 
-static void told(int rule, int dropped) {
+static void told(int rule, int dropped, const char* packet) {
+  const unsigned char* at = (const unsigned char*)packet;
   pthread_mutex_lock(&log_lock);
-  fprintf(log_file, "%s [**] [1:%d:1]\n", dropped ? "[Drop]" : "", rule);
+  fprintf(log_file, "%s [**] [1:%d:1] {UDP} %d.%d.%d.%d:%d -> %d.%d.%d.%d:%d\n", dropped ? "[Drop]" : "", rule, at[26], at[27], at[28],
+          at[29], at[34] << 8 | at[35], at[30], at[31], at[32], at[33], at[36] << 8 | at[37]);
   pthread_mutex_unlock(&log_lock);
 }
 
 static int passes(const char* packet, size_t length) {
   if (length < 42 || packet[23] != 17) return 1;
   const unsigned port = (unsigned char)packet[36] << 8 | (unsigned char)packet[37];
-  if (port == 7001) told(1, 0);
-  if (port == 7002) return told(2, 1), 0;
-  if (memmem(packet + 42, length - 42, "no way through", 14)) return told(3, 1), 0;
+  if (port == 7001) told(1, 0, packet);
+  if (port == 7002) return told(2, 1, packet), 0;
+  if (memmem(packet + 42, length - 42, "no way through", 14)) return told(3, 1, packet), 0;
   return 1;
 }
 
