@@ -39,12 +39,18 @@ def many_ports(bench):
                  [Check("pair alone", f"beside {MANY_PORTS} ports", "<=", 1.15, "times the cost of a packet alone")])
 
 
-def _fanout(bench, count):
+def _fields(bench, program, count, moved):
+    """What bench-PROGRAM printed of `count` ports or addresses, where the field `moved` is not 0."""
     with bench.netmap_children() as children:
-        run = children.start([bench.program("fanout"), "vale0", count, 60, bench.seconds], cpu=bench.cpus[0])
+        run = children.start([bench.program(program), "vale0", count, 60, bench.seconds], cpu=bench.cpus[0])
         fields = dict(re.findall(r"(\w+)=([\d.]+)", run.finish(bench.seconds + OPEN_TIMEOUT_S)))
-    if not float(fields.get("delivered", 0)):
-        raise Failed(f"bench-fanout with {count} ports delivered nothing: {fields}")
+    if not float(fields.get(moved, 0)):
+        raise Failed(f"bench-{program} with {count} {moved} nothing: {fields}")
+    return fields
+
+
+def _fanout(bench, count):
+    fields = _fields(bench, "fanout", count, "delivered")
     return Sample(float(fields["send_ns"]), {"loop_ns": float(fields["loop_ns"]),
                                              "loss_percent": float(fields["lost_percent"])})
 
@@ -70,11 +76,7 @@ def broadcast(bench):
 
 
 def _stations(bench, count):
-    with bench.netmap_children() as children:
-        run = children.start([bench.program("stations"), "vale0", count, 60, bench.seconds], cpu=bench.cpus[0])
-        fields = dict(re.findall(r"(\w+)=([\d.]+)", run.finish(bench.seconds + OPEN_TIMEOUT_S)))
-    if not float(fields.get("sent", 0)):
-        raise Failed(f"bench-stations with {count} addresses sent nothing: {fields}")
+    fields = _fields(bench, "stations", count, "sent")
     return Sample(float(fields["sync_ns"]), {"copies": float(fields["copies"])})
 
 
