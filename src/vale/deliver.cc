@@ -10,9 +10,7 @@
 
 namespace unetmap::vale {
 
-// How far ahead cells and buffers are asked for. Cells much earlier: their last reader may be on another processor, up
-// to half a microsecond away, and asking for a buffer already reads its cell.
-constexpr uint32_t kCellsAhead = 32, kBuffersAhead = 8, kCellsInLine = 8;
+// Short packets are copied in one line of a cache.
 constexpr uint32_t kLine = 64;
 
 bool Forwarder::Supply::need(uint32_t n) {
@@ -127,83 +125,50 @@ uint32_t Forwarder::gather(const TxView& tx, uint32_t first, uint32_t count, uin
   return bytes;
 }
 
-// Copies `frags` into the buffers of `cells`, one each, and chains them; stops at the first that does not go
+// Copies `frags` into the buffers of the next cells, one each, and chains them; stops at the first that does not go
 // that way. Returns how many went.
-uint32_t Forwarder::copy_singles(const TxView& tx, Supply& supply, const Frag* frags, const uint32_t* cells, uint32_t n) {
-  for (uint32_t k = 0; k < std::min(n, kCellsAhead); k += kCellsInLine) prefetch_to_write(&supply.ex.packet(cells[k]));
+uint32_t Forwarder::copy_singles(const TxView& tx, Supply& supply, const Frag* frags, uint32_t n) {
   if (supply.ex.shape().offsets) [[unlikely]]
-    return copy_singles_at_offsets(tx, supply, frags, cells, n);
-  uint32_t i = 0;
-  while (i < n) {
-    // Cells that follow each other are a stretch, nearly always all of them: who receives needs no links between those.
-    uint32_t stretch = 1;
-    while (i + stretch < n && cells[i + stretch] == cells[i] + stretch) stretch++;
-    const uint32_t went = copy_stretch(tx, supply, frags + i, cells[i], stretch);
-    i += went;
-    if (went < stretch) break;
-  }
-  return i;
+    return copy_singles_at_offsets(tx, supply, frags, n);
+  return supply.fill_stretches(n, [&](uint32_t done, uint32_t cell, uint32_t stretch) {
+    return copy_stretch(tx, supply, frags + done, cell, stretch);
+  });
 }
 
 // The same, into the buffers of the cells `cell`, `cell` + 1, ..., of a ring without offsets.
 uint32_t Forwarder::copy_stretch(const TxView& tx, Supply& supply, const Frag* frag, uint32_t cell, uint32_t n) {
-  const Exchange& ex = supply.ex;
-  const ExchangeShape& shape = ex.shape();
-  uint8_t* const bufs = supply.dest.bufs;
-  const uint8_t* const from_bufs = tx.bufs;
-  const uint32_t buf_size = supply.dest.buf_size, usable = shape.nbufs - 2;
+  const uint8_t* const bufs = tx.bufs;
+  const uint32_t buf_size = supply.dest.buf_size;
   // With offsets a rounded-up copy could begin to read the next buffer.
   const uint32_t from_room = tx.offset_mask ? 0 : tx.buf_size;
   const uint32_t line = std::min(buf_size, from_room) < kLine ? 0 : kLine;  // what goes in one copy of so many bytes
-  const auto flags = uint64_t{uint16_t(1 << NS_PORT_SHIFT | supply.mark)} << CellWord::kFlagsAt | CellWord::kNext;
-  Atomic<uint64_t>* const word = &ex.packet(cell);
-  const uint32_t first_buf = shape.base_buf + cell;
-  uint64_t written = 0;
-  uint32_t i = 0;
-  for (; i < n; i++, frag++) {
-    const auto named = uint32_t(word[i].load(std::memory_order_relaxed));
-    const uint32_t buf = named ^ (first_buf + i), len = frag->len;
-    if (buf - 2 >= usable || len > buf_size) [[unlikely]]
-      break;
-    uint8_t* const to = bufs + uint64_t{buf} * buf_size;
-    // As if the next buffers were the next ones in memory: so they are until a receiver exchanges some.
-    __builtin_prefetch(to + kBuffersAhead * buf_size, 1);
-    prefetch_to_write(&word[i + kCellsAhead]);
+  return supply.fill_stretch(cell, n, [=](uint8_t* to) mutable {
+    const uint32_t len = frag->len;
+    if (len - 1 >= buf_size) [[unlikely]]  // never 0
+      return 0u;
+    const uint8_t* const from = bufs + frag++->src;
     if (len <= line) [[likely]]
-      memcpy(to, from_bufs + frag->src, kLine);
+      memcpy(to, from, kLine);
     else
-      copy_packet(to, from_bufs + frag->src, len, buf_size, from_room);
-    written = named | uint64_t{len} << CellWord::kLengthAt | flags;
-    word[i].store(written, std::memory_order_relaxed);
-  }
-  if (i == 0) return 0;
-  const uint32_t last = cell + i - 1;
-  word[i - 1].store(written & ~CellWord::kNext, std::memory_order_relaxed);
-  if (supply.last == UINT32_MAX)
-    supply.first = cell;
-  else
-    ex.link(supply.last, cell, supply.last_offset);
-  supply.last = last;
-  supply.last_offset = 0;
-  supply.count += i;
-  return i;
+      copy_packet(to, from, len, buf_size, from_room);
+    return len;
+  });
 }
 
-uint32_t Forwarder::copy_singles_at_offsets(const TxView& tx, Supply& supply, const Frag* frags, const uint32_t* cells,
-                                            uint32_t n) {
+uint32_t Forwarder::copy_singles_at_offsets(const TxView& tx, Supply& supply, const Frag* frags, uint32_t n) {
   const Exchange& ex = supply.ex;
   const uint32_t buf_size = supply.dest.buf_size;
   const uint16_t flags = uint16_t(1 << NS_PORT_SHIFT | supply.mark);
   for (uint32_t i = 0; i < n; i++) {
     const Frag& frag = frags[i];
-    const uint32_t cell = cells[i], buf = ex.buffer_of(cell), offset = ex.offset_of(cell);
-    if (i + kCellsAhead < n) prefetch_to_write(&ex.packet(cells[i + kCellsAhead]));
+    const uint32_t cell = supply.cells[supply.used], buf = ex.buffer_of(cell), offset = ex.offset_of(cell);
+    if (i + kCellsAhead < n) prefetch_to_write(&ex.packet(supply.cells[supply.used + kCellsAhead]));
     if (buf == 0 || offset > buf_size || frag.len > buf_size - offset) [[unlikely]]
       return i;
     copy_packet(supply.dest.bufs + uint64_t{buf} * buf_size + offset, tx.bufs + frag.src, frag.len, buf_size - offset,
                 tx.offset_mask ? 0 : tx.buf_size);
     ex.fill(cell, buf, frag.len, flags);
-    supply.append(cell, offset);
+    supply.append(supply.take(), offset);
   }
   return n;
 }
@@ -213,8 +178,7 @@ void Forwarder::deliver_singles(const TxView& tx, Supply& supply, const Frag* fr
   while (n > 0) {
     if (!supply.need(1)) return supply.lose(n);
     const uint32_t some = std::min(n, supply.have - supply.used);
-    uint32_t went = copy_singles(tx, supply, frags, supply.cells + supply.used, some);
-    supply.used += went;
+    uint32_t went = copy_singles(tx, supply, frags, some);
     supply.still_needed -= std::min(supply.still_needed, went);
     if (went < some) {
       // The cell has no such buffer: it goes back. Or the packet is longer than one, and takes the cells that were reserved

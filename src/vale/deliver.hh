@@ -1,11 +1,18 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// Parts of the Forwarder that its two source files share.
+// Parts of the Forwarder that its source files share.
 #pragma once
 
+#include <algorithm>
+
+#include "vale/copy.hh"
 #include "vale/forward.hh"
 #include "vale/offload.hh"
 
 namespace unetmap::vale {
+
+// How far ahead cells and buffers are asked for. Cells much earlier: their last reader may be on another processor, up
+// to half a microsecond away, and asking for a buffer already reads its cell.
+constexpr uint32_t kCellsAhead = 32, kBuffersAhead = 8, kCellsInLine = 8;
 
 // What a port with virtio-net headers of this length takes.
 OutputForm output_form(uint16_t header_len);
@@ -81,6 +88,56 @@ struct Forwarder::Supply {
     last = cell;
     last_offset = offset;
     count++;
+  }
+  // Fills the cells `cell`, `cell` + 1, ..., of a ring without offsets: write(to) puts the next packet into the buffer `to`
+  // and tells its length, 0 where it does not fit; that, or a cell without such a buffer, ends it. Chains them, and returns
+  // how many.
+  template <class Write>
+  uint32_t fill_stretch(uint32_t cell, uint32_t n, Write&& write) {
+    uint8_t* const bufs = dest.bufs;
+    const uint32_t buf_size = dest.buf_size, usable = ex.shape().nbufs - 2, first_buf = ex.shape().base_buf + cell;
+    const auto flags = uint64_t{uint16_t(1 << NS_PORT_SHIFT | mark)} << CellWord::kFlagsAt | CellWord::kNext;
+    Atomic<uint64_t>* const word = &ex.packet(cell);
+    uint64_t written = 0;
+    uint32_t i = 0;
+    for (; i < n; i++) {
+      const auto named = uint32_t(word[i].load(std::memory_order_relaxed));
+      const uint32_t buf = named ^ (first_buf + i);
+      if (buf - 2 >= usable) [[unlikely]]
+        break;
+      uint8_t* const to = bufs + uint64_t{buf} * buf_size;
+      // As if the next buffers were the next ones in memory: so they are until a receiver exchanges some.
+      __builtin_prefetch(to + kBuffersAhead * buf_size, 1);
+      prefetch_to_write(&word[i + kCellsAhead]);
+      const uint32_t len = write(to);
+      if (len == 0) [[unlikely]]
+        break;
+      written = named | uint64_t{len} << CellWord::kLengthAt | flags;
+      word[i].store(written, std::memory_order_relaxed);
+    }
+    if (i == 0) return 0;
+    word[i - 1].store(written & ~CellWord::kNext, std::memory_order_relaxed);
+    append(cell, 0);
+    last = cell + i - 1;
+    count += i - 1;
+    return i;
+  }
+  // Fills some of the next `n` cells: copy(done, cell, n) those that follow each other from `cell` on, and tells how many of
+  // them; less than all ends it. Nearly always all are one stretch. Returns how many cells were filled.
+  template <class Copy>
+  uint32_t fill_stretches(uint32_t n, Copy&& copy) {
+    const uint32_t* const next = cells + used;
+    for (uint32_t k = 0; k < std::min(n, kCellsAhead); k += kCellsInLine) prefetch_to_write(&ex.packet(next[k]));
+    uint32_t done = 0;
+    while (done < n) {
+      uint32_t stretch = 1;
+      while (done + stretch < n && next[done + stretch] == next[done] + stretch) stretch++;
+      const uint32_t went = copy(done, next[done], stretch);
+      done += went;
+      if (went < stretch) break;
+    }
+    used += done;
+    return done;
   }
   // Delivers the chain and wakes the reader if it sleeps.
   void flush();

@@ -8,9 +8,18 @@
 // A sender that dies between pop and push takes cells with it; reset() in receive.cc brings them back.
 #pragma once
 
+#include <bit>
+#include <cstddef>
+
+#include "net/netmap.h"
 #include "ring/layout.hh"
 
 namespace unetmap::vale {
+
+// A slot's first half, read as one number, has the form of a CellWord.
+static_assert(std::endian::native == std::endian::little && offsetof(netmap_slot, buf_idx) == 0 &&
+              offsetof(netmap_slot, len) * 8 == CellWord::kLengthAt &&
+              offsetof(netmap_slot, flags) * 8 == CellWord::kFlagsAt);
 
 // Numbers of one receive ring, from the daemon: trusted.
 struct ExchangeShape {

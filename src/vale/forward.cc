@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// Steps one and two of forwarding: what goes where, and is there room. Step three is in deliver.cc.
+// Step one of forwarding, what goes where, and the order of all. Step two, whether there is room, is in reserve.cc, step
+// three in deliver.cc.
 #include "vale/forward.hh"
 
 #include <algorithm>
 
 #include "vale/deliver.hh"
-#include "vale/offload.hh"
 
 namespace unetmap::vale {
 
-// How far ahead the frames of slots are asked for, and then what the table has of their addresses.
-constexpr uint32_t kBuffersAhead = 8, kEntriesAhead = 4;
+// How far ahead what the table has of frames' addresses is asked for: their buffers are here by then.
+constexpr uint32_t kEntriesAhead = 4;
+static_assert(kEntriesAhead < kBuffersAhead);
 
 Forwarder::Forwarder(SwitchShared* shared, uint16_t self, uint32_t generation, Outside& outside, const char* name)
     : shared_(shared),
@@ -160,8 +161,8 @@ void Forwarder::refuse_slots(const TxView& tx, bool good, uint32_t slots, uint64
 template <class High>
 [[gnu::noinline]] uint32_t Forwarder::take_alike(const TxView& tx, uint32_t at, uint32_t most, uint32_t shortest,
                                                  uint32_t frags, uint64_t low, High high, uint64_t& bytes) {
-  constexpr uint64_t kFlagsAt = 48, kLengthAt = 32;
-  constexpr uint64_t kNotPlain = uint64_t{0xff00 | NS_MOREFRAG | NS_INDIRECT | NS_NO_LEARN} << kFlagsAt;
+  // A slot's first half has the form of a CellWord.
+  constexpr uint64_t kNotPlain = uint64_t{0xff00 | NS_MOREFRAG | NS_INDIRECT | NS_NO_LEARN} << CellWord::kFlagsAt;
   const uint8_t *const bufs = tx.bufs, *const frames = bufs + header_len_;
   const uint32_t buf_size = tx.buf_size, usable = tx.nbufs - 2, longer = buf_size - shortest;
   const netmap_slot *const begin = tx.slots + at, *const end = begin + most, *slot = begin;
@@ -170,7 +171,7 @@ template <class High>
   auto take = [&](auto ahead) {
     uint64_t word;
     memcpy(&word, slot, sizeof word);  // the one load of the slot; all later use is of this copy
-    const uint32_t buf = uint32_t(word), len = uint16_t(word >> kLengthAt), src = buf * buf_size;
+    const uint32_t buf = uint32_t(word), len = uint16_t(word >> CellWord::kLengthAt), src = buf * buf_size;
     if ((word & kNotPlain) || buf - 2 >= usable || len - shortest > longer) [[unlikely]]
       return false;
     if constexpr (ahead > 0) __builtin_prefetch(bufs + uint64_t{slot[ahead].buf_idx} * buf_size);
@@ -180,7 +181,7 @@ template <class High>
     memcpy(&here_high, frames + src + sizeof here_low, sizeof here_high);
     if (here_low != low || here_high != high) [[unlikely]]
       return false;
-    *frag++ = {src, uint16_t(len), uint16_t(word >> kFlagsAt)};
+    *frag++ = {src, uint16_t(len), uint16_t(word >> CellWord::kFlagsAt)};
     sum += len;
     slot++;
     return true;
@@ -339,122 +340,6 @@ void Forwarder::group_runs() {
 Dest* Forwarder::current(uint16_t port) {
   uint32_t generation = shared_->port[port].generation.load(std::memory_order_acquire);
   return generation & 1 ? outside_.resolve(port, generation) : nullptr;
-}
-
-// Bytes that go into one buffer of `dest`: offsets differ from cell to cell, and half a buffer is what they may take.
-uint32_t Forwarder::room_in_cell(const Dest& dest) {
-  return dest.rings[0].shape().offsets ? dest.buf_size / 2 : dest.buf_size;
-}
-
-// Cells that the packet in frag_[first, first + count) takes at `dest`; 0 if it cannot be delivered there at all.
-uint32_t Forwarder::cells_of_packet(const TxView& tx, const Dest& dest, uint32_t first, uint32_t count,
-                                    TagChange change) {
-  const uint32_t room = room_in_cell(dest);
-  auto cells_of = [&](size_t bytes) { return uint32_t((bytes + room - 1) / room); };
-  uint16_t to_header = header_len_of(dest.port);
-  uint32_t cells = 0, total = 0;
-  if (to_header == header_len_) {
-    for (uint32_t i = first; i < first + count; i++) {
-      cells += cells_of(std::max<uint32_t>(frag_[i].len, 1));
-      total += frag_[i].len;
-    }
-    if (change) return cells_of(uint32_t(int(total) + change.bytes()));
-    return cells > dest.rings[0].shape().cells ? cells_of(total) : cells;
-  }
-  Segmenter segmenter;
-  const std::span<uint8_t> packet = gather_changed(tx, first, count, change);
-  if (segmenter.start(packet, header_len_, output_form(to_header)) != Refusal::kNone) return 0;
-  for (size_t i = 0; i < segmenter.packets(); i++) cells += cells_of(segmenter.packet_bytes(i));
-  return cells;
-}
-
-// Takes cells for all that goes to lossless destinations. Returns the fragment at which the window has to end: the
-// first one of a packet for which there is no room.
-uint32_t Forwarder::reserve_lossless(const TxView& tx, uint32_t limit, Forwarded& out) {
-  bool converted = false;
-  each_destination([&](uint16_t port, MergedRuns) {
-    converted |= (flags_of(port) & kPortLossless) && header_len_of(port) != header_len_;
-  });
-  // Finding out how many packets a converted one becomes is work: done for one at a time.
-  if (converted && runs_ > 0) limit = run_[0].chain ? run_[0].count : 1;
-  each_destination([&](uint16_t port, MergedRuns runs) {
-    if (!(flags_of(port) & kPortLossless) || limit == 0) return;
-    if (Dest* dest = current(port)) limit = reserve_at(tx, *dest, runs, limit, out);
-  });
-  return limit;
-}
-
-// Where each fragment is a packet and takes one cell.
-uint32_t Forwarder::reserve_plain(const TxView& tx, Dest& dest, MergedRuns runs, uint32_t limit, Forwarded& out) {
-  const uint32_t ring = tx.ring_id % uint32_t(dest.rings.size()), at = uint32_t(reserved_.size());
-  auto before_limit = [&](const Run& run) {
-    return run.first >= limit ? 0 : std::min<uint32_t>(run.count, limit - run.first);
-  };
-  uint32_t need = 0;
-  MergedRuns walk = runs;
-  while (const Run* run = walk.next()) need += before_limit(*run);
-  reserved_.resize(at + need);
-  uint32_t got = need ? dest.rings[ring].pop(need, &reserved_[at]) : 0;
-  reserved_.resize(at + got);
-  reservations_.push_back({dest.port, at, got});
-  if (got == need) return limit;
-  uint32_t left = got;
-  const Run* run = runs.next();
-  for (; before_limit(*run) <= left; run = runs.next()) left -= before_limit(*run);
-  out.blocked = &dest;
-  out.blocked_ring = ring;
-  return run->first + left;
-}
-
-uint32_t Forwarder::reserve_at(const TxView& tx, Dest& dest, MergedRuns runs, uint32_t limit, Forwarded& out) {
-  const Exchange& ex = dest.rings[tx.ring_id % dest.rings.size()];
-  // Each packet takes one cell, also those that get a tag.
-  auto tags_fit = [&] {
-    MergedRuns walk = runs;
-    while (const Run* run = walk.next()) {
-      if (change_for(*run, dest.port).bytes() <= 0) continue;
-      for (uint32_t p = run->first; p < uint32_t(run->first + run->count); p++)
-        if (frag_[p].len > dest.buf_size - kTagBytes) return false;
-    }
-    return true;
-  };
-  if (header_len_of(dest.port) == header_len_ && dest.buf_size >= tx.buf_size && !ex.shape().offsets && !chain_frags_ &&
-      (!ruled_ || tags_fit()))
-    return reserve_plain(tx, dest, runs, limit, out);
-  // f(first fragment, cells) for each packet before the limit, until it answers false.
-  auto each_packet = [&](auto&& f) {
-    MergedRuns walk = runs;
-    while (const Run* run = walk.next()) {
-      uint32_t end = run->first + run->count;
-      for (uint32_t p = run->first; p < end; p = run->chain ? end : p + 1) {
-        const uint32_t count = run->chain ? run->count : 1;
-        if (p >= limit || !f(p, cells_of_packet(tx, dest, p, count, change_for(*run, dest.port)))) return;
-      }
-    }
-  };
-  const bool converted = header_len_of(dest.port) != header_len_;
-  uint32_t need = 0, at = uint32_t(reserved_.size()), used = 0;
-  bool in_parts = false;
-  each_packet([&](uint32_t, uint32_t cells) {
-    in_parts |= converted && cells > ex.shape().cells;
-    return need += cells <= ex.shape().cells ? cells : 0, true;
-  });
-  // Of converted packets the window has one.
-  if (in_parts) return deliver_in_parts(tx, dest, limit, out) ? limit : 0;
-  reserved_.resize(at + need);
-  uint32_t got = need ? ex.pop(need, &reserved_[at]) : 0;
-  reserved_.resize(at + got);
-  if (got < need)
-    each_packet([&](uint32_t p, uint32_t cells) {
-      if (cells > ex.shape().cells) return true;  // can never fit: deliver() counts it
-      if (used + cells <= got) return used += cells, true;
-      limit = p;
-      out.blocked = &dest;
-      out.blocked_ring = tx.ring_id % uint32_t(dest.rings.size());
-      return false;
-    });
-  reservations_.push_back({dest.port, at, got});
-  return limit;
 }
 
 void Forwarder::count_discarded(const TxView& tx, uint32_t limit) const {

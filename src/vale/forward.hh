@@ -165,10 +165,9 @@ class Forwarder {
   void report_spoiled(Dest& dest, const Exchange& ex);
   void count_discarded(const TxView& tx, uint32_t limit) const;
   void deliver(const TxView& tx, Dest& dest, MergedRuns runs, uint32_t limit);
-  uint32_t copy_singles(const TxView& tx, Supply& supply, const Frag* frags, const uint32_t* cells, uint32_t n);
+  uint32_t copy_singles(const TxView& tx, Supply& supply, const Frag* frags, uint32_t n);
   uint32_t copy_stretch(const TxView& tx, Supply& supply, const Frag* frag, uint32_t cell, uint32_t n);
-  uint32_t copy_singles_at_offsets(const TxView& tx, Supply& supply, const Frag* frags, const uint32_t* cells,
-                                   uint32_t n);
+  uint32_t copy_singles_at_offsets(const TxView& tx, Supply& supply, const Frag* frags, uint32_t n);
   void deliver_singles(const TxView& tx, Supply& supply, const Frag* frags, uint32_t n);
   void deliver_chain(const TxView& tx, Supply& supply, const Run& run);
   void deliver_converted(const TxView& tx, Supply& supply, uint32_t first, uint32_t count, TagChange change = {});

@@ -10,13 +10,6 @@
 
 namespace unetmap::vale {
 
-namespace {
-
-// How far ahead buffers and cells are asked for: see deliver.cc.
-constexpr uint32_t kCellsAhead = 32, kBuffersAhead = 8, kCellsInLine = 8;
-
-}  // namespace
-
 struct Forwarder::Beginning {
   const uint8_t* start;  // of the frame, behind a virtio-net header; nullptr: cannot be read
   uint32_t have;         // bytes of it that are there in one piece
@@ -252,29 +245,17 @@ uint32_t Forwarder::copy_changed(const TxView& tx, Supply& supply, uint32_t from
   // Where what follows the tag begins; what of it goes in one copy, and reaches no second line.
   constexpr uint32_t kBehind = kBefore + (kBy < 0 ? kTagBytes : 0), kToBehind = kBefore + (kBy > 0 ? kTagBytes : 0);
   constexpr uint32_t kShort = 48;
-  const Exchange& ex = supply.ex;
-  const ExchangeShape& shape = ex.shape();
-  uint8_t* const bufs = supply.dest.bufs;
-  const uint8_t* const from_bufs = tx.bufs;
-  const uint32_t buf_size = supply.dest.buf_size, from_size = tx.buf_size, usable = shape.nbufs - 2;
+  const uint8_t* const bufs = tx.bufs;
+  const uint32_t buf_size = supply.dest.buf_size, from_size = tx.buf_size;
   const uint32_t at_once = std::min(buf_size, from_size) < kBefore + kTagBytes + kShort ? 0 : kShort;
-  const auto flags = uint64_t{uint16_t(1 << NS_PORT_SHIFT | supply.mark)} << CellWord::kFlagsAt | CellWord::kNext;
   uint32_t tag;
   store_tag(reinterpret_cast<uint8_t*>(&tag), change);
-  const Frag* frag = &frag_[from];
-  Atomic<uint64_t>* const word = &ex.packet(cell);
-  const uint32_t first_buf = shape.base_buf + cell;
-  uint64_t written = 0;
-  uint32_t i = 0;
-  for (; i < n; i++, frag++) {
-    const auto named = uint32_t(word[i].load(std::memory_order_relaxed));
-    const uint32_t buf = named ^ (first_buf + i), len = frag->len + uint32_t(kBy), rest = frag->len - kBehind;
-    if (buf - 2 >= usable || len > buf_size) [[unlikely]]
-      break;
-    uint8_t* const to = bufs + uint64_t{buf} * buf_size;
-    const uint8_t* const bytes = from_bufs + frag->src;
-    __builtin_prefetch(to + kBuffersAhead * buf_size, 1);
-    prefetch_to_write(&word[i + kCellsAhead]);
+  return supply.fill_stretch(cell, n, [=, next = &frag_[from]](uint8_t* to) mutable {
+    const Frag frag = *next++;
+    const uint32_t len = frag.len + uint32_t(kBy), rest = frag.len - kBehind;
+    if (len - 1 >= buf_size) [[unlikely]]  // never 0
+      return 0u;
+    const uint8_t* const bytes = bufs + frag.src;
     if (rest <= at_once) [[likely]]
       memcpy(to + kToBehind, bytes + kBehind, kShort);
     else
@@ -285,25 +266,13 @@ uint32_t Forwarder::copy_changed(const TxView& tx, Supply& supply, uint32_t from
     else if constexpr (kBy == 0)
       store_vid(to + kBefore, change.vid);
     if constexpr (kBefore > kTagAt) shift_header(to, kBefore - kTagAt, kBy);
-    written = named | uint64_t{len} << CellWord::kLengthAt | flags;
-    word[i].store(written, std::memory_order_relaxed);
-  }
-  if (i == 0) return 0;
-  word[i - 1].store(written & ~CellWord::kNext, std::memory_order_relaxed);
-  if (supply.last == UINT32_MAX)
-    supply.first = cell;
-  else
-    ex.link(supply.last, cell, supply.last_offset);
-  supply.last = cell + i - 1;
-  supply.last_offset = 0;
-  supply.count += i;
-  return i;
+    return len;
+  });
 }
 
 // Packets of one slot, each into one of the next cells of a ring without offsets. Returns how many went: what does not fit
 // goes another way.
 uint32_t Forwarder::copy_changed(const TxView& tx, Supply& supply, uint32_t from, uint32_t n, TagChange change) {
-  const uint32_t* const cells = supply.cells + supply.used;
   auto copy = &Forwarder::copy_changed<kTagAt, int(kTagBytes)>;
   if (header_len_ == 0)
     copy = change.bytes() > 0    ? copy
@@ -313,17 +282,9 @@ uint32_t Forwarder::copy_changed(const TxView& tx, Supply& supply, uint32_t from
     copy = change.bytes() > 0    ? &Forwarder::copy_changed<kTagAt + kVnetHdrMrgBytes, int(kTagBytes)>
            : change.bytes() == 0 ? &Forwarder::copy_changed<kTagAt + kVnetHdrMrgBytes, 0>
                                  : &Forwarder::copy_changed<kTagAt + kVnetHdrMrgBytes, -int(kTagBytes)>;
-  for (uint32_t k = 0; k < std::min(n, kCellsAhead); k += kCellsInLine) prefetch_to_write(&supply.ex.packet(cells[k]));
-  uint32_t done = 0;
-  while (done < n) {
-    uint32_t stretch = 1;
-    while (done + stretch < n && cells[done + stretch] == cells[done] + stretch) stretch++;
-    const uint32_t went = (this->*copy)(tx, supply, from + done, cells[done], stretch, change);
-    done += went;
-    if (went < stretch) break;
-  }
-  supply.used += done;
-  return done;
+  return supply.fill_stretches(n, [&](uint32_t done, uint32_t cell, uint32_t stretch) {
+    return (this->*copy)(tx, supply, from + done, cell, stretch, change);
+  });
 }
 
 // Packets of a run whose tags are not as their destination has them.

@@ -2,8 +2,6 @@
 #include "vale/receive.hh"
 
 #include <algorithm>
-#include <bit>
-#include <cstddef>
 #include <cstring>
 
 #include "ring/probes.hh"
@@ -88,9 +86,6 @@ uint32_t Receiver::give_back_one(uint32_t at, uint64_t& position) {
 constexpr uint64_t kShown =
     uint64_t{0xff00 | NS_MOREFRAG | NS_TXMON} << CellWord::kFlagsAt | uint64_t{0xffff} << CellWord::kLengthAt;
 constexpr uint64_t kMoreFrag = uint64_t{NS_MOREFRAG} << CellWord::kFlagsAt;
-static_assert(std::endian::native == std::endian::little && offsetof(netmap_slot, buf_idx) == 0 &&
-              offsetof(netmap_slot, len) * 8 == CellWord::kLengthAt &&
-              offsetof(netmap_slot, flags) * 8 == CellWord::kFlagsAt);
 
 // The cells from `cell` on that stand in the chain one behind the other, and in front of another one, into slots one
 // behind the other from hwtail on: up to the first that is no whole packet in the buffer that is the cell's. Returns
