@@ -52,6 +52,7 @@ class Bench:
         # A daemon of our own, so that nothing of the user's takes part or is disturbed.
         self.environment = {"UNETMAP_SOCKET": os.path.join(self.folder, "unetmapd.sock")}
         self.huge_folder = None
+        self.stopped_pairs = {}  # of guests, by kind: rows/guests.py
         self._daemon = None
 
     @property

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Our e1000 at native speed: two drivers of the bench's own (bench-card) through a switch that serves them over vfio-user, beside two
 virtio drivers (DPDK's virtio-user) over vhost-user. The switch has one CPU to itself, both drivers share the other one."""
-import os
 from contextlib import ExitStack
 
 from harness.measure import Check, Group, Row
@@ -12,20 +11,25 @@ PLAIN, PARAVIRT = "e1000, vfio-user", "e1000-paravirt, vfio-user"
 OPTIONS = {PLAIN: ("plain", ("--mitigation", "on", "--e1000")), PARAVIRT: ("paravirt", ("--paravirt", "--e1000"))}
 
 
-def _sample(bench, name, length):
-    client = need_program(bench, "card")
-    mode, options = OPTIONS[name]
-    sockets = [os.path.join(bench.folder, f"card{number}.sock") for number in range(2)]
+def drivers(bench, program, options, arguments, length):
+    """Two of the bench's own drivers (bench-PROGRAM tx|rx ARGUMENTS) on ports that are plugged with `options`."""
+    client = need_program(bench, program)
+    sockets = vhost.free_sockets(bench, program)
     with ExitStack() as undo:
         children = undo.enter_context(bench.netmap_children())
         pids = vhost.plug(bench, undo, sockets, *options)
         received, sent = Counters(bench, "received"), Counters(bench, "sent")
-        start = lambda way, path, counters: children.start([client, way, path, mode, str(length), counters.path],
+        start = lambda way, path, counters: children.start([client, way, *arguments(path), str(length), counters.path],
                                                            cpu=bench.cpus[0], own_session=False)
         receiver = start("rx", sockets[1], received)
         start("tx", sockets[0], sent)
         children.also(pids)
         return sample_pair(bench, children, receiver, received, sent)
+
+
+def _sample(bench, name, length):
+    mode, options = OPTIONS[name]
+    return drivers(bench, "card", options, lambda path: (path, mode), length)
 
 
 def _group(name, length):

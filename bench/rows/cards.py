@@ -6,12 +6,10 @@ import functools
 import json
 import os
 import re
-import signal
 
-from harness.children import Failed, Skipped
+from harness.children import Failed
 from harness.measure import Check, Group, Row, Sample, Window
-from harness.network import need_command, need_root
-from rows.guests import NOTIFY_PROBE, PEER, SEGMENT_BYTES, SOURCE, guest_modules
+from rows.guests import NOTIFY_PROBE, PEER, SEGMENT_BYTES, SOURCE, StoppedPairs, awake_pair, guest_rig
 
 MESSAGE_BYTES = 64
 STREAM, PLAIN, MITIGATED = "QEMU's e1000, stream", "our e1000", "our e1000, mitigation"
@@ -91,45 +89,21 @@ class Pair:
         return interrupts, accesses
 
 
-class Pairs:
+class Pairs(StoppedPairs):
     def __init__(self, bench):
-        need_root("a network namespace of the guests' own")
-        need_command("ip")
-        os.environ["BUILD_DIR"] = os.path.abspath(bench.options.build_dir)
-        image, packages, qemu, _, rigs, self.traffic, modules = guest_modules()
-        try:
-            image.make_image(rigs.guest_cache(), os.path.join(bench.options.build_dir, "bin"))
-            program = qemu.newer_qemu(rigs.guest_cache())
-            headers = modules.headers_of(rigs.guest_cache())
-        except packages.Unavailable as reason:
-            raise Skipped(f"no guests: {reason}") from None
-        self._rig = bench.undo.enter_context(rigs.Rig(program))
-        driver = modules.build("e1000-paravirt", os.path.basename(headers).removeprefix("linux-headers-"), self._rig.folder, headers)
-        self._load_driver = functools.partial(modules.load, module=driver)
-        self._pairs = {}
-
-    def pair(self, name):
-        if name not in self._pairs:
-            pair = self._pairs[name] = Pair(self._rig, len(self._pairs) + 1, name, self._load_driver)
-            pair.signal(signal.SIGSTOP)
-        return self._pairs[name]
+        rig, (*_, self.traffic, modules), headers = guest_rig(
+            bench, "a network namespace of the guests' own", also=lambda modules, cache: modules[-1].headers_of(cache))
+        driver = modules.build("e1000-paravirt", os.path.basename(headers).removeprefix("linux-headers-"), rig.folder, headers)
+        load_driver = functools.partial(modules.load, module=driver)
+        super().__init__(lambda number, name: Pair(rig, number, name, load_driver))
 
 
 @contextlib.contextmanager
 def _running(bench, name):
-    """The pair, awake, and its clocks settled."""
-    try:
-        if not hasattr(bench, "card_pairs"):
-            bench.card_pairs = Pairs(bench)
-        pair = bench.card_pairs.pair(name)
-        pair.signal(signal.SIGCONT)
-        try:
-            pair.guests[0].run(f"until ping -c1 -W1 {PEER} >/dev/null; do sleep 0.1; done")
-            yield pair
-        finally:
-            pair.signal(signal.SIGSTOP)
-    except AssertionError as reason:
-        raise Failed(str(reason)) from None
+    """The pair, awake, and its clocks settled; how its traffic is read."""
+    with awake_pair(bench, Pairs, name) as pair:
+        pair.guests[0].run(f"until ping -c1 -W1 {PEER} >/dev/null; do sleep 0.1; done")
+        yield pair, bench.stopped_pairs[Pairs].traffic
 
 
 class Test:
@@ -158,8 +132,8 @@ UNITS = {"TCP": "Mbit/s", "UDP": "1/s", "round trips": "1/s"}
 
 
 def _rate(bench, name, title):
-    with _running(bench, name) as pair:
-        test = _tests(bench.card_pairs.traffic)[title]
+    with _running(bench, name) as (pair, traffic):
+        test = _tests(traffic)[title]
         window = Window(pair.pids())
         figure, packets = test.run(pair, bench.seconds)
         return Sample(figure, window.close().detail(packets))
@@ -167,8 +141,8 @@ def _rate(bench, name, title):
 
 def _costs(bench, name, title, which):
     """In a window of its own: what counts may slow."""
-    with _running(bench, name) as pair, pair.traced():
-        test = _tests(bench.card_pairs.traffic)[title]
+    with _running(bench, name) as (pair, traffic), pair.traced():
+        test = _tests(traffic)[title]
         before = pair.counts()
         _, packets = test.run(pair, bench.seconds)
         after = pair.counts()

@@ -2,17 +2,14 @@
 """netmap in emulated guests: 60-byte frames by pkt-gen from guest to guest and from guest to host, for each card and each way to its rings
 (AF_PACKET, AF_XDP, our own driver), and for ports that are passed through; what a packet costs in exits and interrupts. Pairs of guests are
 booted once; those that are not measured stand still."""
-import contextlib
 import json
 import os
 import re
-import signal
 import time
 
-from harness.children import Failed, Skipped
+from harness.children import Failed
 from harness.measure import Check, Group, Row, Sample
-from harness.network import need_command, need_root
-from rows.guests import guest_modules
+from rows.guests import StoppedPairs, awake_pair, guest_rig
 
 KERNEL = "trixie"  # the rings of a bound AF_XDP socket can be mapped by others since Linux 6.4
 VIRTIO, STREAM, PLAIN, PARAVIRT = "virtio-net", "QEMU's e1000", "our e1000", "e1000-paravirt"
@@ -76,40 +73,10 @@ class Pair:
         return exits, interrupts
 
 
-class Pairs:
+class Pairs(StoppedPairs):
     def __init__(self, bench):
-        need_root("a network namespace of the guests' own")
-        need_command("ip")
-        os.environ["BUILD_DIR"] = os.path.abspath(bench.options.build_dir)
-        image, packages, qemu, _, rigs, _, _ = guest_modules()
-        try:
-            image.make_image(rigs.guest_cache(), os.path.join(bench.options.build_dir, "bin"), KERNEL)
-            program = qemu.newer_qemu(rigs.guest_cache())
-        except packages.Unavailable as reason:
-            raise Skipped(f"no guests: {reason}") from None
-        self.rig = bench.undo.enter_context(rigs.Rig(program))
-        self._pairs = {}
-
-    def pair(self, card):
-        if card not in self._pairs:
-            pair = self._pairs[card] = Pair(self.rig, len(self._pairs) + 1, card)
-            pair.signal(signal.SIGSTOP)
-        return self._pairs[card]
-
-
-@contextlib.contextmanager
-def _running(bench, card):
-    try:
-        if not hasattr(bench, "netmap_pairs"):
-            bench.netmap_pairs = Pairs(bench)
-        pair = bench.netmap_pairs.pair(card)
-        pair.signal(signal.SIGCONT)
-        try:
-            yield pair
-        finally:
-            pair.signal(signal.SIGSTOP)
-    except AssertionError as reason:
-        raise Failed(str(reason)) from None
+        rig, *_ = guest_rig(bench, "a network namespace of the guests' own", KERNEL)
+        super().__init__(lambda number, card: Pair(rig, number, card))
 
 
 def _received(text, port):
@@ -119,7 +86,7 @@ def _received(text, port):
 
 def _sample(bench, card, mode, way):
     """A sender as fast as it can, and what its receiver's rings count between two looks."""
-    with _running(bench, card) as pair:
+    with awake_pair(bench, Pairs, card) as pair:
         pair.take(OPTIONS[mode])
         interface = "ptnet0" if mode == PASSED else "eth0"
         sink = f"{pair.switch}:sink"

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """TCP between two emulated guests with virtio-net cards: on a VALE switch through vhost-user, and on a Linux bridge with taps. Both
 pairs are booted once, by launch-qemu.sh; the pair that is not measured stands still."""
+import contextlib
 import os
 import re
 import signal
@@ -25,6 +26,53 @@ def guest_modules():
     from guestimage import image, packages, qemu
     from guestlib import module, processes, rig, traffic
     return image, packages, qemu, processes, rig, traffic, module
+
+
+def guest_rig(bench, what, *kernel, also=lambda modules, cache: None):
+    """A rig of guests with the newest QEMU there is, their image made; guest_modules(), and what `also` made of them. `what`: for
+    which root is needed."""
+    need_root(what)
+    need_command("ip")
+    os.environ["BUILD_DIR"] = os.path.abspath(bench.options.build_dir)
+    modules = image, packages, qemu, _, rigs, _, _ = guest_modules()
+    cache = rigs.guest_cache()
+    try:
+        image.make_image(cache, os.path.join(bench.options.build_dir, "bin"), *kernel)
+        program, more = qemu.newer_qemu(cache), also(modules, cache)
+    except packages.Unavailable as reason:
+        raise Skipped(f"no guests: {reason}") from None
+    return bench.undo.enter_context(rigs.Rig(program)), modules, more
+
+
+class StoppedPairs:
+    """Pairs of guests by name, which make(number, name) boots when one is first needed; those that nobody needs stand still."""
+
+    def __init__(self, make):
+        self._make, self._pairs = make, {}
+
+    @contextlib.contextmanager
+    def awake(self, name):
+        if name not in self._pairs:
+            pair = self._pairs[name] = self._make(len(self._pairs) + 1, name)
+            pair.signal(signal.SIGSTOP)
+        pair = self._pairs[name]
+        pair.signal(signal.SIGCONT)
+        try:
+            yield pair
+        finally:
+            pair.signal(signal.SIGSTOP)
+
+
+@contextlib.contextmanager
+def awake_pair(bench, kind, name):
+    """A pair of bench's StoppedPairs of that kind, awake."""
+    try:
+        if kind not in bench.stopped_pairs:
+            bench.stopped_pairs[kind] = kind(bench)
+        with bench.stopped_pairs[kind].awake(name) as pair:
+            yield pair
+    except AssertionError as reason:
+        raise Failed(str(reason)) from None
 
 
 class Pair:
@@ -61,16 +109,7 @@ class Pair:
 
 class Pairs:
     def __init__(self, bench):
-        need_root("the bridge")
-        need_command("ip")
-        os.environ["BUILD_DIR"] = os.path.abspath(bench.options.build_dir)
-        image, packages, qemu, _, rigs, self.traffic, _ = guest_modules()
-        try:
-            image.make_image(rigs.guest_cache(), os.path.join(bench.options.build_dir, "bin"))
-            program = qemu.newer_qemu(rigs.guest_cache())
-        except packages.Unavailable as reason:
-            raise Skipped(f"no guests: {reason}") from None
-        rig = bench.undo.enter_context(rigs.Rig(program))
+        rig, (*_, self.traffic, _), _ = guest_rig(bench, "the bridge")
         namespace = f"{bench.prefix}-guests"
         make_namespace(bench.undo, namespace)
         inside = ["ip", "netns", "exec", namespace]

@@ -2,12 +2,8 @@
 """Our own drivers (src/driver) at native speed, two of the bench's own programs (bench-driver) through a switch: on virtio-net by
 vhost-user, held against DPDK's virtio-user through the same ports, on our e1000 by vfio-user, and on ports that are passed through, held
 against an ordinary VALE pair. The switch's workers have one CPU to themselves, both drivers share the other one."""
-import os
-from contextlib import ExitStack
-
 from harness.measure import Check, Group, Row
-from harness.network import Counters, need_program, sample_pair
-from rows import pktgen, vhost
+from rows import card_driver, pktgen, vhost
 
 VIRTIO, E1000, PARAVIRT, PASSED = ("driver, virtio-net by vhost-user", "driver, e1000 by vfio-user", "driver, e1000-paravirt by vfio-user",
                                    "passed through")
@@ -17,22 +13,8 @@ KINDS = {VIRTIO: ("virtio-net", ("--vhost-user",)), E1000: ("e1000", ("--mitigat
 
 
 def _sample(bench, name, length):
-    client = need_program(bench, "driver")
     kind, options = KINDS[name]
-    sockets = [os.path.join(bench.folder, f"driver{number}.sock") for number in range(2)]
-    for path in sockets:
-        if os.path.exists(path):
-            os.unlink(path)
-    with ExitStack() as undo:
-        children = undo.enter_context(bench.netmap_children())
-        pids = vhost.plug(bench, undo, sockets, *options)
-        received, sent = Counters(bench, "received"), Counters(bench, "sent")
-        start = lambda way, path, counters: children.start([client, way, kind, path, str(length), counters.path],
-                                                           cpu=bench.cpus[0], own_session=False)
-        receiver = start("rx", sockets[1], received)
-        start("tx", sockets[0], sent)
-        children.also(pids)
-        return sample_pair(bench, children, receiver, received, sent)
+    return card_driver.drivers(bench, "driver", options, lambda path: (kind, path), length)
 
 
 def _group(bench, name, length):

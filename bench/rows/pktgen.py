@@ -65,8 +65,8 @@ class PktGen:
             one = children.start([self.bench.tool("pkt-gen"), "-i", port, "-f", "tx", "-w", 0, "-n", 1, "-S", address])
             one.finish(timeout_s=20)
 
-    def observe(self, receiver, sender=None, kernel=False):
-        """Rates over a steady window of about bench.seconds, from the reports of each side."""
+    def observe(self, receiver, sender=None, kernel=False, others=()):
+        """Rates over a steady window of about bench.seconds, from the reports of each side; how even `others` are."""
         try:
             receiver.wait_for(lambda: sum(packets > 0 for _, packets, _ in reports(receiver)) > WARM_UP_REPORTS,
                               "reports of packets")
@@ -85,7 +85,7 @@ class PktGen:
             return packets / seconds
 
         time.sleep(self.bench.seconds)
-        for child in filter(None, (receiver, sender)):
+        for child in filter(None, (receiver, sender, *others)):
             child.wait_for(lambda child=child: inside(child)[1] >= ENOUGH * self.bench.seconds, "reports for the whole window")
         window.close()
         self.children.check()
@@ -95,6 +95,9 @@ class PktGen:
             sent = rate(sender)
             detail["sent_mpps"] = sent / 1e6
             detail["loss_percent"] = max(0.0, 100 * (1 - received / sent)) if sent else 0.0
+        if others:
+            rates = [rate(child) for child in others]
+            detail["fastest_to_slowest"] = max(rates) / max(min(rates), 1.0)
         return received, detail
 
 
@@ -142,13 +145,6 @@ def many_to_one(bench, length, count):
         senders = [generators.start("tx", f"vale0:tx{i}", bench.cpus[(i + 1) % 2], "-l", length, "-S", f"02:00:00:00:01:{i:02x}",
                                     "-D", RECEIVER_MAC) for i in range(count)]
         for sender in senders:
-            sender.wait_for(lambda sender=sender: sum(packets > 0 for _, packets, _ in reports(sender)) > WARM_UP_REPORTS,
-                            "reports of packets")
-        begin = [len(reports(sender)) for sender in senders]
-        received, detail = generators.observe(receiver)
-        rates = []
-        for sender, first in zip(senders, begin):
-            found = reports(sender)[first:]
-            rates.append(sum(packets for _, packets, _ in found) / max(sum(seconds for _, _, seconds in found), 1e-9))
-    detail["fastest_to_slowest"] = max(rates) / max(min(rates), 1.0)
+            sender.wait_for(lambda sender=sender: any(packets > 0 for _, packets, _ in reports(sender)), "reports of packets")
+        received, detail = generators.observe(receiver, others=senders)
     return Sample(received / 1e6, detail)

@@ -50,15 +50,20 @@ def _sample(bench, undo, children, folder, length, sockets, option, switch_pids=
     return sample_pair(bench, children, receiver, received, sent)
 
 
+def free_sockets(bench, name):
+    """Two paths for sockets, with nothing of an earlier sample there."""
+    sockets = [os.path.join(bench.folder, f"{name}{number}.sock") for number in range(2)]
+    for path in sockets:
+        if os.path.exists(path):
+            os.unlink(path)
+    return sockets
+
+
 def _prepare(bench, length):
     need_root("DPDK")
     need_program(bench, "dpdk-client")
     folder = dpdk.huge_pages(bench, HUGE_PAGES)
-    sockets = [os.path.join(bench.folder, f"vhost{number}.sock") for number in range(2)]
-    for path in sockets:
-        if os.path.exists(path):
-            os.unlink(path)
-    return folder, sockets
+    return folder, free_sockets(bench, "vhost")
 
 
 def vale(bench, length):
