@@ -39,10 +39,10 @@ def many_ports(bench):
                  [Check("pair alone", f"beside {MANY_PORTS} ports", "<=", 1.15, "times the cost of a packet alone")])
 
 
-def _fields(bench, program, count, moved):
+def _fields(bench, program, count, moved, length=60):
     """What bench-PROGRAM printed of `count` ports or addresses, where the field `moved` is not 0."""
     with bench.netmap_children() as children:
-        run = children.start([bench.program(program), "vale0", count, 60, bench.seconds], cpu=bench.cpus[0])
+        run = children.start([bench.program(program), "vale0", count, length, bench.seconds], cpu=bench.cpus[0])
         fields = dict(re.findall(r"(\w+)=([\d.]+)", run.finish(bench.seconds + OPEN_TIMEOUT_S)))
     if not float(fields.get(moved, 0)):
         raise Failed(f"bench-{program} with {count} {moved} nothing: {fields}")
@@ -89,6 +89,23 @@ def stations(bench):
               for count, ratio in wanted.items()]
     checks.append(Check(rows[-1].name, rows[0].name, "", 0, "times the cost of one flow, more than the table holds"))
     return Group("stations", "Stations in random order behind 8 ports, 60 bytes, cost of a packet on both sides", rows, checks, 0.5)
+
+
+def _exchanged(bench, length, exchange):
+    for port in ("from", "to0") if exchange else ():
+        with bench.netmap_children() as children:
+            children.start([bench.tool("unetmap"), "set", f"vale0:{port}", "zero_copy", "on"]).finish(OPEN_TIMEOUT_S)
+    fields = _fields(bench, "stations", 1, "sent", length)
+    return Sample(float(fields["sync_ns"]), {"copies": float(fields["copies"])})
+
+
+def zero_copy(bench):
+    """One station; the sender writes the addresses of each frame, whatever buffer it is in."""
+    rows = [Row(f"{what}, {length} bytes", "ns", lambda b, length=length, exchange=exchange: _exchanged(b, length, exchange))
+            for length in (1514, 9000) for what, exchange in (("copied", False), ("exchanged", True))]
+    checks = [Check(rows[at].name, rows[at + 1].name, ">=", target, f"times the exchange's cost, {length} bytes")
+              for at, length, target in ((0, 1514, 2.5), (2, 9000, 8.0))]
+    return Group("zero-copy", "Two ports that exchange buffers, cost of a frame on both sides", rows, checks)
 
 
 def senders(bench):
@@ -178,4 +195,4 @@ def memory(bench):
                  [Check(rows[0].name, None, "<=", 64.0, "KiB a port")])
 
 
-GROUPS = {"stations": stations, "senders": senders, "ports": many_ports, "broadcast": broadcast, "idle": idle, "memory": memory}
+GROUPS = {"stations": stations, "zero-copy": zero_copy, "senders": senders, "ports": many_ports, "broadcast": broadcast, "idle": idle, "memory": memory}

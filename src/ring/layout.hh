@@ -151,6 +151,7 @@ enum PortFlags : uint32_t {
   kPortSide = 256,        // monitors of it are shown what is for everybody at another port: the host stack's side
   kPortTap = 512,         // what is told of all packets of the switch
   kPortRuled = 1024,      // has a RulesEntry
+  kPortExchanges = 2048,  // of what it sends and receives buffers change hands where both ends have this, and one region
   kPortStraight = 128,    // a NIC whose other end is a port of ours too: frames may go straight there
 };
 

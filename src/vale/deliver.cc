@@ -301,6 +301,7 @@ void Forwarder::deliver(const TxView& tx, Dest& dest, MergedRuns runs, uint32_t 
   Supply supply{*this, dest, ex, *tx.kring, cells_.get()};
   const bool watched = this->watched(dest.port), side = watched && (flags_of(dest.port) & kPortSide);
   supply.watched = watched;
+  const bool exchanges = tx.exchanges && !converted && may_exchange(tx, dest, ex);
   for (const Reservation& reservation : reservations_) {
     if (reservation.port != dest.port) continue;
     supply.cells = reserved_.data() + reservation.at;
@@ -320,6 +321,15 @@ void Forwarder::deliver(const TxView& tx, Dest& dest, MergedRuns runs, uint32_t 
     uint32_t end = run->chain ? run->first + run->count : std::min<uint32_t>(run->first + run->count, limit);
     const TagChange change = change_for(*run, dest.port);
     const uint32_t count = end - run->first;
+    if (exchanges && run->dest != kFlood && !change && !side) {
+      // In place of what is put together so far: order is kept.
+      deliver_together();
+      if (run->chain)
+        swap_chain(tx, supply, *run);
+      else
+        swap_singles(tx, supply, run->first, count);
+      continue;
+    }
     if (!side && !converted && !run->chain && !change && count < kShort) {
       for (uint32_t p = run->first; p < end; p++) together_[together++] = frag_[p];
       continue;

@@ -35,8 +35,11 @@ constexpr uint32_t round_up_pow2(uint32_t n) { return n <= 1 ? 1 : 1u << (32 - _
 // Places of the free ring. Two at least: the words behind it have eight bytes.
 constexpr uint32_t free_ring_size(uint32_t cells) { return round_up_pow2(cells < 2 ? 2 : cells); }
 
+// Where in the memory of an exchange the words of the cells' packets begin.
+constexpr size_t packets_at(uint32_t cells) { return sizeof(RxExchange) + sizeof(uint32_t) * free_ring_size(cells); }
+
 constexpr size_t exchange_bytes(uint32_t cells) {
-  size_t bytes = sizeof(RxExchange) + sizeof(uint32_t) * free_ring_size(cells) + 2 * sizeof(uint64_t) * size_t{cells};
+  size_t bytes = packets_at(cells) + 2 * sizeof(uint64_t) * size_t{cells};
   return (bytes + 127) & ~size_t{127};
 }
 
@@ -50,11 +53,10 @@ class Exchange {
  public:
   Exchange() = default;
   Exchange(void* at, const ExchangeShape& shape) : x_(static_cast<RxExchange*>(at)), shape_(shape) {
-    auto* bytes = static_cast<uint8_t*>(at) + sizeof(RxExchange);
-    uint32_t size = free_ring_size(shape.cells);
-    mask_ = size - 1;
-    free_ = reinterpret_cast<Atomic<uint32_t>*>(bytes);
-    packet_ = reinterpret_cast<Atomic<uint64_t>*>(bytes + sizeof(uint32_t) * size);
+    auto* bytes = static_cast<uint8_t*>(at);
+    mask_ = free_ring_size(shape.cells) - 1;
+    free_ = reinterpret_cast<Atomic<uint32_t>*>(bytes + sizeof(RxExchange));
+    packet_ = reinterpret_cast<Atomic<uint64_t>*>(bytes + packets_at(shape.cells));
     chain_ = packet_ + shape.cells;
   }
 

@@ -386,6 +386,7 @@ Forwarded Forwarder::forward(const TxView& tx, uint32_t hwcur, uint32_t head, ui
                      : ruled_ ? classify<false, true>(tx, out.hwcur, head, now_s)
                               : classify<false, false>(tx, out.hwcur, head, now_s);
     uint32_t limit = frags_;
+    window_at_ = (out.hwcur + skipped_) % tx.num_slots;
     group_runs();
     reservations_.clear();
     reserved_.clear();

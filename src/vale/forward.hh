@@ -27,6 +27,7 @@ struct Dest {
   uint32_t buf_size = 0;    // bytes
   uint8_t* bufs = nullptr;  // buffer 0 of its region, mapped
   bool takes_buffers = false;  // a zero-copy monitor
+  bool exchanges = false;      // kPortExchanges
   std::vector<Exchange> rings;
   // A full destination is offered the processor before its packets are dropped, less often the less that helped.
   uint32_t relief_skip = 0, relief_backoff = 0;
@@ -60,6 +61,7 @@ struct TxView {
   uint64_t offset_mask = 0;
   TxKring* kring = nullptr;
   uint16_t ring_id = 0;
+  bool exchanges = false;  // the port has kPortExchanges: by what the daemon says
 };
 
 struct Forwarded {
@@ -176,7 +178,18 @@ class Forwarder {
   void deliver_split(const uint8_t* bytes, uint32_t len, Supply& supply);
   uint32_t load_packet(const TxView& view, uint32_t at, uint32_t to, bool& good);
   void deliver_loaded(const TxView& view, Supply& supply);
-  void swap_packet(const TxView& view, Supply& supply, uint32_t at, uint32_t count);
+  // --- buffers that change hands: swap.cc ---
+  bool may_exchange(const TxView& tx, const Dest& dest, const Exchange& ex) const;
+  uint32_t slot_of(const TxView& tx, uint32_t frag) const {
+    const uint32_t at = window_at_ + frag;
+    return at < tx.num_slots ? at : at - tx.num_slots;
+  }
+  void swap_packet(const TxView& view, Supply& supply, uint32_t first, uint32_t at, uint32_t count);
+  void swap_chain(const TxView& tx, Supply& supply, const Run& run);
+  void swap_singles(const TxView& tx, Supply& supply, uint32_t first, uint32_t n);
+  template <bool kPieces>
+  uint32_t swap_stretch(const TxView& view, Supply& supply, uint32_t first, uint32_t at, uint32_t cell, uint32_t n,
+                        uint32_t left);
   bool watched(uint16_t port) const;
   bool watches(uint16_t monitor, uint16_t port) const;
   void show_arrivals(const Supply& arrived);
@@ -248,6 +261,7 @@ class Forwarder {
   uint64_t bytes_ = 0, packets_ = 0;  // of the window
   uint32_t chain_frags_ = 0;          // fragments of packets of several slots
   uint32_t skipped_ = 0;  // slots of refused packets before frag_[0]
+  uint32_t window_at_ = 0;  // the slot of frag_[0]; each fragment has the one behind the last
   uint16_t flood_first_ = kNoRun, flood_last_ = kNoRun;
   std::vector<Group> groups_;
   std::unique_ptr<uint16_t[]> group_index_;  // by port; meant where groups_[i].port agrees

@@ -68,35 +68,6 @@ void Forwarder::copy_to_monitor(const TxView& view, uint32_t from, uint32_t to, 
   wake_readers();
 }
 
-// The packet in frag_[0, count) and in the slots from `at` on.
-void Forwarder::swap_packet(const TxView& view, Supply& supply, uint32_t at, uint32_t count) {
-  const Exchange& ex = supply.ex;
-  if (!supply.need(count)) return supply.lose(1);
-  bool whole = true;
-  for (uint32_t i = 0; i < count; i++) whole = whole && ex.buffer_of(supply.cells[supply.used + i]) != 0;
-  if (!whole) {  // somebody wrote nonsense there: the receiver puts it right
-    for (uint32_t i = 0; i < count; i++) supply.return_cell();
-    return supply.lose(1);
-  }
-  for (uint32_t i = 0; i < count; i++) {
-    const Frag& frag = frag_[i];
-    uint32_t cell = supply.take(), free_buf = ex.buffer_of(cell), left = count - i;
-    bool more = left > 1 || (frag.flags & NS_MOREFRAG);  // of a packet given back in two parts, the first stays open
-    // Killed at any of these steps, a reset of the monitor's ring tells from the note, the cell and the slot whether
-    // the buffers have changed places: see Receiver::buffer_after_death.
-    ex.note_exchange(cell, view.slots_at + at * sizeof(netmap_slot));
-    std::atomic_signal_fence(std::memory_order_seq_cst);
-    ex.fill(cell, frag.src / view.buf_size, frag.len,
-            uint16_t(left << NS_PORT_SHIFT | (more ? NS_MOREFRAG : 0) | supply.mark));
-    std::atomic_signal_fence(std::memory_order_seq_cst);
-    __atomic_store_n(&view.slots[at].buf_idx, free_buf, __ATOMIC_RELAXED);
-    std::atomic_signal_fence(std::memory_order_seq_cst);
-    view.slots[at].flags = uint16_t(frag.flags | NS_BUF_CHANGED);
-    supply.append(cell, 0);
-    if (++at == view.num_slots) at = 0;
-  }
-}
-
 void Forwarder::exchange_with_monitor(const TxView& view, uint32_t from, uint32_t to, uint16_t monitor, bool sent) {
   Dest* dest = current(monitor);
   if (!dest) return;
@@ -117,7 +88,7 @@ void Forwarder::exchange_with_monitor(const TxView& view, uint32_t from, uint32_
         in_buffers = in_buffers && frag_[i].len > 0 && !(frag_[i].flags & NS_INDIRECT);
       supply.still_needed = (to + view.num_slots - from) % view.num_slots;
       if (in_buffers) {
-        swap_packet(view, supply, from, count);
+        swap_packet(view, supply, 0, from, count);
       } else {
         add_run(0, count, monitor, true);
         frags_ = count;

@@ -88,8 +88,9 @@ constexpr uint64_t kShown =
 constexpr uint64_t kMoreFrag = uint64_t{NS_MOREFRAG} << CellWord::kFlagsAt;
 
 // The cells from `cell` on that stand in the chain one behind the other, and in front of another one, into slots one
-// behind the other from hwtail on: up to the first that is no whole packet in the buffer that is the cell's. Returns
-// how many.
+// behind the other from hwtail on: up to the first that has nothing in the buffer that is the cell's, or, if the ring
+// takes buffers, in one for which the sender took that. Returns how many.
+template <bool kTakes>
 uint32_t Receiver::place_plain(uint32_t cell, uint32_t& hwtail, uint32_t hwcur) {
   const Exchange& ex = view_.exchange;
   const uint32_t cells = ex.shape().cells, buf_size = ex.shape().buf_size, at = hwtail;
@@ -100,26 +101,34 @@ uint32_t Receiver::place_plain(uint32_t cell, uint32_t& hwtail, uint32_t hwcur) 
   Atomic<uint32_t>*const cell_of = view_.cell_of + at, *const own_of = view_.own + cell;
   const Atomic<uint64_t>* const words = &ex.packet(cell);
   // All but the port number, of what may stand there.
-  constexpr uint64_t kFlags = uint64_t{0xff & ~NS_TXMON} << CellWord::kFlagsAt;
-  const uint64_t buf_and_next = uint64_t{ex.shape().base_buf + cell} | CellWord::kNext;
-  uint64_t bytes = 0;
+  constexpr uint64_t kFlags = uint64_t{0xff & ~(NS_TXMON | NS_MOREFRAG)} << CellWord::kFlagsAt;
+  const uint32_t first_buf = ex.shape().base_buf + cell, usable = ex.shape().nbufs - 2;
+  const uint64_t buf_and_next = uint64_t{first_buf} | CellWord::kNext;
+  uint64_t bytes = 0, open = 0;  // pieces that others follow
   uint32_t i = 0;
   for (; i < most; i++) {
-    const uint32_t own = own_of[i].load(std::memory_order_relaxed);
+    uint32_t own = own_of[i].load(std::memory_order_relaxed);
     const uint64_t word = words[i].load(std::memory_order_relaxed);
     const uint32_t len = uint16_t(word >> CellWord::kLengthAt);
-    if (uint32_t(word) != own || int32_t(own) < 0 || (word & kFlags) != CellWord::kNext || len - 1 >= buf_size)
-        [[unlikely]]
+    if (int32_t(own) < 0 || (word & kFlags) != CellWord::kNext || len - 1 >= buf_size) [[unlikely]]
       break;
+    if constexpr (kTakes) {
+      own = uint32_t(word);
+      if ((own ^ (first_buf + i)) - 2 >= usable) [[unlikely]]
+        break;
+    } else if (uint32_t(word) != own) [[unlikely]] {
+      break;
+    }
     const uint64_t shown = word ^ (buf_and_next + i);
     memcpy(&slots[i], &shown, sizeof shown);
     cell_of[i].store((cell + i) ^ (at + i), std::memory_order_relaxed);
     own_of[i].store(own | kInRing, std::memory_order_relaxed);
     bytes += len;
+    open += (word & kMoreFrag) != 0;
   }
   hwtail = at + i == view_.num_slots ? 0 : at + i;
   bytes_ += bytes;
-  packets_ += i;
+  packets_ += i - open;
   return i;
 }
 
@@ -189,7 +198,8 @@ uint32_t Receiver::take(uint32_t hwtail, uint32_t hwcur) {
     uint32_t next = chains_[i] + 1;
     for (uint32_t n = 0; next != 0;) {
       if (plain) {
-        const uint32_t placed = place_plain(next - 1, hwtail, hwcur);
+        const uint32_t placed =
+            view_.takes_buffers ? place_plain<true>(next - 1, hwtail, hwcur) : place_plain<false>(next - 1, hwtail, hwcur);
         taken += placed;
         n += placed;
         next += placed;

@@ -22,10 +22,10 @@ struct RxView {
   Exchange exchange;
   uint64_t offset_mask = 0;
   const PortEntry* port = nullptr;  // the receiving one; foreign
-  // A zero-copy monitor: packets may come in buffers of their own, for which their sender took the cell's. Its region
-  // is its target's, so whoever can name a buffer there could write to it anyway.
+  // A zero-copy monitor, or a port with kPortExchanges: packets may come in buffers of their own, for which their sender
+  // took the cell's. Whoever can name a buffer of the region could write to it anyway.
   bool takes_buffers = false;
-  // Then also: the private memory of the region, in which its target's slots are.
+  // Then also: the private memory of the region, in which the slots of such senders are.
   const uint8_t* region = nullptr;
   uint64_t region_bytes = 0;
 };
@@ -68,6 +68,7 @@ class Receiver {
   void recycle(uint32_t cell, uint64_t& position);
   uint32_t give_back_plain(uint32_t at, uint32_t end, uint64_t& position);
   uint32_t give_back_one(uint32_t at, uint64_t& position);
+  template <bool kTakes>
   uint32_t place_plain(uint32_t cell, uint32_t& hwtail, uint32_t hwcur);
   bool place(uint32_t cell, uint32_t& hwtail, uint32_t hwcur, uint64_t& free_position, uint32_t& follows);
   void begin_reset();

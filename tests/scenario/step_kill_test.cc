@@ -48,11 +48,20 @@ bool in_order_without_repeats(const std::vector<uint32_t>& numbers) {
 
 class StepKill : public testing::Test {
  protected:
-  Port receiver{sw() + ":r" + kSmall};
+  explicit StepKill(bool exchanges = false) : receiver(receiver_name(exchanges)) {}
+
+  Port receiver;
   Port sender{sw() + ":s" + kSmall};
   uint32_t next_ = 1'000'000;
 
   static std::string sw() { return "valestep"; }
+  static std::string receiver_name(bool exchanges) {
+    const std::string name = sw() + (exchanges ? ":zr" : ":r");
+    if (exchanges) {
+      EXPECT_EQ(system(("unetmap set " + name + " zero_copy on").c_str()), 0);
+    }
+    return name + kSmall;
+  }
   // The receive ring is empty and as many packets fit as ever.
   bool whole() {
     return eventually([&] {
@@ -86,6 +95,45 @@ TEST_F(StepKill, Sender) {
     const bool within = stepper::kill_within(n, open, sync);
     const std::vector<uint32_t> came = drain(receiver);
     // All or nothing.
+    EXPECT_TRUE(came == std::vector<uint32_t>{0} || came == std::vector<uint32_t>({0, 1, 2, 3})) << came.size() << " packets, " << n;
+    EXPECT_TRUE(whole()) << n << within;
+    return !HasFailure();
+  });
+}
+
+class StepKillExchange : public StepKill {
+ protected:
+  StepKillExchange() : StepKill(true) {}
+};
+
+// Its packets go in their own buffers, which the receiver keeps and for which its slots have others.
+TEST_F(StepKillExchange, Sender) {
+  ASSERT_TRUE(receiver && sender);
+  auto to_receiver = [](uint32_t number) {
+    std::string frame = numbered(number);
+    const uint8_t head[12] = {2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1};
+    memcpy(frame.data(), head, sizeof head);
+    return frame;
+  };
+  std::string hello = numbered(0);
+  hello[11] = 2;
+  ASSERT_TRUE(receiver.send(hello));
+  ASSERT_TRUE(whole());
+  std::optional<Port> port;
+  auto open = [&] {
+    if (system(("unetmap set " + sw() + ":exchanger zero_copy on").c_str()) != 0) _exit(1);
+    port.emplace(sw() + ":exchanger" + kSmall);
+    if (!*port || !port->send(to_receiver(0))) _exit(1);
+    if (!(port->tx()->slot[0].flags & NS_BUF_CHANGED)) _exit(1);
+    for (uint32_t i = 1; i <= 3; i++) port->queue(to_receiver(i));
+  };
+  auto sync = [&] { ioctl(port->fd(), NIOCTXSYNC, nullptr); };
+  uint64_t total = UINT64_MAX;
+  ASSERT_FALSE(stepper::kill_within(total, open, sync));
+  Places(total).each("sender that exchanges buffers", [&](uint64_t n) {
+    EXPECT_TRUE(whole()) << n;
+    const bool within = stepper::kill_within(n, open, sync);
+    const std::vector<uint32_t> came = drain(receiver);
     EXPECT_TRUE(came == std::vector<uint32_t>{0} || came == std::vector<uint32_t>({0, 1, 2, 3})) << came.size() << " packets, " << n;
     EXPECT_TRUE(whole()) << n << within;
     return !HasFailure();

@@ -58,7 +58,7 @@ Words of_unetmap(const Words& words, size_t at, const CompletionSource& source) 
   if (command == "set" && at == 3) return property_names();
   if (command == "set" && at == 4 && words[3] == "nic_mode")
     return {"auto", "native-zerocopy", "native", "generic", "packet", "driver", "off"};
-  if (command == "set" && at == 4) return words[3] == "lossless" ? Words{"on", "off"} : Words{"off"};
+  if (command == "set" && at == 4) return takes_flag(words[3]) ? Words{"on", "off"} : Words{"off"};
   if (at != 2) return {};
   if (command == "help") return source.commands;
   if (command == "fdb") return source.switches();

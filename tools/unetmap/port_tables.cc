@@ -41,6 +41,7 @@ std::string settings_of(const Json& port) {
   std::string out;
   auto add = [&](const std::string& text) { out += (out.empty() ? "" : "; ") + text; };
   if (port.value("lossless", false)) add("lossless");
+  if (port.value("zero_copy", false)) add("zero_copy");
   if (auto mac = port.find("mac"); mac != port.end() && mac->is_string()) add("mac " + mac->get<std::string>());
   if (auto list = port.find("addresses"); list != port.end() && list->is_array()) add("addresses " + joined(*list));
   if (auto group = port.find("isolated"); group != port.end() && group->is_number()) add("isolated " + group->dump());

@@ -55,6 +55,7 @@ struct Property {
 };
 constexpr Property kProperties[] = {
     {"lossless", nullptr, "on or off", "senders wait for room instead of losing packets"},
+    {"zero_copy", nullptr, "on or off", "exchanges buffers with others like it; before it is opened"},
     {"mac", text_of, "an Ethernet address or off", "the only source address of what the port sends"},
     {"addresses", list_of, "IP addresses and networks with commas between them, or off",
      "the only IP addresses that the port sends from"},

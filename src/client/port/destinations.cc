@@ -66,6 +66,7 @@ Result<std::unique_ptr<Destinations::Target>> Destinations::map_target(uint16_t 
   dest.buf_size = info.region.buf_size;
   dest.bufs = target->region->bufs();
   dest.takes_buffers = info.port.flags & kPortZeroCopy;
+  dest.exchanges = info.port.flags & kPortExchanges;
   for (uint32_t r = 0; r < info.port.rx_rings; r++) {
     vale::ExchangeShape shape{info.port.rx_slots - 1, info.port.rx_base_buf + r * info.port.rx_base_stride,
                               info.region.nbufs, info.region.buf_size, info.port.offset_mask != 0};

@@ -60,6 +60,7 @@ Result<Port*> Ports::make(std::string name, wire::PortKind kind, std::shared_ptr
   port->sw = std::move(sw);
   port->shape = shape;
   port->info.kind = uint16_t(kind);
+  port->info.flags = flags & kPortExchanges;
   port->info.index = kNoPort;
   if (auto placed = place_port(*port->region, shape, port->name, port->info); !placed) {
     forget_switch(port->sw);
@@ -130,12 +131,12 @@ Result<Port*> Ports::renew(Port* port, const PortShape& shape) {
 }
 
 Result<Port*> Ports::make(const PortName& name, const Recipe& recipe, bool is_persistent) {
-  auto region = regions_.for_recipe(recipe);
+  auto region = regions_.for_recipe(recipe, name.switch_name);
   if (!region) return Error{region.error().code, name.base + ": " + region.error().text};
   auto sw = name.on_switch() ? switch_named(name.switch_name) : Switch::create("");
   if (!sw) return sw.error();
   return make(name.base, is_persistent ? wire::PortKind::kPersistent : wire::PortKind::kVale, *sw, *region,
-              recipe.shape, kPortFlood);
+              recipe.shape, kPortFlood | (recipe.exchanges ? uint32_t{kPortExchanges} : 0));
 }
 
 void Ports::drop_all() {

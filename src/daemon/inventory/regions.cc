@@ -42,10 +42,15 @@ Result<std::shared_ptr<Region>> Regions::by_id(uint32_t id) {
   return *region;
 }
 
-Result<std::shared_ptr<Region>> Regions::for_recipe(const Recipe& recipe) {
+Result<std::shared_ptr<Region>> Regions::for_recipe(const Recipe& recipe, const std::string& sw) {
   if (recipe.region) return recipe.region;
   if (recipe.mem_id != 0) return by_id(recipe.mem_id);
-  return make(region_shape_for(recipe.shape, recipe.extra_bufs));
+  if (!recipe.exchanges) return make(region_shape_for(recipe.shape, recipe.extra_bufs));
+  std::erase_if(exchanging_, [](auto& entry) { return entry.second.expired(); });
+  if (auto found = exchanging_.find(sw); found != exchanging_.end()) return found->second.lock();
+  auto region = make(exchanging_region_shape(kExchangingPorts));
+  if (region) exchanging_[sw] = *region;
+  return region;
 }
 
 void Regions::leave_memory() {

@@ -21,11 +21,13 @@ struct Recipe {
   uint16_t host_tx_rings = 1, host_rx_rings = 1;  // of an interface
   uint16_t mem_id = 0;
   std::shared_ptr<Region> region;  // given: nothing else counts
+  bool exchanges = false;          // buffers with others of its switch that do so, too
 };
 
 class Regions {
  public:
   static constexpr uint32_t kMaxId = 0xffff;      // nr_mem_id has 16 bits
+  static constexpr uint32_t kExchangingPorts = 64;  // of 1024 slots each way: what the region of a switch has room for
   static constexpr uint32_t kNicBuffers = 32768;  // of the region that interfaces share; pinned while one is bound
 
   // Where their numbers begin; any value will do. Programs tell regions of one process apart by their number, also
@@ -38,7 +40,8 @@ class Regions {
   Result<std::shared_ptr<Region>> make(const RegionShape& shape);
   // kGlobalRegion is made when it is first asked for.
   Result<std::shared_ptr<Region>> by_id(uint32_t id);
-  Result<std::shared_ptr<Region>> for_recipe(const Recipe& recipe);
+  // `sw`: the switch that the port will be on.
+  Result<std::shared_ptr<Region>> for_recipe(const Recipe& recipe, const std::string& sw);
   // What kGlobalRegion is like, there or not, and how many of its buffers are nobody's.
   RegionShape global_shape() const;
   uint32_t free_global_buffers() const;
@@ -58,6 +61,7 @@ class Regions {
  private:
   std::unordered_map<uint32_t, std::weak_ptr<Region>> by_id_;
   std::map<External, std::weak_ptr<Region>> external_;
+  std::map<std::string, std::weak_ptr<Region>> exchanging_;  // by the switch
   uint32_t last_ = kGlobalRegion, last_unique_ = 0, nic_buffers_ = kNicBuffers;
 };
 

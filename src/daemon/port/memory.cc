@@ -136,6 +136,17 @@ Result<void> write_rings(Region& region, const PortShape& shape, const wire::Por
 
 using BufferSet = std::unordered_set<uint32_t>;
 
+// Buffers that senders have put into the cells of a ring that exchanges them: those of one that died may be in no place
+// else.
+void collect_named(const Region& region, const wire::PortInfo& port, uint16_t ring, std::vector<uint32_t>& out) {
+  const uint32_t cells = port.rx_slots - 1, first = port.rx_base_buf + ring * port.rx_base_stride;
+  std::vector<uint64_t> words(cells);
+  region.read_exchange(port.exchange_ofs + ring * port.exchange_stride + vale::packets_at(cells), words.data(),
+                       words.size() * sizeof words[0]);
+  for (uint32_t cell = 0; cell < cells; cell++)
+    if (uint16_t(words[cell] >> CellWord::kLengthAt) != 0) out.push_back(uint32_t(words[cell]) ^ (first + cell));
+}
+
 // Buffers in the rings of a port. Slots that show received packets name theirs; the cells that are with the senders
 // have theirs in `own`. All of it was writable by the port's users: the caller checks the indices.
 void collect_side(const Region& region, const wire::PortInfo& port, bool rx, std::vector<uint32_t>& out) {
@@ -164,6 +175,7 @@ void collect_side(const Region& region, const wire::PortInfo& port, bool rx, std
       }
     for (uint32_t cell = 0; cell < cells; cell++)
       if (!shown[cell]) out.push_back((own[cell] & ~vale::kInRing) ^ (first + cell));
+    if (port.flags & kPortExchanges) collect_named(region, port, i, out);
     out.push_back(first + cells);  // behind the last slot at the beginning, and never used
   }
 }
@@ -217,6 +229,18 @@ RegionShape global_region_shape(uint32_t buffers) {
   shape.ring_objtotal = kRings;
   shape.ring_objsize = (kRingAreaBytes - shape.if_objtotal * shape.if_objsize) / kRings & ~127u;
   add_ring_state(shape, kRings, shape.ring_objsize / sizeof(netmap_slot));
+  return shape;
+}
+
+RegionShape exchanging_region_shape(uint32_t ports) {
+  PortShape each;
+  RegionShape shape;
+  shape.buf_size = kPrivateBufSize;
+  shape.if_objtotal = kFilesPerRegion;
+  shape.ring_objtotal = ports * rings_of(each);
+  shape.ring_objsize = uint32_t(ring_bytes(each.tx_slots));
+  shape.nbufs = uint32_t(2 + ports * (buffers_of(each) + kSpareBufs));
+  add_ring_state(shape, shape.ring_objtotal, each.rx_slots);
   return shape;
 }
 

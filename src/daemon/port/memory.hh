@@ -12,6 +12,8 @@ uint64_t ring_bytes(uint32_t slots);
 RegionShape region_shape_for(const PortShape& port, uint32_t extra_bufs, uint32_t buf_size = kPrivateBufSize);
 // The one that everybody may share, with id kGlobalRegion: buffers for AF_XDP.
 RegionShape global_region_shape(uint32_t buffers);
+// One for so many ports of a switch that exchange buffers, of the usual size.
+RegionShape exchanging_region_shape(uint32_t ports);
 // Adds what rings of `slots` slots, `rings` of them, need beside the application's memory.
 void add_ring_state(RegionShape& region, uint32_t rings, uint32_t slots);
 

@@ -69,7 +69,7 @@ struct Port {
   std::string name;
   std::shared_ptr<Region> region;
   std::shared_ptr<Switch> sw;
-  wire::PortInfo info{};  // header_len and flags: in the switch's record
+  wire::PortInfo info{};  // header_len and flags: in the switch's record; of these kPortExchanges here, too
   PortShape shape;
   std::vector<File*> users;
   uint32_t dependents = 0;  // pipes and monitors

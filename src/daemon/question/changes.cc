@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "daemon/question/changes.hh"
 
+#include <fmt/core.h>
+
 #include <optional>
 
 #include "base/json.hh"
@@ -39,6 +41,11 @@ Result<void> Changes::set(const std::string& text) {
     return Error{EINVAL, name + ": only ports of a switch can be lossless or fenced; name one"};
   auto settings = parse_settings(name, *wanted, port.record()->settings());
   if (!settings) return settings.error();
+  if (settings->zero_copy != port.record()->settings().zero_copy)
+    return Error{EBUSY, fmt::format("{}: zero_copy: is there already, in memory that it keeps{}", name,
+                                    port.plug || port.nic || port.attached
+                                        ? "; it is for ports that programs open"
+                                        : "; close it, and set this before it is opened again")};
   if (auto kept = awaited_.keep(name, kept_settings_json(*settings), keep); !kept) return kept;
   if (auto done = apply_settings(*settings, port, pins_, files_); !done) return done;
   // Whoever names a persistent port means the host stack behind it, too.

@@ -200,6 +200,7 @@ Json Query::ports(const Json& question) const {
                {"region_bytes", port.region->shape().memsize()},
                {"header_len", record.header_len},
                {"lossless", bool(record.flags & kPortLossless)},
+               {"zero_copy", bool(record.flags & kPortExchanges)},
                {"attached", port.attached},
                {"tx_rings", port.info.tx_rings - port.info.host_tx_rings},
                {"rx_rings", port.info.rx_rings - port.info.host_rx_rings},

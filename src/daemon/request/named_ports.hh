@@ -7,13 +7,14 @@
 #include "daemon/interface/origin.hh"
 #include "daemon/inventory/persistent.hh"
 #include "daemon/inventory/ports.hh"
+#include "daemon/setting/awaited.hh"
 
 namespace unetmap::daemon {
 
 class NamedPorts {
  public:
-  NamedPorts(Ports& ports, PersistentPorts& persistent, NicPorts& nics)
-      : ports_(ports), persistent_(persistent), nics_(nics) {}
+  NamedPorts(Ports& ports, PersistentPorts& persistent, NicPorts& nics, const AwaitedSettings& awaited)
+      : ports_(ports), persistent_(persistent), nics_(nics), awaited_(awaited) {}
 
   // A persistent port that is on a switch is meant by its own name, too.
   void follow_alias(PortName& name) const;
@@ -24,6 +25,7 @@ class NamedPorts {
   Ports& ports_;
   PersistentPorts& persistent_;
   NicPorts& nics_;
+  const AwaitedSettings& awaited_;
 };
 
 }  // namespace unetmap::daemon

@@ -62,6 +62,12 @@ Json AwaitedSettings::json(const std::function<bool(const std::string&)>& there)
   return out;
 }
 
+bool AwaitedSettings::wants_zero_copy(const std::string& name) const {
+  for (const auto* settings : {&awaited_, &kept_})
+    if (auto found = settings->find(name); found != settings->end()) return found->second.value("zero_copy", false);
+  return false;
+}
+
 std::optional<AwaitedSettings::Taken> AwaitedSettings::take(const std::string& name) {
   if (auto found = awaited_.find(name); found != awaited_.end()) {
     Json wanted = std::move(found->second);

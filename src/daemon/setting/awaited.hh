@@ -27,6 +27,8 @@ class AwaitedSettings {
   std::optional<Taken> take(const std::string& name);
 
   bool keeps(const std::string& name) const { return kept_.contains(name); }
+  // What has to be known before a port of this name is made.
+  bool wants_zero_copy(const std::string& name) const;
   // All that is not a port's: `there` tells whether there is one of a name.
   Json json(const std::function<bool(const std::string&)>& there) const;
   bool empty() const { return awaited_.empty() && kept_.empty(); }

@@ -2,6 +2,7 @@
 
 #include "base/json.hh"
 #include "daemon/registry/registry_test.hh"
+#include "vale/exchange.hh"
 #include "vale/fdb.hh"
 
 namespace unetmap::daemon {
@@ -50,6 +51,48 @@ TEST_F(Awaited, SettingsBecomeThePorts) {
   close(file);
   close(other);
   EXPECT_TRUE(registry_.idle());
+}
+
+// In one memory per switch, and settled before the port is made.
+TEST_F(Awaited, PortsThatExchangeBuffersShareARegion) {
+  for (const char* wanted : {R"({"port":"vale0:a","zero_copy":true})", R"({"port":"vale0:b","zero_copy":true})",
+                             R"({"port":"vale1:a","zero_copy":true})"})
+    EXPECT_EQ(set(wanted), 0);
+  EXPECT_EQ(set(R"({"port":"vale0:a","zero_copy":1})"), EINVAL);
+  File *a = open("vale0:a"), *b = open("vale0:b"), *plain = open("vale0:c"), *elsewhere = open("vale1:a");
+  EXPECT_EQ(a->port->region, b->port->region);
+  EXPECT_NE(a->port->region, plain->port->region);
+  EXPECT_NE(a->port->region, elsewhere->port->region);
+  EXPECT_TRUE(a->port->record()->flags & kPortExchanges);
+  EXPECT_FALSE(plain->port->record()->flags & kPortExchanges);
+  EXPECT_EQ(query(R"({"what":"ports"})")["ports"][0]["zero_copy"], true);
+  EXPECT_EQ(set(R"({"port":"vale0:c","zero_copy":true})"), EBUSY);
+  EXPECT_EQ(set(R"({"port":"vale0:a","zero_copy":false})"), EBUSY);
+  EXPECT_EQ(set(R"({"port":"vale0:a","zero_copy":true,"lossless":true})"), 0) << "as it is";
+  close(a);
+  a = open("vale0:a");
+  EXPECT_NE(a->port->region, b->port->region) << "was set for one life";
+  for (File* file : {a, b, plain, elsewhere}) close(file);
+  EXPECT_TRUE(registry_.idle());
+}
+
+// What senders put into cells may be in no slot any more: it is not given to others before the receiver has decided.
+TEST_F(Awaited, BuffersThatADeadSenderHandedOnAreNobodyElses) {
+  EXPECT_EQ(set(R"({"port":"vale0:a","zero_copy":true})"), 0);
+  EXPECT_EQ(set(R"({"port":"vale0:b","zero_copy":true})"), 0);
+  File *a = open("vale0:a"), *b = open("vale0:b");
+  const wire::PortInfo to = b->port->info;
+  Memory memory = map(*a);
+  const uint32_t buf = memory.ring(false, 0)->slot[0].buf_idx;
+  const wire::RegionInfo& shape = a->port->region->info();
+  const vale::Exchange ex(memory.exchange.data() + to.exchange_ofs,
+                          {to.rx_slots - 1u, to.rx_base_buf, shape.nbufs, shape.buf_size, false});
+  ex.fill(3, buf, 60, 0);
+  std::shared_ptr<Region> region = b->port->region;
+  close(a);
+  EXPECT_TRUE(region->buffer_taken(buf));
+  EXPECT_FALSE(region->buffer_taken(buf + 1));
+  close(b);
 }
 
 TEST_F(Awaited, SettingsAreCheckedAndTakenBack) {

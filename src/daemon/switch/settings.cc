@@ -81,9 +81,9 @@ Result<uint64_t> read_number(const char* what, const Json& value, uint64_t least
 }
 
 Result<void> change(PortSettings& to, const std::string& key, const Json& value) {
-  if (key == "lossless") {
-    if (!value.is_boolean()) return Error{EINVAL, "lossless: is neither true nor false"};
-    to.lossless = value.get<bool>();
+  if (key == "lossless" || key == "zero_copy") {
+    if (!value.is_boolean()) return Error{EINVAL, key + ": is neither true nor false"};
+    (key == "lossless" ? to.lossless : to.zero_copy) = value.get<bool>();
     return {};
   }
   if (key == "mac") {
@@ -175,6 +175,7 @@ Json settings_json(const PortSettings& settings) {
 Json all_settings_json(const PortSettings& settings) {
   Json out = settings_json(settings);
   if (settings.lossless) out["lossless"] = true;
+  if (settings.zero_copy) out["zero_copy"] = true;
   return out;
 }
 

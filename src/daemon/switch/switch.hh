@@ -53,7 +53,8 @@ class Switch {
     bool floods_else = false;  // of a port that others are mirrored to: whether it takes part in flooding otherwise
 
     PortSettings settings() const {
-      return {fence, group, bool(flags & kPortLossless), rules ? *rules : RuleSettings(), mirror};
+      return {fence, group, bool(flags & kPortLossless), bool(flags & kPortExchanges), rules ? *rules : RuleSettings(),
+              mirror};
     }
   };
 

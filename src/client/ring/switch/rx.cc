@@ -31,7 +31,7 @@ vale::RxView SwitchRxRing::view_of(Port& port, uint32_t index) {
       vale::Exchange(port.region->exchange.data() + info.exchange_ofs + index * info.exchange_stride, shape);
   view.offset_mask = info.offset_mask;
   view.port = port.entry();
-  view.takes_buffers = info.flags & kPortZeroCopy;
+  view.takes_buffers = info.flags & (kPortZeroCopy | kPortExchanges);
   view.region = port.privates();
   view.region_bytes = region.private_bytes;
   return view;

@@ -8,11 +8,23 @@
 
 namespace unetmap::client {
 
-int SwitchTxRing::send(ServiceIndexes& at, uint32_t head, bool /*recover*/) {
+int SwitchTxRing::send(ServiceIndexes& at, uint32_t head, bool recover) {
+  if (recover && view_.exchanges) [[unlikely]]
+    at.hwcur = past_exchanged(at.hwcur, head);
   if (head == at.hwcur) return 0;
   at.hwcur = forward(at.hwcur, head);
   at.hwtail = before(at.hwcur);
   return 0;
+}
+
+// The first slot in [hwcur, head) whose buffer did not change hands. What stands in those before is not what was to be
+// sent: he who died had handed that on, or it is lost with him.
+uint32_t SwitchTxRing::past_exchanged(uint32_t hwcur, uint32_t head) const {
+  uint32_t at = hwcur;
+  for (uint32_t i = hwcur; i != head; i = i + 1 == view_.num_slots ? 0 : i + 1)
+    if (__atomic_load_n(&view_.slots[i].flags, __ATOMIC_RELAXED) & NS_BUF_CHANGED)
+      at = i + 1 == view_.num_slots ? 0 : i + 1;
+  return at;
 }
 
 uint32_t SwitchTxRing::forward(uint32_t hwcur, uint32_t head) {

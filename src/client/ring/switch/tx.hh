@@ -11,7 +11,9 @@ namespace unetmap::client {
 
 class SwitchTxRing final : public TxRing {
  public:
-  SwitchTxRing(Port& port, uint32_t index) : TxRing(port, index), destinations_(port) {}
+  SwitchTxRing(Port& port, uint32_t index) : TxRing(port, index), destinations_(port) {
+    view_.exchanges = port.info.port.flags & kPortExchanges;
+  }
 
   WaitList* writers() override;
   bool room_likely() const override;
@@ -22,6 +24,7 @@ class SwitchTxRing final : public TxRing {
 
  private:
   uint32_t forward(uint32_t hwcur, uint32_t head);
+  uint32_t past_exchanged(uint32_t hwcur, uint32_t head) const;
   bool waits_for_room() const;
   const vale::Exchange& blocked_ring() const { return blocked_->rings[blocked_ring_]; }
 
