@@ -94,7 +94,8 @@ struct netmap_ring {
   uint32_t tail;  /* first slot that is the service's */
   uint32_t flags; /* (program) NR_* below */
 
-  struct timeval ts; /* rx: time of the sync that showed something new; any sync with NR_TIMESTAMP */
+  struct timeval ts; /* rx: when what the last sync that showed something showed began to come, as far as that is known; else of that
+                        sync. Of any sync with NR_TIMESTAMP */
 
   const uint64_t offset_mask; /* bits of netmap_slot.ptr that are an offset; 0 when offsets are off */
   const uint64_t buf_align;   /* alignment in bytes the tx offset must keep */

@@ -59,6 +59,7 @@ struct RxExchange {
   Atomic<uint32_t> reset_wanted;            // another value by the daemon when somebody who had mapped this is gone
   Atomic<uint32_t> spoiled;                 // by whoever sees that cells are doubled: all is to be made anew
   Atomic<uint64_t> sleeps;                  // times that somebody went to sleep until something is delivered
+  Atomic<uint64_t> rung_ns;                 // CLOCK_REALTIME when readers were last woken, as whoever woke them says
   alignas(128) Atomic<uint64_t> lost_full;  // packets for which no cell was free
   Atomic<uint64_t> lost_oversize;           // packets of more buffers than the ring can ever hold
 };

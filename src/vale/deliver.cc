@@ -56,19 +56,19 @@ void Forwarder::Supply::flush() {
   count = 0;
   std::atomic<uint32_t>& cpu = ex.shared().sender_cpu;
   if (cpu.load(std::memory_order_relaxed) != forwarder.cpu_) cpu.store(forwarder.cpu_, std::memory_order_relaxed);
-  if (somebody_waits(ex.shared().readers)) forwarder.to_wake_.push_back({&ex.shared().readers, &dest});
+  if (somebody_waits(ex.shared().readers)) forwarder.to_wake_.push_back({&ex.shared(), &dest});
 }
 
 // Nothing more arrives where doubled cells overfill the free ring, so its receiver has to be told.
 void Forwarder::report_spoiled(Dest& dest, const Exchange& ex) {
   if (!ex.overfull()) return;
   ex.shared().spoiled.store(1, std::memory_order_seq_cst);
-  if (somebody_waits(ex.shared().readers)) to_wake_.push_back({&ex.shared().readers, &dest});
+  if (somebody_waits(ex.shared().readers)) to_wake_.push_back({&ex.shared(), &dest});
 }
 
 // Once all is delivered: a reader woken earlier would run, on this processor, for the first part alone.
 void Forwarder::wake_readers() {
-  for (auto& [list, dest] : to_wake_) outside_.wake(*list, *dest);
+  for (auto& [ring, dest] : to_wake_) outside_.wake(*ring, *dest);
   to_wake_.clear();
   if (copier_) [[unlikely]]
     copier_->wake_readers();

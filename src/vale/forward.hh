@@ -37,8 +37,8 @@ class Outside {
  public:
   // The destination for `port` of `generation`, mapping it if that was never done; nullptr if it is gone.
   virtual Dest* resolve(uint16_t port, uint32_t generation) = 0;
-  // Wakes whoever sleeps on `list`, a list of `dest`.
-  virtual void wake(WaitList& list, Dest& dest) = 0;
+  // Wakes the readers of `ring`, one of the rings of `dest`.
+  virtual void wake(RxExchange& ring, Dest& dest) = 0;
   // Lets others run for a moment because `dest` is full. `empty_handed`: we have no cells of anybody.
   virtual void relieve(Dest& dest, const Exchange& ex, bool empty_handed) = 0;
   // Copies from an address that the application named; false if that cannot be read.
@@ -266,7 +266,7 @@ class Forwarder {
   std::vector<Group> groups_;
   std::unique_ptr<uint16_t[]> group_index_;  // by port; meant where groups_[i].port agrees
   std::unique_ptr<uint32_t[]> cells_;
-  std::vector<std::pair<WaitList*, Dest*>> to_wake_;
+  std::vector<std::pair<RxExchange*, Dest*>> to_wake_;
   std::vector<Reservation> reservations_;
   std::vector<uint32_t> reserved_;
   std::vector<Parts> parts_;

@@ -130,7 +130,7 @@ class TestSwitch final : public Outside {
     auto found = dests.find(port);
     return found != dests.end() && found->second.generation == generation ? &found->second : nullptr;
   }
-  void wake(WaitList&, Dest&) override { wakes++; }
+  void wake(RxExchange&, Dest&) override { wakes++; }
   void relieve(Dest&, const Exchange&, bool) override { reliefs++; }
   uint64_t now_ns() override { return clock_ns; }
   bool read_user(uint64_t address, uint8_t* to, uint32_t len) override {

@@ -51,6 +51,50 @@ TEST(Poll, WakesUp) {
   }
 }
 
+// However late the reader runs then: here it is stopped meanwhile.
+TEST(Poll, WhatASleeperIsWokenForHasTheTimeWhenItCame) {
+  auto now_us = [] {
+    timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return uint64_t(now.tv_sec) * 1'000'000 + uint64_t(now.tv_nsec) / 1000;
+  };
+  Pair pair;
+  pid_t child = fork();
+  if (child == 0) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    _exit(wait_in(pair.b.fd(), kLong) == 1 ? 0 : errno);
+  }
+  auto becomes = [child](char wanted) {
+    for (uint64_t end = now_ms() + kLong; now_ms() < end; usleep(1000)) {
+      std::ifstream stat("/proc/" + std::to_string(child) + "/stat");
+      std::string number, name;
+      char state = 0;
+      if (stat >> number >> name >> state && state == wanted) return true;
+    }
+    return false;
+  };
+  EXPECT_TRUE(becomes('S'));
+  kill(child, SIGSTOP);
+  EXPECT_TRUE(becomes('T'));
+  const uint64_t before = now_us();
+  EXPECT_TRUE(pair.a.send(1));
+  const uint64_t after = now_us();
+  while (now_us() < after + 1000) usleep(100);
+  kill(child, SIGCONT);
+  int status;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
+  auto stamp_us = [&] { return uint64_t(pair.b.rx()->ts.tv_sec) * 1'000'000 + uint64_t(pair.b.rx()->ts.tv_usec); };
+  EXPECT_GE(stamp_us(), before);
+  EXPECT_LE(stamp_us(), after);
+  // Who was awake is told of the moment of his look.
+  EXPECT_EQ(pair.b.take(), Numbers{1});
+  EXPECT_TRUE(pair.a.send(2));
+  const uint64_t look = now_us();
+  EXPECT_EQ(wait_in(pair.b.fd(), kLong), 1);
+  EXPECT_GE(stamp_us(), look);
+}
+
 TEST(Poll, TimeIsOverAndErrnoKept) {
   Pair pair;
   uint64_t start = now_ms();

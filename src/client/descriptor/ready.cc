@@ -93,7 +93,7 @@ void arm(Descriptor& d, short wanted) noexcept {
         ring->sync();
       }
       add_waiter(ring->readers(), file);
-      ring->count_sleep();
+      ring->note_sleep();
       ring->wake_writers();
     }
   for (auto& ring : bound->tx)

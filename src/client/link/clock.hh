@@ -13,4 +13,11 @@ inline uint64_t coarse_ms() {
   return uint64_t(now.tv_sec) * 1000 + uint64_t(now.tv_nsec) / 1000000;
 }
 
+// The time of day, which is one clock for all processes, whatever their time namespace.
+inline uint64_t realtime_ns() {
+  timespec now;
+  clock_gettime(CLOCK_REALTIME, &now);
+  return uint64_t(now.tv_sec) * 1'000'000'000 + uint64_t(now.tv_nsec);
+}
+
 }  // namespace unetmap::client

@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "client/link/clock.hh"
 #include "client/link/doorbells.hh"
 #include "client/link/errors.hh"
 #include "client/link/numbers.hh"
@@ -105,8 +106,10 @@ vale::Dest* Destinations::resolve(uint16_t port, uint32_t generation) {
   return &targets_[port]->dest;
 }
 
-void Destinations::wake(WaitList& list, vale::Dest& dest) {
-  wake_waiters(list, port_.connection.fd(), {dest.generation, dest.port, 0});
+void Destinations::wake(RxExchange& ring, vale::Dest& dest) {
+  // They run some tens of microseconds from now, and want to know then since when there is something.
+  ring.rung_ns.store(realtime_ns(), std::memory_order_relaxed);
+  wake_waiters(ring.readers, port_.connection.fd(), {dest.generation, dest.port, 0});
 }
 
 void Destinations::enter(std::atomic<uint32_t>& seq) {

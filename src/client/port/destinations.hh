@@ -24,7 +24,7 @@ class Destinations final : public vale::Outside {
   void note_sync();
 
   vale::Dest* resolve(uint16_t port, uint32_t generation) override;
-  void wake(WaitList& list, vale::Dest& dest) override;
+  void wake(RxExchange& ring, vale::Dest& dest) override;
   void relieve(vale::Dest& dest, const vale::Exchange& ex, bool empty_handed) override;
   // Around each time that cells may be in our hands: marks `seq` (PortEntry::tx_seq) odd in between.
   void enter(std::atomic<uint32_t>& seq);

@@ -2,11 +2,11 @@
 #include "client/ring/rx_ring.hh"
 
 #include <sched.h>
-#include <sys/time.h>
 
 #include <cerrno>
 
 #include "base/count.hh"
+#include "client/link/clock.hh"
 #include "client/link/doorbells.hh"
 #include "client/ring/kring_lock.hh"
 
@@ -53,12 +53,29 @@ int RxRing::sync() {
   return 0;
 }
 
-// The time is, as upstream with no_timestamp 0, that of the sync that showed something new: capture programs read it.
+void RxRing::note_sleep() {
+  count_sleep();
+  asleep_from_ns_.store(realtime_ns(), std::memory_order_relaxed);
+}
+
+// When what is new began to come: of senders' word is taken what can be.
+uint64_t RxRing::came_ns() {
+  const uint64_t now = realtime_ns();
+  if (asleep_from_ns_.load(std::memory_order_relaxed) == 0) return now;
+  const uint64_t from = asleep_from_ns_.exchange(0, std::memory_order_relaxed), rung = rung_ns();
+  return rung >= from && rung <= now ? rung : now;
+}
+
+// The time is, as upstream with no_timestamp 0, that of the sync that showed something new: capture programs read it. What
+// a sleeper had to be woken for came before that, and its time is when it came.
 void RxRing::publish(const ServiceIndexes& at) {
   bool news = at.hwtail != shown_;
   shown_ = at.hwtail;
   tail_count_ += news;
-  if (news || (ring_->flags & NR_TIMESTAMP)) gettimeofday(const_cast<timeval*>(&ring_->ts), nullptr);
+  if (news || (ring_->flags & NR_TIMESTAMP)) {
+    const uint64_t ns = news ? came_ns() : realtime_ns();
+    ring_->ts = {.tv_sec = time_t(ns / 1'000'000'000), .tv_usec = suseconds_t(ns % 1'000'000'000 / 1000)};
+  }
   publish_indexes(ring_, csb_, at.hwcur, at.hwtail);
   count(kring_->syncs);
 }

@@ -3,6 +3,7 @@
 // pipe/rx.hh, interface/rx.hh, null_rings.hh): one virtual call a sync.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 
@@ -25,7 +26,8 @@ class RxRing {
   int sync();
   bool ready() const;
   virtual WaitList& readers() { return kring_->readers; }
-  virtual void count_sleep() {}
+  // Its reader goes to sleep.
+  void note_sleep();
   virtual bool something_likely() const;
   // What a gone sender may have spoiled is being put right: that ends by syncs alone.
   virtual bool resetting() const { return false; }
@@ -60,6 +62,10 @@ class RxRing {
   // Those who wait for room in it.
   virtual WaitList& writers() { return kring_->writers; }
 
+  virtual void count_sleep() {}
+  // When its readers were last woken, as a sender says (CLOCK_REALTIME); 0 where senders do not.
+  virtual uint64_t rung_ns() const { return 0; }
+
   // Shows the application where the service is.
   void publish(const ServiceIndexes& at);
   int reinit();
@@ -77,7 +83,10 @@ class RxRing {
   int refusal_ = 0;  // an errno value: nothing comes by it, for as long as that stands here
 
  private:
+  uint64_t came_ns();
+
   const uint32_t index_;
+  std::atomic<uint64_t> asleep_from_ns_{0};  // when its reader last went to sleep; 0: what came since was shown
   uint64_t tail_count_ = 0;
   std::unique_ptr<Observer> observer_;
 };

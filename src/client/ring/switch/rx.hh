@@ -12,7 +12,6 @@ class SwitchRxRing final : public RxRing {
   SwitchRxRing(Port& port, uint32_t index);
 
   WaitList& readers() override { return shared().readers; }
-  void count_sleep() override { shared().sleeps.fetch_add(1, std::memory_order_relaxed); }
   bool something_likely() const override { return receiver_.anything(); }
   bool resetting() const override { return receiver_.resetting() || receiver_.reset_wanted(); }
   void note_cpu(uint32_t cpu) override;
@@ -23,6 +22,8 @@ class SwitchRxRing final : public RxRing {
  protected:
   int receive(ServiceIndexes& at, uint32_t head, bool recover) override;
   WaitList& writers() override { return shared().writers; }
+  void count_sleep() override { shared().sleeps.fetch_add(1, std::memory_order_relaxed); }
+  uint64_t rung_ns() const override { return shared().rung_ns.load(std::memory_order_relaxed); }
 
  private:
   static vale::RxView view_of(Port& port, uint32_t index);
