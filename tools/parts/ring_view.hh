@@ -57,6 +57,12 @@ class RingView {
             __atomic_load_n(&slot.flags, __ATOMIC_RELAXED)};
   }
 
+  /// Of a receive ring: microseconds of CLOCK_REALTIME when what the last sync brought began to come.
+  uint64_t stamp_us() const {
+    return uint64_t(__atomic_load_n(&ring_->ts.tv_sec, __ATOMIC_RELAXED)) * 1'000'000 +
+           uint64_t(__atomic_load_n(&ring_->ts.tv_usec, __ATOMIC_RELAXED));
+  }
+
   /// Where a slot's data starts, from the start of its buffer.
   uint64_t offset(uint32_t index) const {
     return offset_mask_ ? __atomic_load_n(&ring_->slot[index].ptr, __ATOMIC_RELAXED) & offset_mask_ : 0;

@@ -3,9 +3,11 @@
 
 #include <fmt/core.h>
 #include <poll.h>
+#include <time.h>
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "parts/stop.hh"
 
@@ -70,8 +72,23 @@ bool Direction::send_outgoing() {
   return room;
 }
 
+// When the first of the packets that the ring shows came: before we woke up, as its stamp says. Never too early, so that no
+// packet leaves before its time: what came behind it is counted as coming now.
+uint64_t Direction::first_came_ns(const RingView& ring, uint64_t now) const {
+  timespec clock;
+  clock_gettime(CLOCK_REALTIME, &clock);
+  const uint64_t real_ns = uint64_t(clock.tv_sec) * 1'000'000'000 + uint64_t(clock.tv_nsec);
+  const uint64_t stamp_ns = (ring.stamp_us() + 1) * 1000;  // cut off below a microsecond
+  if (stamp_ns >= real_ns || real_ns - stamp_ns > now) return now;
+  const uint64_t came = now - (real_ns - stamp_ns);
+  // Older, it is of something that was taken before, or the clock was set.
+  return came > looked_ns_ ? came : now;
+}
+
 void Direction::receive(RingView& ring, uint64_t now) {
   uint32_t available = ring.space();
+  if (available == 0) return ring.publish();
+  uint64_t came = first_came_ns(ring, now);
   while (available > 0) {
     uint32_t slots = 0;
     size_t bytes = 0;
@@ -91,7 +108,7 @@ void Direction::receive(RingView& ring, uint64_t now) {
     }
     count(counters_.received);
     if (complete && valid && bytes > 0) {
-      take(ring, slots, bytes, now);
+      take(ring, slots, bytes, std::exchange(came, now));
     } else {
       count(counters_.malformed);
     }
@@ -192,7 +209,9 @@ bool Direction::stay_awake(uint64_t now) const {
 void Direction::run() {
   while (!parts::stop_wanted && failure_.empty()) {
     if (changed_.exchange(false, std::memory_order_acquire)) link_.change(model());
+    const uint64_t look_ns = parts::now_ns();
     for (RingView& ring : from_.rx) receive(ring, parts::now_ns());
+    looked_ns_ = look_ns;
     if (router_) send_outgoing();
     const bool room = transmit(parts::now_ns());
     // Packets that are due already: no sleep, but a look at what has come meanwhile.

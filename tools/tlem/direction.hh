@@ -54,6 +54,7 @@ class Direction {
 
  private:
   void receive(parts::RingView& ring, uint64_t now);
+  uint64_t first_came_ns(const parts::RingView& ring, uint64_t now) const;
   void copy(const parts::RingView& ring, uint32_t slots, std::span<uint8_t> room) const;
   bool send_outgoing();
   void take(const parts::RingView& ring, uint32_t slots, size_t bytes, uint64_t now);
@@ -72,6 +73,7 @@ class Direction {
   std::vector<uint8_t> routed_;  // the packet that is looked at, in route mode
   parts::Alarm alarm_;
   Lateness lateness_;
+  uint64_t looked_ns_ = 0;  // what came before was taken
   uint64_t awake_for_ = 0, awake_from_ = 0;  // when what the last alarm was set for leaves, and when it was to ring
   Counters counters_;
   std::string failure_;

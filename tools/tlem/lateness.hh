@@ -13,13 +13,13 @@ class Lateness {
   // More is not waited for with open eyes.
   static constexpr uint64_t kMost_ns = 100'000;
 
-  // What a quarter of the alarms fall short of: who relies on it wakes too early now and then, and seldom by much.
+  // What half of the alarms fall short of: who relies on it wakes too early every other time, and seldom by much.
   uint64_t expected_ns() const { return expected_ns_; }
   void note(uint64_t late_ns) {
     if (late_ns > expected_ns_)
       expected_ns_ = std::min(expected_ns_ + kStep_ns, kMost_ns);
     else
-      expected_ns_ -= std::min(expected_ns_, 3 * kStep_ns);
+      expected_ns_ -= std::min(expected_ns_, kStep_ns);
   }
 
  private:

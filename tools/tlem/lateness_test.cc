@@ -8,7 +8,7 @@
 namespace unetmap::tlem {
 namespace {
 
-TEST(Lateness, ComesToTheLowerQuarter) {
+TEST(Lateness, ComesToTheMedian) {
   Lateness lateness;
   EXPECT_EQ(lateness.expected_ns(), 0u);
   std::mt19937 random(1);
@@ -19,10 +19,10 @@ TEST(Lateness, ComesToTheLowerQuarter) {
     below += late <= lateness.expected_ns();
     lateness.note(late);
   }
-  EXPECT_GT(below, 4000u);
-  EXPECT_LT(below, 6000u);
-  EXPECT_GT(lateness.expected_ns(), 38'000u);
-  EXPECT_LT(lateness.expected_ns(), 47'000u);
+  EXPECT_GT(below, 9000u);
+  EXPECT_LT(below, 11000u);
+  EXPECT_GT(lateness.expected_ns(), 41'000u);
+  EXPECT_LT(lateness.expected_ns(), 49'000u);
 }
 
 TEST(Lateness, HasBounds) {
