@@ -65,6 +65,7 @@ receive "$work/rx.log" -i vale0:rx -f rx -n 1000
 send "$work/tx.log" -ivale0:tx -ftx -n1000 -R2000
 wait $other || fail "the receiver ended with an error"
 must_have "$work/tx.log" '^Sending on vale0:tx: 1 queues, 1 threads and 1 cpus\.$'
+must_have "$work/tx.log" '^[0-9]{3}\.[0-9]{6} start \[[0-9]+\] Ready\.\.\.$'
 must_have "$work/tx.log" '^Sent 1000 packets 60000 bytes [0-9]+ events 60 bytes each in [0-9]+\.[0-9][0-9] seconds\.$'
 must_have "$work/tx.log" '^Speed: [0-9.]+ [KMG]?pps Bandwidth: [0-9.]+ [KMG]?bps \(raw [0-9.]+ [KMG]?bps\)\. Average batch: [0-9.]+ pkts$'
 must_have "$work/rx.log" '^Received 1000 packets 60000 bytes [0-9]+ events 60 bytes each in '
@@ -153,6 +154,7 @@ running="$running $sender"
 wait_for "$work/tx.log" main_thread $sender
 kill -INT $sender
 wait $sender || fail "an interrupted sender ends with an error"
+must_have "$work/tx.log" '^[0-9]{3}\.[0-9]{6} sigint_h \[[0-9]+\] received control-C on thread 0x[0-9a-f]+$'
 json "$work/tx.json" 'r["packets"] > 0 and r["error"] is None'
 
 echo "== what fails says so"

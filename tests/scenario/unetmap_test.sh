@@ -211,6 +211,11 @@ if command -v tcpdump >/dev/null && ! grep -q netmap: "$(ldd "$(command -v tcpdu
 fi
 # One that needs libpcap for other things, and opens ports itself, just runs.
 expect 0 run -- "$bin/pkt-gen" -i vale0:one -f tx -n 10
+# What may fail, as it is asked to find out, is the program's to tell; what it wants done is told by the library, too.
+expect 1 run -- "$bin/vale-ctl" -g nosuch0
+[ "$(wc -l <"$work/err")" -eq 1 ] || fail "a question is complained about: $err"
+expect 1 run -- "$bin/vale-ctl" -a vale0:nosuch0
+[ "$(wc -l <"$work/err")" -eq 2 ] || fail "the library does not say why nothing can be attached: $err"
 
 # Persistent ports are listed while nobody uses them.
 "$bin/vale-ctl" -n keep0
