@@ -9,6 +9,7 @@ MACHINE=${MACHINE:-pc}            # pc or q35
 MEMORY=${MEMORY:-512M}
 CPUS=${CPUS:-1}
 IMAGE=${IMAGE:-}                  # disk image (raw or qcow2); empty: the guest of make-guest.py
+DISK=${DISK:-ide}                 # how IMAGE is plugged in: ide, or virtio, which is faster if its system has the driver
 KERNEL=${KERNEL:-}                # that guest's kernel: a Debian release; empty: make-guest.py's choice
 DEVICE=${DEVICE:-e1000}           # e1000, e1000-paravirt, e1000e, virtio-net-pci, ... (QEMU -device help)
 MITIGATION=${MITIGATION:-off}     # e1000: interrupt mitigation
@@ -268,7 +269,8 @@ if [ -n "$netdev" ]; then device+=,mac=$MAC; fi
 
 if [ -n "$IMAGE" ]; then
   [ -f "$IMAGE" ] || [ -b "$IMAGE" ] || fail "IMAGE=$IMAGE: no such file or disk"
-  boot=(-drive "file=$IMAGE,if=ide,format=$([[ $IMAGE == *.qcow2 ]] && echo qcow2 || echo raw)")
+  [[ $DISK =~ ^(ide|virtio)$ ]] || fail "DISK=$DISK is neither ide nor virtio"
+  boot=(-drive "file=$IMAGE,if=$DISK,format=$([[ $IMAGE == *.qcow2 ]] && echo qcow2 || echo raw)")
 else
   # A guest that is ready, as the bootable image has one; other programs or another kernel have to be put together first.
   share=$(dirname "$(program unetmap 2>/dev/null)")/../share/unetmap

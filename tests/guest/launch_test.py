@@ -54,6 +54,14 @@ class Launch(unittest.TestCase):
         self.assertEqual(words[words.index("-smp") + 1], "2")
         self.assertTrue(any(word.startswith("vhost-user,id=net0,chardev=port,queues=2") for word in words))
 
+    def test_disks(self):
+        for disk in ("ide", "virtio"):
+            (words,) = self.line("qemu --netuser", DISK=disk)
+            self.assertEqual(words[words.index("-drive") + 1], f"file={self.image},if={disk},format=raw")
+        (words,) = self.line("qemu --netuser")
+        self.assertIn(",if=ide,", words[words.index("-drive") + 1])
+        self.assertIn("DISK=floppy is neither ide nor virtio", self.launch("qemu --netuser --dry-run", DISK="floppy").stderr)
+
     def test_cards_of_ours(self):
         newer = guests.require_newer_qemu()
         plug, words = self.line("qemu --vale 02", QEMU=newer, MITIGATION="on")
