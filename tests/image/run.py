@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Boots an image under emulation, in every way that its menu has, and runs the experiments in it.
 
-usage: run.py IMAGE [--pictures FOLDER] [TEST ...]    e.g. run.py build/unetmap.img Boots.test_bios_text
+usage: run.py IMAGE [--pictures FOLDER] [--experiments NAME,...] [TEST ...]
+       e.g. run.py build/unetmap.img Boots.test_bios_text
+            run.py build/unetmap.img --experiments vale,attach Experiments
        without a TEST: Boots, Experiments and BadLuck, an hour or more; Slow only by its name
 """
 import json
@@ -14,13 +16,15 @@ import unittest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
-from imagelib import experiments, lan  # noqa: E402
+from imagelib import experiments, inner, lan  # noqa: E402
 from imagelib.machine import Machine  # noqa: E402
 
 NUMBERS = {}
 # A second card of the same driver. Its addresses come from QEMU.
 SECOND_CARD = ("-netdev", "user,id=net1,restrict=on", "-device", "e1000,netdev=net1")
 IMAGE = PICTURES = None
+# Names of experiments, if not all are to be run.
+CHOSEN = ()
 # What is wanted of it (issue 11), in processor seconds of QEMU from the menu on, and MiB.
 TEXT_S, X11_S, TEXT_MIB, X11_MIB = 60, 150, 200, 350
 
@@ -59,6 +63,14 @@ class Images(unittest.TestCase):
 
     def address(self, machine, interface):
         return machine.run(f"for i in $(seq 60); do ip -o -4 addr show dev {interface} | grep -m1 inet && break; sleep 0.5; done", 180)
+
+    def each(self, machine, chosen):
+        for experiment in chosen:
+            if not CHOSEN or experiment.__name__ in CHOSEN:
+                with self.subTest(experiment.__name__):
+                    begin = machine.elapsed()
+                    numbers = experiment(machine) or "done"
+                    note("experiments", **{experiment.__name__: numbers, f"{experiment.__name__} s": round(machine.elapsed() - begin)})
 
     def text(self, machine, kind, entry, name):
         machine.choose(entry)
@@ -160,9 +172,7 @@ class Experiments(Images):
             doctor = machine.run("unetmap doctor", 180, check=False)
             self.assertTrue(doctor.strip())
             note("experiments", dhcp=address.split()[3], doctor=doctor.splitlines()[0][:100])
-            for experiment in experiments.ALL:
-                with self.subTest(experiment.__name__):
-                    note("experiments", **{experiment.__name__: experiment(machine) or "done"})
+            self.each(machine, experiments.ALL)
             self.assertEqual(machine.run("systemctl --failed --no-legend --plain", check=False), "")
 
 
@@ -240,25 +250,49 @@ class BadLuck(Images):
                 self.assertIn("already", machine.run("unetmap-persist --yes", 120, check=False))
 
 
-class Slow(unittest.TestCase):
-    """Emulation in emulation: minutes, or tens of them. Only where it is asked for by name."""
+class Slow(Images):
+    """Emulation in emulation for long, and two machines at a time. Only where it is asked for by name."""
 
-    def test_a_guest_in_the_image(self):
-        with Machine(IMAGE, disk="virtio", memory="1500M") as machine:
+    def test_machines_in_the_image(self):
+        with Machine(IMAGE, disk="virtio", memory="2560M", cpus=2) as machine:
             machine.choose(2)
             machine.login()
-            note("slow", **experiments.guests(machine))
+            self.each(machine, inner.ALL)
 
     def test_the_image_in_itself(self):
         """As far as it goes: the firmware's menu of the inner machine, its kernel's first words, and its prompt."""
-        with Machine(IMAGE, disk="virtio", memory="2G") as machine:
+        with Machine(IMAGE, disk="virtio", memory="2G", cpus=2) as machine:
             machine.choose(2)
             machine.login()
-            note("recursion", **experiments.itself(machine))
+            note("recursion", **inner.itself(machine))
+
+    def test_two_images_on_a_switch(self):
+        """What two of them in a third would do, one level up."""
+        if reason := lan.why_not():
+            self.skipTest(reason)
+        with lan.Lan(2) as outside, Machine(IMAGE, disk="virtio", network=outside.networks[0], memory="512M") as first:
+            first.choose(2)
+            first.login()
+            with Machine(IMAGE, disk="virtio", network=outside.networks[1], memory="512M") as second:
+                second.choose(2)
+                second.login()
+                first.run("sudo ip address add 10.0.0.1/24 dev eth0")
+                second.run("sudo ip address add 10.0.0.2/24 dev eth0")
+                first.run("for i in $(seq 60); do ping -c1 -W2 10.0.0.2 && break; done", 300)
+                second.run("netserver -4")
+                numbers = {"UDP_STREAM -m8 Mbit/s": experiments.row(first.run("netperf -H10.0.0.2 -tUDP_STREAM -- -m8", 180))[-1],
+                           "TCP_RR": experiments.row(first.run("netperf -H10.0.0.2 -tTCP_RR", 180))[-1]}
+                second.background("sudo pkt-gen -ieth0 -frx", "/tmp/rx")
+                second.await_file("/tmp/rx", "waiting for initial packets|main_thread")
+                first.background("sudo pkt-gen -ieth0 -ftx", "/tmp/tx")
+                second.await_file("/tmp/rx", "main_thread .* [1-9][0-9.]* ([KM])?pps")
+                self.assertRegex(first.interrupt("/tmp/tx"), r"(?m)^Sent [1-9]\d* packets")
+                self.assertRegex(second.interrupt("/tmp/rx"), r"(?m)^Received [1-9]\d* packets")
+                note("two images on a switch", **numbers)
 
 
 def main():
-    global IMAGE, PICTURES
+    global IMAGE, PICTURES, CHOSEN
     words = sys.argv[1:]
     if not words or words[0] in ("-h", "--help"):
         print(__doc__)
@@ -267,6 +301,12 @@ def main():
     PICTURES = os.path.abspath(words[1]) if words[:1] == ["--pictures"] else os.path.join(os.path.dirname(IMAGE), "image-pictures")
     if words[:1] == ["--pictures"]:
         words = words[2:]
+    if words[:1] == ["--experiments"]:
+        CHOSEN, words = words[1].split(","), words[2:]
+        known = [experiment.__name__ for experiment in (*experiments.ALL, *inner.ALL)]
+        if unknown := set(CHOSEN) - set(known):
+            print(f"run.py: no such experiment: {' '.join(sorted(unknown))}; there are: {' '.join(known)}", file=sys.stderr)
+            return 2
     if not os.path.isfile(IMAGE):
         print(f"run.py: {IMAGE}: no such image; ./dev image makes one", file=sys.stderr)
         return 2

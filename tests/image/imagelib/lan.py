@@ -26,9 +26,13 @@ def why_not():
 
 
 class Lan:
-    """A context. This process is in a network of its own from the first one on (guestlib's own_network), without anything else's."""
+    """A context with a port of the switch for each machine's card (`network` of the first, `networks` of all). This process is in a network
+    of its own from the first one on (guestlib's own_network), without anything else's."""
 
     _entered = False
+
+    def __init__(self, machines=1):
+        self._ports = [f"card{number}" for number in range(1, machines + 1)]
 
     def __enter__(self):
         if not Lan._entered:
@@ -40,9 +44,8 @@ class Lan:
             self.rig.call("vale-ctl", "-a", "vale0:vi0")
             self.rig.call("ip", "address", "add", f"{HOST}/24", "dev", "vi0")
             self.rig.call("ip", "link", "set", "vi0", "up")
-            socket = os.path.join(self.rig.folder, "card")
-            self.rig.call("unetmap", "plug", "vale0:card", "--stream", socket)
-            self.network = ("-netdev", f"stream,id=net0,server=off,addr.type=unix,addr.path={socket}", "-device", "e1000,netdev=net0")
+            self.networks = [self._plug(port, number) for number, port in enumerate(self._ports, 1)]
+            self.network = self.networks[0]
             self.server = self.rig.start("dnsmasq", "--no-daemon", "--conf-file=/dev/null", "--port=0", "--interface=vi0",
                                          "--bind-interfaces", f"--dhcp-range={FIRST},{LAST},1h", f"--domain={NAME}", "--user=root",
                                          "--log-dhcp", "--log-facility=-", f"--dhcp-leasefile={self.rig.folder}/leases")
@@ -51,8 +54,14 @@ class Lan:
             raise
         return self
 
+    def _plug(self, port, number):
+        socket = os.path.join(self.rig.folder, port)
+        self.rig.call("unetmap", "plug", f"vale0:{port}", "--stream", socket)
+        return ("-netdev", f"stream,id=net0,server=off,addr.type=unix,addr.path={socket}",
+                "-device", f"e1000,netdev=net0,mac=52:54:00:00:04:{number:02x}")
+
     def __exit__(self, *_):
-        for command in (("unetmap", "unplug", "vale0:card"), ("vale-ctl", "-d", "vale0:vi0"), ("vale-ctl", "-r", "vi0")):
+        for command in (*(("unetmap", "unplug", f"vale0:{port}") for port in self._ports), ("vale-ctl", "-d", "vale0:vi0"), ("vale-ctl", "-r", "vi0")):
             self.rig.call(*command, check=False)
         self.rig.__exit__()
 

@@ -48,11 +48,11 @@ def firmware(kind):
 
 
 class Machine:
-    def __init__(self, image, kind="bios", disk="ide", memory="1024M", network=ONE_CARD, video="VGA", extra=()):
+    def __init__(self, image, kind="bios", disk="ide", memory="1024M", network=ONE_CARD, video="VGA", cpus=1, extra=()):
         self.folder = tempfile.mkdtemp(prefix="unetmap-image-")
         self._text, self._changed, self._closed, self._mark = "", threading.Condition(), False, 0
         serial, monitor = (os.path.join(self.folder, name) for name in ("serial", "monitor"))
-        command = ["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-accel", "tcg", "-m", memory, "-display", "none", *firmware(kind),
+        command = ["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-accel", "tcg", "-m", memory, "-smp", str(cpus), "-display", "none", *firmware(kind),
                    *(word.format(image=image) for word in DISKS[disk]), *network, *(["-device", video] if video else []),
                    "-device", "virtio-rng-pci", "-chardev", f"socket,id=serial,path={serial},server=on,wait=off", "-serial", "chardev:serial",
                    "-qmp", f"unix:{monitor},server=on,wait=off", *extra]
@@ -254,10 +254,10 @@ class Machine:
         """Starts a command whose output goes into a file of the machine."""
         self.run(f"{{ {command}; }} >{log} 2>&1 & echo $! >{log}.pid")
 
-    def await_file(self, log, pattern, timeout_s=180):
+    def await_file(self, log, pattern, timeout_s=180, pause_s=0.5):
         """Until a line like `pattern` (grep -E) is in a file of the machine, which a program in the background writes."""
-        self.run(f"for i in $(seq {timeout_s * 2}); do grep -qE '{pattern}' {log} && break; kill -0 $(cat {log}.pid) || break; sleep 0.5; done; "
-                 f"grep -E '{pattern}' {log} || {{ tail -n 20 {log}; false; }}", timeout_s * 3 + 60)
+        self.run(f"for i in $(seq {int(timeout_s / pause_s)}); do grep -qaE '{pattern}' {log} && break; kill -0 $(cat {log}.pid) || break; "
+                 f"sleep {pause_s}; done; grep -aE '{pattern}' {log} || {{ tail -n 20 {log}; false; }}", timeout_s * 3 + 60)
 
     def interrupt(self, log):
         """Ctrl-C for what runs in the background, and what it said. It is a process group of its own, perhaps of root."""
