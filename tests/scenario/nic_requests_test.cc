@@ -47,6 +47,11 @@ TEST_F(NicTest, HostRingsOfEachDirectionAreAsManyAsAsked) {
   for (uint32_t i = 0; i < port->reg.nr_tx_rings + 5u; i++) buffers.insert(NETMAP_TXRING(port->nifp, i)->slot[0].buf_idx);
   for (uint32_t i = 0; i < port->reg.nr_rx_rings + 4u; i++) buffers.insert(NETMAP_RXRING(port->nifp, i)->slot[0].buf_idx);
   EXPECT_EQ(buffers.size(), port->reg.nr_tx_rings + port->reg.nr_rx_rings + 9u) << "each ring has its own";
+  // The stack's are no queues of the interface's.
+  const std::string listed = output("unetmap ports --json");
+  for (auto& [name, rings] : {std::pair("tx_rings", int{port->reg.nr_tx_rings}), {"rx_rings", int{port->reg.nr_rx_rings}}, {"host_tx_rings", 5},
+                              {"host_rx_rings", 4}})
+    EXPECT_NE(listed.find('"' + std::string(name) + "\":" + std::to_string(rings) + ','), std::string::npos) << name << " in " << listed;
   // The last one of them reaches the host's stack, which counts what it gets.
   netmap_ring* last = NETMAP_TXRING(port->nifp, port->reg.nr_tx_rings + 4u);
   memset(NETMAP_BUF(last, last->slot[0].buf_idx), 0xff, 60);

@@ -5,6 +5,7 @@
 
 #include <set>
 
+#include "commands.hh"
 #include "vale/offload.hh"
 #include "vale/wire_bytes.hh"
 #include "vm.hh"
@@ -30,6 +31,12 @@ TEST_P(VhostUserTest, TwoGuestsExchangeFrames) {
   ASSERT_TRUE(b.connect());
   EXPECT_EQ(a.offered & (kBasic | GetParam()), kBasic | GetParam());
   exchange(a, b, 1, 2, 2000);
+  // Frames are what is counted, at either end: not the headers that the guests have before them.
+  uint64_t bytes = 0;
+  for (uint64_t n = 0; n < 2000; n++) bytes += 60 + n % 1400;
+  const std::string counted = "\":{\"packets\":2000,\"bytes\":" + std::to_string(bytes) + ',';
+  EXPECT_NE((commands::run("unetmap stats --json " + plug_a.port), commands::said).find("\"tx" + counted), std::string::npos);
+  EXPECT_NE((commands::run("unetmap stats --json " + plug_b.port), commands::said).find("\"rx" + counted), std::string::npos);
   exchange(b, a, 2, 1, 2000);
   // A reboot, the memory told again while running, and a polite way out and in again.
   a.front->send_value(Id::kGetVringBase, vhost_user::VringState{0, 0});
