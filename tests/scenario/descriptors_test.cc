@@ -424,5 +424,49 @@ TEST(Threads, ADescriptorPerRingAndOneMapping) {
   EXPECT_EQ(received, sent);
 }
 
+// Threads use a number while others close what it is and put another descriptor there, more often than a closed one could
+// be kept for each.
+TEST(Descriptors, AreClosedWhileOtherThreadsAreInsideACall) {
+  EXPECT_TRUE(in_child([] {
+    constexpr int kReplacements = 20000, kThreadsEach = 2;
+    const std::string name = switch_name() + ":x";
+    const int number = open_device();
+    std::atomic<int> replaced{0};
+    const auto replace = [&] {
+      while (replaced.fetch_add(1) < kReplacements) {
+        const int other = open_device();
+        if (other < 0) return;
+        dup2(other, number);
+        close(other);
+      }
+    };
+    const auto repeat = [&](const std::function<void()>& call) {
+      return [&replaced, call] {
+        while (replaced.load() < kReplacements) call();
+      };
+    };
+    const std::function<void()> calls[] = {
+        replace,
+        repeat([&] { (void)register_port(number, name); }),  // most are refused: open already, or another's number by now
+        repeat([&] { (void)ioctl(number, NIOCTXSYNC); }),
+        repeat([&] {
+          pollfd one{number, POLLIN | POLLOUT, 0};
+          (void)poll(&one, 1, 0);
+        }),
+        repeat([&] {
+          const int copy = dup(number);
+          (void)ioctl(copy, NIOCRXSYNC);
+          close(copy);
+        }),
+    };
+    std::vector<std::thread> threads;
+    for (const auto& call : calls)
+      for (int i = 0; i < kThreadsEach; i++) threads.emplace_back(call);
+    for (std::thread& thread : threads) thread.join();
+    const int after = open_device();
+    return after >= 0 && register_port(after, name) == 0;
+  }));
+}
+
 }  // namespace
 }  // namespace descriptors

@@ -6,14 +6,17 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
-#include <deque>
+#include <iterator>
 #include <map>
 #include <mutex>
 #include <string>
+#include <vector>
 
 #include "client/descriptor/calls.hh"
 #include "client/descriptor/descriptor.hh"
+#include "client/descriptor/visits.hh"
 #include "client/link/errors.hh"
 #include "client/link/numbers.hh"
 #include "client/link/rpc.hh"
@@ -26,9 +29,10 @@ namespace {
 struct Table {
   std::mutex mutex;
   std::map<int, DescriptorRef> by_number;
-  // The last ones closed live on for a while: another thread may be inside a call on one.
-  std::deque<DescriptorRef> closed;
+  // Those that were closed and not freed yet: another thread may be inside a call on one.
+  std::vector<DescriptorRef> closed;
 };
+constexpr size_t kMostClosed = 8, kMostUnasked = 64;
 Table& table();
 void after_fork() {
   for (auto& entry : table().by_number) entry.second->shared.store(true, std::memory_order_relaxed);
@@ -38,7 +42,10 @@ Table& table() {
   static Table* the = [] {
     auto* made = new Table;
     // A child must find the lock free, whoever held it in the parent.
-    pthread_atfork([] { table().mutex.lock(); }, after_fork, after_fork);
+    pthread_atfork([] { table().mutex.lock(); }, after_fork, [] {
+      forget_other_visits();
+      after_fork();
+    });
     return made;
   }();
   return *the;
@@ -61,13 +68,45 @@ bool looks_like_ours(int fd) {
   return path == wire::default_socket_path() || file.find("unetmap") != std::string::npos;
 }
 
+// With the table's lock. What had that number meanwhile is closed, and like all closed ones somebody may be inside.
+void put(Table& all, int fd, const DescriptorRef& descriptor) {
+  DescriptorRef& place = all.by_number[fd];
+  if (place && place->remove_number(fd)) all.closed.push_back(place);
+  place = descriptor;
+  set_number(fd, reinterpret_cast<uintptr_t>(descriptor.get()));
+}
+
 DescriptorRef adopt(int fd) {
   auto made = std::make_shared<Descriptor>(fd);
   Table& all = table();
   std::lock_guard hold(all.mutex);
-  all.by_number[fd] = made;
-  set_number(fd, reinterpret_cast<uintptr_t>(made.get()));
+  put(all, fd, made);
   return made;
+}
+
+// One that was not opened here. Another thread may have come first.
+DescriptorRef adopt_found(int fd) {
+  auto made = std::make_shared<Descriptor>(fd);
+  Table& all = table();
+  std::lock_guard hold(all.mutex);
+  if (auto known = all.by_number.find(fd); known != all.by_number.end()) return known->second;
+  put(all, fd, made);
+  return made;
+}
+
+// Of the closed ones, with the table's lock: those that no thread can be in a call on. The caller frees them without it.
+std::vector<DescriptorRef> left_by_all(std::vector<DescriptorRef>& closed) {
+  std::vector<DescriptorRef> out;
+  if (closed.size() <= kMostClosed) return out;
+  if (await_visits()) {
+    auto inside = std::stable_partition(closed.begin(), closed.end(), [](auto& each) { return visited(each.get()); });
+    out.assign(std::make_move_iterator(inside), std::make_move_iterator(closed.end()));
+    closed.erase(inside, closed.end());
+  } else if (closed.size() > kMostUnasked) {  // a kernel that cannot tell: who is in a call has long left it by now
+    out.push_back(std::move(closed.front()));
+    closed.erase(closed.begin());
+  }
+  return out;
 }
 
 }  // namespace
@@ -117,7 +156,7 @@ DescriptorRef find(int fd) noexcept {
   }
   DescriptorRef out;
   if (looks_like_ours(fd))
-    out = adopt(fd);
+    out = adopt_found(fd);
   else if (syscall(SYS_fcntl, fd, F_GETFD) >= 0)
     set_number(fd, kOther);
   errno = saved;
@@ -125,17 +164,29 @@ DescriptorRef find(int fd) noexcept {
 }
 
 Descriptor* peek(int fd) noexcept {
-  uintptr_t value = get_number(fd);
-  if (value == kOther || value == kInternal) return nullptr;
-  if (value != kUnknown) return reinterpret_cast<Descriptor*>(value);
-  return find(fd).get();
+  for (;;) {
+    uintptr_t value = get_number(fd);
+    if (value == kOther || value == kInternal) return nullptr;
+    DescriptorRef looked_up;
+    if (value == kUnknown) [[unlikely]] {
+      looked_up = find(fd);
+      if (!looked_up) return nullptr;
+      if (fd < kMaxNumbers) value = reinterpret_cast<uintptr_t>(looked_up.get());
+    }
+    auto* d = looked_up ? looked_up.get() : reinterpret_cast<Descriptor*>(value);
+    visit(d);
+    // Whoever closes it takes the number away first, and asks for visits later.
+    if (get_number(fd) == value) [[likely]]
+      return d;
+  }
 }
 
 void forget(int fd) noexcept {
   uintptr_t value = get_number(fd);
   if (value == kOther || (value == kUnknown && fd < kMaxNumbers)) return set_number(fd, kUnknown);
   Table& all = table();
-  DescriptorRef gone, oldest;
+  DescriptorRef gone;
+  std::vector<DescriptorRef> left;
   {
     std::lock_guard hold(all.mutex);
     set_number(fd, kUnknown);
@@ -145,10 +196,7 @@ void forget(int fd) noexcept {
     all.by_number.erase(known);
     if (!gone->remove_number(fd)) return;
     all.closed.push_back(gone);
-    if (all.closed.size() > 8) {
-      oldest = std::move(all.closed.front());
-      all.closed.pop_front();
-    }
+    left = left_by_all(all.closed);
   }
   gone->closing(fd);
 }
@@ -159,9 +207,9 @@ void duplicated(int from, int to) noexcept {
   std::lock_guard hold(all.mutex);
   auto known = all.by_number.find(from);
   if (known == all.by_number.end()) return set_number(to, get_number(from) == kOther ? kOther : kUnknown);
-  known->second->add_number(to);
-  all.by_number[to] = known->second;
-  set_number(to, reinterpret_cast<uintptr_t>(known->second.get()));
+  const DescriptorRef same = known->second;
+  put(all, to, same);
+  same->add_number(to);
 }
 
 void received(int fd) noexcept { forget(fd); }
