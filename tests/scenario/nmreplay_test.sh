@@ -153,17 +153,28 @@ cmp "$work/ns.pcap" "$work/kept.pcap" || fail "what is written differs from what
 run gaps nmreplay -f "$work/ns.pcap" -i vale3:tx -B real,0.001 -l 1 --json || fail "nmreplay gave $?"
 at_least "$(number seconds gaps)" 0.3996 "999 gaps of 400 ns, a thousand times longer"
 
-step "files of several interfaces: whole, or refused before the first packet"
+step "files of several interfaces and sections: whole, or refused before the first packet"
 perl "$work/ng.pl" 1 65535 eth0 1 65535 eth1 >"$work/two.pcapng"
 run two nmreplay -f "$work/two.pcapng" -i vale3:tx -B 0 -l 1 --json || fail "nmreplay gave $?"
 [ "$(number sent two)" = 11 ] || fail "not all of both interfaces: $(cat "$work/two.out")"
 perl "$work/ng.pl" 1 65535 eth0 113 65535 any >"$work/mixed.pcapng"
 perl "$work/ng.pl" 1 65535 eth0 1 96 eth1 >"$work/snap.pcapng"
+perl -e 'sub block { my ($t, $b) = @_; pack("NN", $t, 12 + length $b) . $b . pack("N", 12 + length $b) }
+  binmode STDOUT;
+  print block(0x0a0d0d0a, pack("Nnnq>", 0x1a2b3c4d, 1, 0, -1)), block(1, pack("nnN", 1, 0, 65535)),
+    block(6, pack("NNNNN", 0, 0, 1, 60, 60) . pack("H*", "02000000000202000000000188b5") . "x" x 46)' >"$work/big.pcapng"
+run big nmreplay -f "$work/big.pcapng" -i vale3:tx -B 0 -l 1 --json || fail "nmreplay gave $? for a file of the other byte order"
+[ "$(number sent big)" = 1 ] || fail "not the frame of the other byte order: $(cat "$work/big.out")"
+cat "$work/ns.pcapng" "$work/big.pcapng" >"$work/order.pcapng"
 start never pkt-gen -i vale4:rx -f rx
 never=$started
 wait_for "$work/never.out" 'Receiving from' "$never"
-for file in mixed snap; do
-  [ $file = mixed ] && why='interface 0 \(eth0\) has packets of EN10MB and interface 1 \(any\) of LINUX_SLL' || why='interface 0 \(eth0\) was captured with 65535 bytes of a packet and interface 1 \(eth1\) with 96'
+for file in mixed snap order; do
+  case $file in
+    mixed) why='interface 0 \(eth0\) has packets of EN10MB and interface 1 \(any\) of LINUX_SLL' ;;
+    snap) why='interface 0 \(eth0\) was captured with 65535 bytes of a packet and interface 1 \(eth1\) with 96' ;;
+    order) why='section 1 has another byte order than section 0.*editcap' ;;
+  esac
   wrong 1 "$why" nmreplay -f "$work/$file.pcapng" -i vale4:tx -B 0 -l 1
   wrong 1 "$why" pkt-gen -i vale4:tx -f tx -P "$work/$file.pcapng" --once -w 0
   wrong 1 "$why" unetmap replay --switch vale4 "$work/$file.pcapng"

@@ -46,8 +46,11 @@ struct Description {
 class Walk {
  public:
   explicit Walk(FILE* file) : file_(file) {}
-  // The next interface of the file; none at its end, or where it makes no sense.
+  // The next interface of the file; none at its end, at a section whose byte order is not the first one's, or where it
+  // makes no sense.
   std::optional<Description> next();
+  // Which section has another byte order than section 0, once next() has come to it.
+  std::optional<size_t> swapped_section() const { return swapped_section_; }
 
  private:
   uint32_t word(const uint8_t* at) const {
@@ -64,6 +67,8 @@ class Walk {
 
   FILE* file_;
   bool swapped_ = false;
+  size_t sections_ = 0;
+  std::optional<size_t> swapped_section_;
 };
 
 Description Walk::description(const std::vector<uint8_t>& body) const {
@@ -92,7 +97,13 @@ std::optional<Description> Walk::next() {
       uint32_t order;
       memcpy(&order, head + kHead, sizeof order);
       if (order != kOrder && order != kOrderSwapped) return std::nullopt;
-      swapped_ = order == kOrderSwapped;
+      const bool swapped = order == kOrderSwapped;
+      if (sections_ > 0 && swapped != swapped_) {
+        swapped_section_ = sections_;
+        return std::nullopt;
+      }
+      swapped_ = swapped;
+      sections_++;
     }
     const uint32_t bytes = word(head + 4);
     if (bytes < read + 4 || bytes % 4) return std::nullopt;
@@ -144,15 +155,19 @@ std::string mixed_interfaces(const std::string& path) {
   if (!file) return {};
   Walk walk(file.get());
   const std::optional<Description> first = walk.next();
-  if (!first) return {};
   for (size_t number = 1;; number++) {
-    const std::optional<Description> other = walk.next();
+    const std::optional<Description> other = first ? walk.next() : std::nullopt;
+    if (std::optional<size_t> section = walk.swapped_section()) {
+      return fmt::format(
+          "section {} has another byte order than section 0, which libpcap does not read; make one file of it by: "
+          "editcap -F nsecpcap FILE NEWFILE",
+          *section);
+    }
     if (!other) return {};
     if (other->link_type != first->link_type) {
       return fmt::format(
           "{} has packets of {} and {} of {}, and a file is played as a whole; save the packets of one interface into "
-          "a "
-          "file of their own",
+          "a file of their own",
           called(0, *first), link_name(first->link_type), called(number, *other), link_name(other->link_type));
     }
     if (other->snapshot != first->snapshot) {

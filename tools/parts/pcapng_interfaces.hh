@@ -11,8 +11,9 @@ enum class FileKind { kPcapMicro, kPcapNano, kPcapng, kUnknown };
 // By its first bytes; kUnknown for what cannot be read twice, such as a pipe.
 FileKind kind_of_capture(const std::string& path);
 
-// libpcap reads pcapng files whose interfaces all have one link type and one snapshot length. Empty if `path` is such a
-// file; else which interface differs from the first one, how, and what to do.
+// libpcap reads pcapng files whose sections all have one byte order (findings/libpcap-section-byte-order.sh), and whose
+// interfaces all have one link type and one snapshot length. Empty if `path` is such a file; else which section or
+// interface differs from the first one, how, and what to do.
 std::string mixed_interfaces(const std::string& path);
 
 }  // namespace unetmap::parts
