@@ -33,9 +33,11 @@ struct Settings {
   uint32_t nic_buffers = 0;  // 0: as many as may be locked, up to the default
 };
 
-// SIGTERM and SIGINT as something to wait for. SIGPIPE would come of clients that do not wait for an answer.
+// SIGTERM and SIGINT as something to wait for. SIGPIPE would come of clients that do not wait for an answer, SIGXFSZ of
+// memory that is larger than files may be (ulimit -f).
 UniqueFd stop_signals() {
   signal(SIGPIPE, SIG_IGN);
+  signal(SIGXFSZ, SIG_IGN);
   sigset_t set;
   sigemptyset(&set);
   sigaddset(&set, SIGTERM);
@@ -114,7 +116,10 @@ int serve(Server& server, Listener& listener, int signals, int64_t idle_exit_ms)
 
 int run(const Settings& settings) {
   umask(0077);
-  raise_limits();
+  if (auto raised = raise_limits(); !raised) {
+    log(raised.error().text);
+    return 1;
+  }
   auto listener = Listener::from_systemd();
   bool from_systemd = listener && *listener;
   if (listener && !from_systemd)

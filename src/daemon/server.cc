@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "daemon/port/binding.hh"
+#include "daemon/port/kept_numbers.hh"
 #include "daemon/process/log.hh"
 
 namespace unetmap::daemon {
@@ -27,6 +28,8 @@ void append(std::vector<uint8_t>& to, const T& value) {
 }
 
 constexpr int64_t kRefresh_ms = 200;  // shortcuts: about as long as TCP takes to come to speed
+
+Error no_more_files() { return {EMFILE, "too many files are open; raise the limit (LimitNOFILE=, ulimit -Hn)"}; }
 
 Error malformed() { return {EINVAL, "request: malformed; library and daemon must be of the same version"}; }
 
@@ -58,27 +61,32 @@ Result<void> Server::adopt(UniqueFd connection, pid_t pid) {
   return {};
 }
 
+void Server::turn_away(UniqueFd connection, const Error& why) {
+  log("a client was turned away: " + why.text);
+  // What nobody asked for, and whoever finds the connection hung up reads (client/link/rpc.cc).
+  Reply(std::move(connection), 0).send(Error{why.code, "unetmapd: " + why.text});
+}
+
 void Server::accept_one() {
   UniqueFd connection(accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
-  if (!connection) {
-    if ((errno == EMFILE || errno == ENFILE) && spare_) {
-      // Turned away, for otherwise it would keep us awake for ever.
-      spare_.reset();
-      connection.reset(accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
-      connection.reset();
-      spare_.reset(open("/dev/null", O_RDONLY | O_CLOEXEC));
-      log("a client was turned away: no more open files; raise the limit (LimitNOFILE=, ulimit -n)");
-    }
+  if (!connection && (errno == EMFILE || errno == ENFILE) && spare_) {
+    // Left waiting it would keep us awake for ever.
+    spare_.reset();
+    connection.reset(accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+    if (connection) turn_away(std::move(connection), no_more_files());
+    spare_.reset(open("/dev/null", O_RDONLY | O_CLOEXEC));
     return;
   }
+  if (!connection) return;
+  if (kept_for_answers(connection.get())) return turn_away(std::move(connection), no_more_files());
   ucred peer{};
   socklen_t bytes = sizeof peer;
   if (getsockopt(connection.get(), SOL_SOCKET, SO_PEERCRED, &peer, &bytes) < 0) return;
-  if (peer.uid != geteuid() && peer.uid != 0) {
-    log("process " + std::to_string(peer.pid) + " of user " + std::to_string(peer.uid) +
-        " was turned away: this daemon serves user " + std::to_string(geteuid()) + " and root; let it use its own");
-    return;
-  }
+  if (peer.uid != geteuid() && peer.uid != 0)
+    return turn_away(std::move(connection),
+                     {EACCES, "process " + std::to_string(peer.pid) + " is of user " + std::to_string(peer.uid) +
+                                  ", and this daemon serves user " + std::to_string(geteuid()) +
+                                  " and root; let it use its own"});
   if (auto adopted = adopt(std::move(connection), peer.pid); !adopted) log(adopted.error().text);
 }
 

@@ -77,6 +77,8 @@ class Server {
   void answer_awaiting();
 
   void accept_one();
+  // Ends a connection that is not served, and tells its other end why.
+  void turn_away(UniqueFd connection, const Error& why);
   void handle(int fd);
   bool serve(Connection& connection, wire::Datagram&& request);
   // Moves `reply` away where the answer comes later.

@@ -18,7 +18,8 @@ Result<UniqueFd> create(const char* name, uint64_t bytes) {
   UniqueFd fd(memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING));
   if (!fd) return Error::from_errno(errno, std::string("memfd ") + name);
   if (ftruncate(fd.get(), off_t(bytes)) < 0)
-    return Error::from_errno(errno, std::string("memfd ") + name + ": " + std::to_string(bytes) + " bytes");
+    return Error::from_errno(errno, std::string("memfd ") + name + ": " + std::to_string(bytes) + " bytes" +
+                                        (errno == EFBIG ? "; raise the limit of file sizes (ulimit -f)" : ""));
   // Raw: a client's fcntl(2) is one of those that libunetmap.so stands in front of.
   if (syscall(SYS_fcntl, fd.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
     return Error::from_errno(errno, std::string("memfd ") + name + ": seal");

@@ -11,6 +11,7 @@
 
 #include "flows.hh"
 #include "unetmap/unetmap.h"
+#include "wire/messages.hh"
 
 namespace {
 
@@ -126,9 +127,14 @@ TEST(DaemonTest, AnotherUserCannotConnect) {
     address.sun_family = AF_UNIX;
     memcpy(address.sun_path, path.c_str(), path.size() + 1);
     if (connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0) {
-      char byte = 0;
-      // Accepted by the kernel; the daemon hangs up without a word.
-      if (recv(fd, &byte, 1, 0) > 0) _exit(11);
+      // Accepted by the kernel; the daemon says whose it is, and hangs up.
+      char said[512];
+      unetmap::wire::ReplyHead head;
+      const ssize_t bytes = recv(fd, said, sizeof said, 0);
+      if (bytes < ssize_t(sizeof head)) _exit(11);
+      memcpy(&head, said, sizeof head);
+      if (head.error != EACCES || head.body_bytes != 0 || head.has_bind) _exit(14);
+      if (recv(fd, said, sizeof said, 0) > 0) _exit(15);
     }
     if (kill(daemon, 0) == 0) _exit(12);
     if (open(("/proc/" + std::to_string(daemon) + "/fd/3").c_str(), O_RDWR) >= 0) _exit(13);

@@ -27,6 +27,9 @@ inline uintptr_t get_number(int fd) {
 inline bool is_internal(int fd) noexcept { return get_number(fd) == kInternal; }
 inline void note_internal(int fd, bool internal) { set_number(fd, internal ? kInternal : kUnknown); }
 
+// A copy out of the range that programs use, or anywhere where they may not have more; close-on-exec, and noted as
+// internal. Empty, with errno, if there may be none at all.
+UniqueFd duplicate_high(int fd);
 // Moves a descriptor of the library's own out of the range that programs use, close-on-exec, and notes it as internal.
 UniqueFd move_high(UniqueFd fd);
 

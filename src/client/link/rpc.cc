@@ -16,7 +16,15 @@ namespace {
 
 thread_local std::vector<uint8_t> failed_reply;
 
-Error daemon_gone() {
+// Of a connection that was hung up. What a daemon says before it does that to those that it does not serve stays there
+// for whoever asks next; that an unread request was thrown away (ECONNRESET) is told once, and before it.
+Error daemon_gone(int connection) {
+  for (int attempt = 0; attempt < 2; attempt++) {
+    auto last = wire::receive(connection, wire::kMaxReply, MSG_DONTWAIT | MSG_PEEK);
+    if (!last || last->bytes.empty()) continue;
+    if (auto parts = wire::take_apart(last->bytes); parts && parts->error != 0)
+      return {parts->error, std::move(parts->text)};
+  }
   return {ENXIO, "unetmapd: the daemon of this descriptor is gone; close it and open " NETMAP_DEVICE_NAME
                  " again, which starts a new one"};
 }
@@ -25,7 +33,7 @@ Result<void> send_request(int connection, std::span<const uint8_t> bytes, std::s
   for (;;) {
     auto sent = wire::send(connection, bytes, fds, MSG_DONTWAIT);
     if (sent) return {};
-    if (sent.error().code == EPIPE || sent.error().code == ECONNRESET) return daemon_gone();
+    if (sent.error().code == EPIPE || sent.error().code == ECONNRESET) return daemon_gone(connection);
     if (sent.error().code != EAGAIN) return sent.error();
     pollfd ready{connection, POLLOUT, 0};
     syscall(SYS_ppoll, &ready, 1, nullptr, nullptr, 0);
@@ -33,7 +41,6 @@ Result<void> send_request(int connection, std::span<const uint8_t> bytes, std::s
 }
 
 Result<Reply> parse_reply(wire::Datagram&& datagram) {
-  if (datagram.bytes.empty()) return daemon_gone();
   auto parts = wire::take_apart(datagram.bytes);
   if (!parts) return parts.error();
   Reply reply;
@@ -65,7 +72,11 @@ Result<Reply> ask(int connection, wire::Op op, std::span<const uint8_t> body, st
   if (auto sent = send_request(connection, bytes, fds); !sent) return sent.error();
   theirs.reset();
   auto datagram = wire::receive(ours.get(), wire::kMaxReply);
-  if (!datagram) return datagram.error().code == ECONNRESET ? daemon_gone() : datagram.error();
+  if (!datagram && datagram.error().code == EMSGSIZE)
+    return Error{EMFILE, "unetmapd: the answer's descriptors; the program has too many files open, raise its limit "
+                         "(ulimit -n)"};
+  if (!datagram && datagram.error().code != ECONNRESET) return datagram.error();
+  if (!datagram || datagram->bytes.empty()) return daemon_gone(connection);
   return parse_reply(std::move(*datagram));
 }
 

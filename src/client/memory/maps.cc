@@ -40,9 +40,6 @@ void erase_expired(std::map<ino_t, std::weak_ptr<T>>& map) {
   std::erase_if(map, [](auto& entry) { return entry.second.expired(); });
 }
 
-// High and close-on-exec, the library's own.
-UniqueFd duplicate(int fd) { return move_high(UniqueFd(int(syscall(SYS_fcntl, fd, F_DUPFD_CLOEXEC, 900)))); }
-
 bool sane(const wire::RegionInfo& info) {
   constexpr uint64_t kLimit = uint64_t{1} << 36;
   return info.buf_size >= 64 && info.buf_headroom <= info.buf_size && info.nbufs >= 2 &&
@@ -76,8 +73,8 @@ Result<std::shared_ptr<RegionMap>> map_region(const wire::RegionInfo& info, int 
     auto privates = mem::Mapping::map(private_fd, info.private_bytes);
     if (!privates) return privates.error();
     region->privates = std::move(*privates);
-    region->private_fd = duplicate(private_fd);
-    region->exchange_fd = duplicate(exchange_fd);
+    region->private_fd = duplicate_high(private_fd);
+    region->exchange_fd = duplicate_high(exchange_fd);
   }
   return region;
 }

@@ -8,6 +8,7 @@
 #include <array>
 #include <cerrno>
 #include <cstdint>
+#include <string>
 
 namespace unetmap::daemon {
 namespace {
@@ -15,6 +16,13 @@ namespace {
 // The last one only where memory may not be locked without limit anyway: buffers of AF_XDP are.
 // And the last but one only where devices are to be driven, for which it has to be known where memory is.
 constexpr std::array<unsigned, 5> kOfInterfaces{CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF, CAP_SYS_ADMIN, CAP_IPC_LOCK};
+
+constexpr rlim_t kLeastFiles = 128;
+
+rlim_t most_files() {
+  rlimit limit;
+  return getrlimit(RLIMIT_NOFILE, &limit) == 0 ? limit.rlim_cur : RLIM_INFINITY;
+}
 
 bool memory_limited() {
   rlimit limit;
@@ -35,10 +43,15 @@ void where_possible(capng_select_t set) {
 
 }  // namespace
 
-void raise_limits() {
+Result<void> raise_limits() {
   raise_limit(RLIMIT_NOFILE);
+  raise_limit(RLIMIT_FSIZE);
   rlimit no_limit{RLIM_INFINITY, RLIM_INFINITY};
   if (setrlimit(RLIMIT_MEMLOCK, &no_limit) < 0) raise_limit(RLIMIT_MEMLOCK);
+  if (most_files() < kLeastFiles)
+    return Error{EMFILE, "may have " + std::to_string(most_files()) + " files open (ulimit -Hn) and takes " +
+                             std::to_string(kLeastFiles) + " at least; raise that, or start it first where it is higher"};
+  return {};
 }
 
 uint64_t lockable_bytes() {
@@ -67,7 +80,7 @@ Result<void> drop_privileges(bool devices) {
   const bool dropped = capng_apply(CAPNG_SELECT_CAPS) == 0;
   where_possible(CAPNG_SELECT_AMBIENT);  // a keeper without them says what it lacks
   if (!dropped)
-    return Error{EPERM, "unetmapd: capabilities cannot be given up; it goes on with all that it was started with"};
+    return Error{EPERM, "capabilities cannot be given up; it goes on with all that it was started with"};
   return {};
 }
 

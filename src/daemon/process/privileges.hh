@@ -10,8 +10,9 @@
 
 namespace unetmap::daemon {
 
-// As many open files and as much locked memory (AF_XDP's buffers) as we may have, for us and the keepers.
-void raise_limits();
+// As many open files, as much locked memory (AF_XDP's buffers) and as long files (memfds) as we may have, for us and the
+// keepers. An error if that is too few files to serve anybody.
+Result<void> raise_limits();
 // Never more rights than now (no_new_privs), and of root's special ones those at most. An error is worth a word: the
 // rights are there still.
 Result<void> drop_privileges(bool devices);

@@ -319,7 +319,7 @@ TEST_F(Lifetimes, PartsOfASharedRegionAreCleanWhenUsedAgain) {
 TEST_F(Lifetimes, FourThousandPortsOnASwitchAreCheap) {
   constexpr int kPorts = 4096;
   constexpr uint64_t kBudget = 64 << 10;
-  raise_limits();
+  ASSERT_TRUE(raise_limits());
   if (sysconf(_SC_OPEN_MAX) < 4 * kPorts) GTEST_SKIP() << "the limit of open files is below " << 4 * kPorts;
   std::vector<File*> files;
   for (int i = 0; i < kPorts; i++) files.push_back(open("vale0:p" + std::to_string(i)));

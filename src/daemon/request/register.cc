@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "daemon/port/kept_numbers.hh"
 #include "daemon/port/memory.hh"
 #include "daemon/request/options.hh"
 
@@ -315,6 +316,8 @@ Result<void> Register::bind(File& file, Port& port, nmreq_register& body) {
                                           " (process " + std::to_string(user->pid) + "); close it there first"};
   UniqueFd doorbell(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
   if (!doorbell) return Error::from_errno(errno, port.name + ": eventfd; raise the daemon's limit of open files");
+  if (kept_for_answers(doorbell.get()))
+    return Error{EMFILE, port.name + ": the daemon has too many files open; raise its limit (LimitNOFILE=, ulimit -Hn)"};
   auto if_offset = place_if(*port.region, port, *tx, *rx, file.if_bytes);
   if (!if_offset) return if_offset.error();
   body.nr_extra_bufs = body.nr_extra_bufs ? place_extra_buffers(*port.region, *if_offset, body.nr_extra_bufs) : 0;
