@@ -198,6 +198,8 @@ vale_link() {
     vhost-user)
       virtio || fail "LINK=vhost-user serves virtio-net only: set DEVICE=virtio-net-pci, or LINK=auto"
       netdev="vhost-user,id=net0,chardev=port$([ "$QUEUES" -le 1 ] || echo ",queues=$QUEUES")"
+      # QEMU leaves a port of fewer pairs, and comes again, for ever.
+      if [ "$QUEUES" -gt 1 ]; then plug+=(--rings "$QUEUES"); fi
       shared_memory
       memory+=(-chardev "socket,id=port,path=$folder/port$(reconnect chardev)")
       # QEMU 7.2 under emulation crashes when the guest's driver asks for MSI-X.

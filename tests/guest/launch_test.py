@@ -53,6 +53,7 @@ class Launch(unittest.TestCase):
         self.assertIn("memory-backend-memfd,id=ram,size=384M,share=on", words)
         self.assertEqual(words[words.index("-smp") + 1], "2")
         self.assertTrue(any(word.startswith("vhost-user,id=net0,chardev=port,queues=2") for word in words))
+        self.assertEqual(plug[5:], ["--rings", "2"])
 
     def test_disks(self):
         for disk in ("ide", "virtio"):
