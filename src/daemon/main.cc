@@ -142,6 +142,7 @@ int run(const Settings& settings) {
   unetmap::wire::NicModes modes;
   for (const std::string& each : settings.nic_modes) (void)modes.add(each);
   const bool devices = modes.any(unetmap::wire::NicMode::kDriver);
+  if (devices) load_device_drivers();
   if (auto dropped = drop_privileges(devices); !dropped) log(dropped.error().text);
   auto socket = listener->listen();
   auto server = socket ? Server::create(std::move(*socket)) : unetmap::Result<std::unique_ptr<Server>>(socket.error());

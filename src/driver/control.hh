@@ -22,6 +22,8 @@ struct DeviceSettings {
   uint32_t buffer_room = 2048;                       // bytes of a packet that a buffer of netmap's holds
   uint32_t pairs = 1;                                // of rings, wanted: a device may have fewer
   uint32_t descriptors = kMostDescriptors;           // wanted of each ring: a power of two
+  Interrupts interrupts = Interrupts::kNone;
+  uint32_t vectors = 1;                              // kMessages: so many different ones, at least 1
   bool paravirt = false;                             // the device is an e1000-paravirt
   uint8_t* control_page = nullptr;                   // page kControl as mapped here
   std::array<uint64_t, kDmaPages> page_addresses{};  // the device's

@@ -61,10 +61,25 @@ struct PairState {
 // What a virtio device and its driver agreed on.
 enum VirtioWay : uint32_t { kPackedRings = 1, kEventIndex = 2, kMergeableBuffers = 4 };
 
+// How the device's interrupts come, where somebody sleeps.
+enum class Interrupts : uint32_t {
+  kNone,
+  kMessages,    // for each pair, or for several
+  kOneMessage,  // for the device
+  // A line, which the kernel masks when it has come, and whoever wants the next one lets through again: by an eventfd, or
+  // by the bit in the PCI function's command word.
+  kLineOfVfio,
+  kLineOfUio
+};
+constexpr bool is_line(Interrupts kind) { return kind == Interrupts::kLineOfVfio || kind == Interrupts::kLineOfUio; }
+
 struct Shared {
   Model model;
   uint32_t descriptors;  // of each ring, a power of two, kMostDescriptors at most; the slots of a passed-through port
   uint32_t bar_bytes;
+  Interrupts interrupts;
+  uint64_t bar_offset;  // of the BAR in the file by which it is mapped
+  uint32_t isr_at;      // virtio: what tells why the line is asserted, and is read to release it; 0: none
   uint32_t pair_count;
   uint32_t virtio_ways;
   uint32_t block;                // e1000-paravirt: not 0, the card looks at the block

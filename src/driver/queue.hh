@@ -28,6 +28,11 @@ struct Ring {
   BufferMemory memory;
   uint32_t next(uint32_t slot) const { return slot + 1 == num_slots ? 0 : slot + 1; }
   uint32_t before(uint32_t slot) const { return slot == 0 ? num_slots - 1 : slot - 1; }
+  // `at` behind `slots` of them, which are as many as the ring has at most.
+  uint32_t behind(uint32_t at, uint32_t slots) const {
+    at += slots;
+    return at >= num_slots ? at - num_slots : at;
+  }
   uint32_t distance(uint32_t from, uint32_t to) const { return to >= from ? to - from : to + num_slots - from; }
 };
 

@@ -17,6 +17,10 @@ class Held {
   virtual std::vector<int> descriptors() const = 0;
   // Undoing, or events, need the right to administer interfaces.
   virtual bool needs_admin() const = 0;
+  // Readable when what is held may be going away by itself: ask going() then. -1: it never does.
+  [[nodiscard]] virtual int news() const { return -1; }
+  // It is: the client hears of that, and then this object ends.
+  virtual bool going() { return false; }
 };
 
 // The reply, and what is to be held from then on.

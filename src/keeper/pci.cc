@@ -90,13 +90,17 @@ Result<PciFunction> PciFunction::at(const std::string& address) {
 }
 
 std::string PciFunction::driver() const { return last_of(path("driver")); }
-bool PciFunction::behind_iommu() const { return !last_of(path("iommu_group")).empty(); }
+std::string PciFunction::iommu_group() const { return last_of(path("iommu_group")); }
 
 Result<void> PciFunction::unbind(const std::string& driver) const {
   return write_text(fmt::format("/sys/bus/pci/drivers/{}/unbind", driver), address_);
 }
 Result<void> PciFunction::bind(const std::string& driver) const {
   return write_text(fmt::format("/sys/bus/pci/drivers/{}/bind", driver), address_);
+}
+
+Result<void> PciFunction::reserve(const std::string& driver) const {
+  return write_text(path("driver_override"), driver + "\n");
 }
 
 std::string PciFunction::interface() const {
@@ -149,8 +153,14 @@ Result<UniqueFd> PciFunction::open_bar(unsigned bar) const {
   return out;
 }
 
-Result<std::unique_ptr<driver::Registers>> map_bar(int fd, uint32_t bytes) {
-  void* at = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+Result<UniqueFd> PciFunction::open_config() const {
+  UniqueFd out(open(path("config").c_str(), O_RDWR | O_CLOEXEC));
+  if (!out) return Error::from_errno(errno, path("config"));
+  return out;
+}
+
+Result<std::unique_ptr<driver::Registers>> map_bar(int fd, uint64_t offset, uint32_t bytes) {
+  void* at = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, off_t(offset));
   if (at == MAP_FAILED) {
     Error out = Error::from_errno(errno, "registers of the device");
     if (out.code == EPERM) out.text += "; the kernel is locked down";

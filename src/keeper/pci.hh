@@ -27,11 +27,13 @@ class PciFunction {
   uint16_t subsystem_device() const { return subsystem_device_; }
   // Of the kernel, "" if none drives it now.
   std::string driver() const;
-  // Addresses that the device uses go through an IOMMU.
-  bool behind_iommu() const;
+  // Number of its IOMMU group, "" if it is in none; vfio without an IOMMU makes one, too.
+  std::string iommu_group() const;
 
   Result<void> unbind(const std::string& driver) const;
   Result<void> bind(const std::string& driver) const;
+  // The one driver that may have it from now on, whatever it is made for; "": the one that fits, again.
+  Result<void> reserve(const std::string& driver) const;
   // The interface that its driver has made, "" if there is none (yet).
   std::string interface() const;
 
@@ -42,15 +44,17 @@ class PciFunction {
   // Whether it may read and write memory by itself, and raises no INTx; its registers answer from now on.
   Result<void> set_bus_master(bool on) const;
   Result<UniqueFd> open_bar(unsigned bar) const;
+  Result<UniqueFd> open_config() const;
+  // Of a file in its folder of sysfs.
+  std::string path(const char* file) const;
 
  private:
   PciFunction() = default;
-  std::string path(const char* file) const;
   std::string address_;
   uint16_t vendor_ = 0, device_ = 0, subsystem_vendor_ = 0, subsystem_device_ = 0;
 };
 
-// Registers of a BAR that is mapped here.
-Result<std::unique_ptr<driver::Registers>> map_bar(int fd, uint32_t bytes);
+// Registers of a BAR that is mapped here, which begins there in the file.
+Result<std::unique_ptr<driver::Registers>> map_bar(int fd, uint64_t offset, uint32_t bytes);
 
 }  // namespace unetmap::keeper

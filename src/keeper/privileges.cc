@@ -37,7 +37,7 @@ void keep_needed_rights(bool device) {
   prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
   std::vector<unsigned> needed{CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF};
   if (getrlimit(RLIMIT_MEMLOCK, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY) needed.push_back(CAP_IPC_LOCK);
-  if (device) needed.push_back(CAP_SYS_ADMIN);
+  if (device) needed.insert(needed.end(), {CAP_SYS_ADMIN, CAP_SYS_RAWIO});
   keep(needed);
 }
 

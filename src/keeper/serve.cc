@@ -63,8 +63,9 @@ bool answer_failure(int channel, const std::string& what, const Error& error) {
 
 // Waits until the channel or a signal has something, or the watch does. False: time to end.
 enum class Woken { kChannel, kWatch, kEnd };
-Woken wait(int channel, int signals, const Watch& watch) {
+Woken wait(int channel, int signals, const Watch& watch, const Held* held = nullptr) {
   std::vector<pollfd> fds{{channel, POLLIN, 0}, {signals, POLLIN, 0}};
+  if (held && held->news() >= 0) fds.push_back({held->news(), POLLIN, 0});
   for (int fd : watch.descriptors()) fds.push_back({fd, POLLIN, 0});
   while (poll(fds.data(), fds.size(), -1) < 0)
     if (errno != EINTR) return Woken::kEnd;
@@ -79,7 +80,13 @@ void leave_terminal() {
 }
 
 // True while the channel is fine.
-bool pass_on(int channel, Watch& watch, std::unique_ptr<Held>& held) {
+bool pass_on(int channel, Watch& watch, std::unique_ptr<Held>& held, const std::string& interface) {
+  if (held && held->going()) {
+    // The client first: it and its programs have to let go, too.
+    const wire::KeeperEvent gone{wire::KeeperEvent::Kind::kGone, interface, interface + ": its device was unplugged"};
+    if (!wire::send_keeper(channel, KeeperMessage(gone), {}, MSG_DONTWAIT)) return false;
+    held.reset();
+  }
   for (const wire::KeeperEvent& event : watch.read()) {
     // Links would stay with an interface that went to another namespace.
     if (event.kind == wire::KeeperEvent::Kind::kGone) held.reset();
@@ -123,7 +130,8 @@ int serve(UniqueFd channel, UniqueFd signals) {
   };
   watch->follow(interface, done->reply.interface_queues);
   // The channel brings nothing more but its end.
-  while (pass_on(channel.get(), *watch, held) && wait(channel.get(), signals.get(), *watch) == Woken::kWatch) {
+  while (pass_on(channel.get(), *watch, held, interface.name) &&
+         wait(channel.get(), signals.get(), *watch, held.get()) == Woken::kWatch) {
   }
   return 0;
 }

@@ -123,12 +123,18 @@ std::string sysfs_name(const Json& from, const char* name) {
   return got;
 }
 
+DeviceWay way_from(const Json& from) {
+  auto way = way_named(text(from, "way", 16));
+  if (!way) malformed("way is not known");
+  return *way;
+}
+
 std::optional<TakenDevice> taken_from(const Json& from) {
   if (!from.contains("taken")) return std::nullopt;
   const Json& taken = member(from, "taken");
   if (!taken.is_object() || !member(taken, "link").is_object()) malformed("taken is no object");
   return TakenDevice{sysfs_name(taken, "address"), sysfs_name(taken, "driver"), link_from(taken["link"]),
-                     uint32_t(number(taken, "tap_index", 0, INT32_MAX))};
+                     uint32_t(number(taken, "tap_index", 0, INT32_MAX)), way_from(taken)};
 }
 
 BindRequest bind_from(const Json& from) {
@@ -195,6 +201,7 @@ KeeperReply reply_from(const Json& from) {
     out.peer_program = uint32_t(number(from, "peer_program", 0, UINT32_MAX));
   }
   out.taken = taken_from(from);
+  if (from.contains("interrupts")) out.interrupts = uint32_t(number(from, "interrupts", 0, kMaxKeeperQueues + 1));
   bool rings = out.mode != NicMode::kAuto && out.mode != NicMode::kPacket;
   for (auto [name, to] : {std::pair("rx_ring", &out.rx_ring),
                           {"tx_ring", &out.tx_ring},
@@ -263,6 +270,7 @@ Json to_json(const TakenDevice& from) {
   return {{"address", from.address},
           {"driver", from.driver},
           {"tap_index", from.tap_index},
+          {"way", way_name(from.way)},
           {"link",
            {{"interface", from.link.interface},
             {"mac", mac_text(from.link.mac)},
@@ -301,6 +309,7 @@ Json to_json(const KeeperReply& from) {
            {"completion_ring", from.completion_ring}};
   if (from.mode != NicMode::kAuto) out["queues"] = from.queues;
   if (from.taken) out["taken"] = to_json(*from.taken);
+  if (from.interrupts) out["interrupts"] = from.interrupts;
   if (from.straight) {
     out["straight"] = true;
     out["program"] = from.program;
@@ -428,7 +437,7 @@ Result<ReceivedKeeperMessage> receive_keeper_message(int channel, int flags) {
   if (!message) return message.error();
   auto* reply = std::get_if<KeeperReply>(&*message);
   bool bound = reply && !reply->error && reply->mode != NicMode::kAuto;
-  size_t others = reply && reply->straight ? 2 : reply && reply->mode == NicMode::kDriver ? kDriverFds : 0;
+  size_t others = reply && reply->straight ? 2 : reply && reply->mode == NicMode::kDriver ? kDriverFds + reply->interrupts : 0;
   if (bound && got->fds.size() != reply->queues.size() + others && got->fds.size() != reply->queues.size() + others + 1)
     return Error{EPROTO, "message of a keeper: not as many descriptors as it tells of"};
   return ReceivedKeeperMessage{std::move(*message), std::move(got->fds)};

@@ -51,13 +51,14 @@
 
 #include "base/fd.hh"
 #include "base/result.hh"
+#include "wire/device_ways.hh"
 
 namespace unetmap::wire {
 
 constexpr int kKeeperChannelFd = 3;
 constexpr uint32_t kMaxKeeperBytes = 32768;  // of a datagram
 constexpr uint32_t kMaxKeeperQueues = 32;
-constexpr uint32_t kDriverFds = 3;  // behind the tap, in mode driver
+constexpr uint32_t kDriverFds = 3;  // behind the tap, in mode driver; then Reply::interrupts
 constexpr uint32_t kMaxKeeperSlots = 16384;
 constexpr uint32_t kUmemChunk = 2048;
 constexpr uint32_t kUmemHeadroom = 256;  // XDP_PACKET_HEADROOM: received frames start so far into their chunk
@@ -108,6 +109,7 @@ struct TakenDevice {
   std::string driver;   // of the kernel
   LinkState link;
   uint32_t tap_index = 0;  // the tap in the interface's place; 0: none
+  DeviceWay way = DeviceWay::kSysfs;  // how it is had
 };
 
 // Takes the interface away from the stack. All values of the wire form are required unless said otherwise.
@@ -174,6 +176,9 @@ struct KeeperReply {
   bool straight = false;
   uint32_t program = 0, peer_program = 0;
   std::optional<TakenDevice> taken;  // bind: in mode driver
+  // bind, in mode driver: so many descriptors more, behind all others: of each pair of rings one that is readable at its
+  // next interrupt, and for a line one by which that is let through again. 0: it has none.
+  uint32_t interrupts = 0;
   uint32_t pid = 0;                                                       // of the keeper, for people and tests
   uint32_t rx_ring = 0, tx_ring = 0, fill_ring = 0, completion_ring = 0;  // bind with AF_XDP: entries
 };

@@ -106,7 +106,9 @@ TEST(KeeperWire, MessagesComeBack) {
 TEST(KeeperWire, ATakenDeviceComesBack) {
   KeeperReply reply = a_reply();
   reply.mode = NicMode::kDriver;
-  reply.taken = TakenDevice{"0000:00:03.0", "e1000", {"eth0", {2, 0, 0, 0, 0, 1}, 1400, true, false, {"00ff", "1234"}}, 7};
+  reply.taken = TakenDevice{"0000:00:03.0", "e1000", {"eth0", {2, 0, 0, 0, 0, 1}, 1400, true, false, {"00ff", "1234"}}, 7,
+                            DeviceWay::kVfio};
+  reply.interrupts = 3;
   auto got = parse_keeper_message(encode(KeeperMessage(reply)));
   ASSERT_TRUE(got) << got.error().text;
   const auto& taken = std::get<KeeperReply>(*got).taken;
@@ -114,6 +116,8 @@ TEST(KeeperWire, ATakenDeviceComesBack) {
   EXPECT_EQ("0000:00:03.0", taken->address);
   EXPECT_EQ("e1000", taken->driver);
   EXPECT_EQ(7u, taken->tap_index);
+  EXPECT_EQ(DeviceWay::kVfio, taken->way);
+  EXPECT_EQ(3u, std::get<KeeperReply>(*got).interrupts);
   EXPECT_EQ(1400u, taken->link.mtu);
   EXPECT_TRUE(taken->link.up);
   EXPECT_THAT(taken->link.messages, ElementsAre("00ff", "1234"));

@@ -122,7 +122,7 @@ static_assert(sizeof(PortInfo) == 128);
 
 // A NIC port's sockets, made by its keeper. kXdp: one AF_XDP socket for each queue, mapped and synced by who is bound to
 // it; kPacket: one AF_PACKET socket; kDriver: the device itself. There the memory BAR stands for the socket, and behind
-// the tap come its memory (driver/memory.hh) and two descriptors that keep memory in its place.
+// the tap come its memory (driver/memory.hh), two descriptors that keep memory in its place, and those of its interrupts.
 enum class NicKind : uint32_t { kNone = 0, kXdp = 1, kPacket = 2, kDriver = 3 };
 struct NicInfo {
   NicKind kind;
@@ -131,8 +131,10 @@ struct NicInfo {
   uint16_t packet_slots;          // descriptors that the kernel takes a packet in: more it would not send
   uint16_t straight;              // behind the tap come an XDP program and its stage (wire/tx_stage.h)
   uint32_t rx_entries, tx_entries, fill_entries, completion_entries;  // powers of two
+  uint32_t interrupts;  // kDriver: so many descriptors more, see KeeperReply::interrupts
+  uint32_t reserved;
 };
-static_assert(sizeof(NicInfo) == 32);
+static_assert(sizeof(NicInfo) == 40);
 
 // What a registered descriptor is bound to.
 struct BindInfo {
@@ -151,7 +153,7 @@ struct BindInfo {
   PortInfo peer;  // of a pipe: the other end (same region); else zero
   NicInfo nic;    // of a NIC port
 };
-static_assert(sizeof(BindInfo) == 64 + 48 + 48 + 2 * 128 + 32);
+static_assert(sizeof(BindInfo) == 64 + 48 + 48 + 2 * 128 + 40);
 
 // Descriptors that come with a BindInfo, in this order. A port on no switch comes with the memory of its own that
 // has the same layout (monitors of pipes find their ports there).

@@ -25,6 +25,9 @@ Result<std::vector<Check>> examine(const std::string& interface) {
     if (!facts) return facts.error();
     out = check_interface(*facts);
   }
+  // Of all interfaces at once what takes no question to each.
+  if (interface.empty())
+    for (const InterfaceFacts& facts : look_at_devices()) out.push_back(check_driver_mode(facts));
   for (Check& check : check_machine(machine)) out.push_back(std::move(check));
   return out;
 }

@@ -39,6 +39,7 @@ struct Check {
 };
 
 std::vector<Check> check_interface(const InterfaceFacts& facts);
+Check check_driver_mode(const InterfaceFacts& facts);
 std::vector<Check> check_machine(const MachineFacts& facts);
 
 }  // namespace unetmap::cli

@@ -135,15 +135,25 @@ TEST(Doctor, XdpModes) {
 TEST(Doctor, WhyADeviceCannotBeDriven) {
   InterfaceFacts f = good_interface();
   EXPECT_THAT(of(f, "driver-mode").found, HasSubstr("no PCI device"));
-  f.pci = PciFacts{0x8086, 0x1533, false};
+  f.pci = PciFacts{0x8086, 0x1533, {}};
   EXPECT_THAT(of(f, "driver-mode").found, HasSubstr("8086:1533"));
-  f.pci = PciFacts{0x8086, 0x100e, true};
-  EXPECT_THAT(of(f, "driver-mode").found, HasSubstr("IOMMU"));
-  f.pci->behind_iommu = false;
-  f.lockdown = "integrity";
-  EXPECT_THAT(of(f, "driver-mode").found, HasSubstr("locked down"));
-  f.lockdown = "none";
-  EXPECT_THAT(of(f, "driver-mode").found, HasSubstr("--nic-mode driver"));
+  f.pci = PciFacts{0x8086, 0x100e, {}};
+  f.pci->ways.group = "3";
+  EXPECT_THAT(of(f, "driver-mode").found, testing::AllOf(HasSubstr("not to be had"), HasSubstr("modprobe vfio-pci")));
+  f.pci->ways.vfio_driver = f.pci->ways.vfio_container = true;
+  EXPECT_THAT(of(f, "driver-mode").found, HasSubstr("by vfio, with interrupts: unetmapd --nic-mode driver"));
+  EXPECT_EQ(of(f, "driver-mode").meaning, "");
+  f.pci->ways.group = "";
+  EXPECT_THAT(of(f, "driver-mode").found, HasSubstr("by sysfs, polled"));
+  EXPECT_THAT(of(f, "driver-mode").meaning, testing::AllOf(HasSubstr("vfio: no IOMMU"), HasSubstr("uio: ")));
+  f.pci->ways.lockdown = "integrity";
+  EXPECT_THAT(of(f, "driver-mode").found, testing::AllOf(HasSubstr("not to be had"), HasSubstr("locked down")));
+  f.pci->ways.lockdown = "none";
+  f.user = "br0 stands on it";
+  EXPECT_THAT(of(f, "driver-mode").found, HasSubstr("br0 stands on it"));
+  f.user = "";
+  f.first_namespace = false;
+  EXPECT_THAT(of(f, "driver-mode").found, HasSubstr("namespace"));
   EXPECT_EQ(of(f, "driver-mode").state, State::kOk);
 }
 

@@ -47,9 +47,9 @@ std::optional<std::string> chosen(const std::optional<std::string>& line) {
   return line->substr(from + 1, to - from - 1);
 }
 
-std::optional<PciFacts> pci_facts(const std::string& interface) {
+std::optional<PciFacts> pci_facts(const std::string& interface, const std::string& root) {
   std::error_code none;
-  fs::path device = fs::canonical("/sys/class/net/" + interface + "/device", none);
+  fs::path device = fs::canonical(root + "/sys/class/net/" + interface + "/device", none);
   if (none) return std::nullopt;
   // A virtio device is one of its function.
   if (fs::canonical(device / "subsystem", none).filename() == "virtio") device = device.parent_path();
@@ -57,7 +57,7 @@ std::optional<PciFacts> pci_facts(const std::string& interface) {
   auto number = [&](const char* file) {
     return uint16_t(strtoul(first_line(device / file).value_or("0").c_str(), nullptr, 16));
   };
-  return PciFacts{number("vendor"), number("device"), fs::exists(device / "iommu_group", none)};
+  return PciFacts{number("vendor"), number("device"), wire::look_at_ways(device.filename().string(), root)};
 }
 
 // Those that matter here, from the mask in /proc/self/status.
@@ -115,8 +115,25 @@ Result<InterfaceFacts> look_at_interface(const std::string& name) {
   out.permanent_address = ethtool->permanent_address();
   out.features = ethtool->features();
   out.xdp = query_xdp_features(link->index);
-  out.pci = pci_facts(name);
-  out.lockdown = chosen(first_line("/sys/kernel/security/lockdown"));
+  out.pci = pci_facts(name, "");
+  out.user = wire::user_of_interface(name);
+  out.first_namespace = wire::in_first_namespace();
+  return out;
+}
+
+std::vector<InterfaceFacts> look_at_devices(const std::string& root) {
+  std::vector<InterfaceFacts> out;
+  std::error_code none;
+  for (const auto& entry : fs::directory_iterator(root + "/sys/class/net", none)) {
+    InterfaceFacts facts;
+    facts.name = entry.path().filename().string();
+    facts.pci = pci_facts(facts.name, root);
+    if (!facts.pci) continue;
+    facts.user = wire::user_of_interface(facts.name, root);
+    facts.first_namespace = wire::in_first_namespace();
+    out.push_back(std::move(facts));
+  }
+  std::sort(out.begin(), out.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
   return out;
 }
 

@@ -11,13 +11,14 @@
 #include "base/result.hh"
 #include "ethtool.hh"
 #include "link_query.hh"
+#include "wire/device_ways.hh"
 
 namespace unetmap::cli {
 
 // The PCI function behind an interface.
 struct PciFacts {
   uint16_t vendor = 0, device = 0;
-  bool behind_iommu = false;
+  wire::WayFacts ways;  // how it could be driven from here
 };
 
 struct InterfaceFacts {
@@ -31,9 +32,12 @@ struct InterfaceFacts {
   std::optional<XdpFeatures> xdp;
   Features features;
   std::optional<PciFacts> pci;
-  std::optional<std::string> lockdown;  // of the kernel: the word in brackets, such as "none"
+  std::string user;             // what stands on it: "is a port of a bridge or bond"
+  bool first_namespace = true;  // this process is where kernel drivers put interfaces
 };
 Result<InterfaceFacts> look_at_interface(const std::string& name);
+// Of each interface that has a PCI device only what decides about mode `driver`; the others are left out.
+std::vector<InterfaceFacts> look_at_devices(const std::string& root = "");
 
 // A port that the host of this virtual machine passes through.
 struct PassedFacts {

@@ -177,21 +177,45 @@ Check xdp(const InterfaceFacts& f) {
   return out;
 }
 
+// Why each better way than `than` is not to be had; of all, where there is none.
+std::string obstacles(const wire::WayFacts& ways, std::optional<wire::DeviceWay> than) {
+  std::vector<std::string> out;
+  for (wire::DeviceWay way : wire::kDeviceWays) {
+    if (way == than) break;
+    out.push_back(fmt::format("{}: {}", wire::way_name(way), wire::obstacle(way, ways)));
+  }
+  return fmt::format("{}", fmt::join(out, "; "));
+}
+
+std::string why_not_driven(const InterfaceFacts& f) {
+  if (!f.pci) return "no PCI device";
+  if (!wire::is_driven(f.pci->vendor, f.pci->device))
+    return fmt::format("no driver of ours for {:04x}:{:04x}", f.pci->vendor, f.pci->device);
+  if (!f.first_namespace) return "this is another network namespace than the one its kernel driver puts it into";
+  return f.user;
+}
+
+}  // namespace
+
 // No complaint: the other modes serve every interface.
-Check driver_mode(const InterfaceFacts& f) {
+Check check_driver_mode(const InterfaceFacts& f) {
   Check out{f.name, "driver-mode"};
-  if (!f.pci)
-    out.found = "not to be had: no PCI device";
-  else if (!wire::is_driven(f.pci->vendor, f.pci->device))
-    out.found = fmt::format("not to be had: no driver of ours for {:04x}:{:04x}", f.pci->vendor, f.pci->device);
-  else if (f.pci->behind_iommu)
-    out.found = "not to be had: the device is behind an IOMMU";
-  else if (f.lockdown && *f.lockdown != "none")
-    out.found = fmt::format("not to be had: the kernel is locked down ({})", *f.lockdown);
-  else
-    out.found = "to be had by root: unetmapd --nic-mode driver";
+  if (std::string why = why_not_driven(f); !why.empty()) {
+    out.found = fmt::format("not to be had: {}", why);
+    return out;
+  }
+  for (wire::DeviceWay way : wire::kDeviceWays) {
+    if (!wire::obstacle(way, f.pci->ways).empty()) continue;
+    out.found = fmt::format("to be had by root, by {}, {}: unetmapd --nic-mode driver", wire::way_name(way),
+                            way == wire::DeviceWay::kSysfs ? "polled" : "with interrupts");
+    if (std::string better = obstacles(f.pci->ways, way); !better.empty()) out.meaning = fmt::format("not by {}", better);
+    return out;
+  }
+  out.found = fmt::format("not to be had: {}", obstacles(f.pci->ways, std::nullopt));
   return out;
 }
+
+namespace {
 
 Check queues(const InterfaceFacts& f) {
   Check out{f.name, "queues"};
@@ -206,7 +230,7 @@ Check queues(const InterfaceFacts& f) {
 const char* name_of(State state) { return state == State::kOk ? "ok" : state == State::kWarn ? "warn" : "fail"; }
 
 std::vector<Check> check_interface(const InterfaceFacts& f) {
-  return {link(f), autonegotiation(f), flow_control(f), offloads(f), address(f), xdp(f), driver_mode(f), queues(f)};
+  return {link(f), autonegotiation(f), flow_control(f), offloads(f), address(f), xdp(f), check_driver_mode(f), queues(f)};
 }
 
 }  // namespace unetmap::cli

@@ -130,7 +130,7 @@ Program::Program() {
   replay_.add_option("--write", a_.replay.write, "pcap file for what came out");
   daemon_ = command("daemon", "whether the daemon runs, and what it has");
   doctor_ = command("doctor", "what would spoil an experiment on this machine or an interface, and what to do", false);
-  doctor_.add_option("interface", a_.doctor.interface, "such as eth0; without one, the machine alone");
+  doctor_.add_option("interface", a_.doctor.interface, "such as eth0; without one, the machine, and who has mode driver");
   CommandOption fix = doctor_.add_flag("--fix", a_.doctor.fix, "do what is safe, and remember how it was");
   doctor_.add_flag("--undo", a_.doctor.undo, "take all that --fix did back").excludes(fix);
   doctor_.add_option("--record", a_.doctor.record, "where --fix remembers").default_str(FixRecord::default_file());

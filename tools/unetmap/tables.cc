@@ -123,6 +123,8 @@ std::string nic_lines(const std::string& port, const Json& nic) {
   auto named = kModes.find(text(nic, "mode"));
   std::string out = fmt::format("{}: mode {}{}\n", port, text(nic, "mode"),
                                 named == kModes.end() ? "" : fmt::format(" ({})", named->second));
+  if (std::string way = text(nic, "way"); !way.empty())
+    out += fmt::format("{}: had by {}, {}\n", port, way, nic.value("interrupts", false) ? "with interrupts" : "polled");
   for (const Json& why : list(nic, "why"))
     if (why.is_string()) out += fmt::format("{}: not {}\n", port, why.get<std::string>());
   if (std::string peer = text(nic, "straight_to"); !peer.empty())

@@ -18,7 +18,8 @@ TOOLS = ("netperf", "netserver", "iperf3", "ethtool")
 TOOL_PACKAGES = ("netperf", "iperf3", "ethtool")
 # Drivers of the cards that QEMU shows, and what programs in a guest may want to set up.
 MODULES = ("e1000", "e1000e", "igb", "vmxnet3", "8139cp", "virtio_pci", "virtio_net", "virtio_console", "veth", "tun", "tap", "bridge",
-           "dummy", "macvlan", "8021q", "pktgen", "sch_ingress", "cls_bpf", "sch_fq_codel", "packet_diag")
+           "dummy", "macvlan", "8021q", "pktgen", "sch_ingress", "cls_bpf", "sch_fq_codel", "packet_diag",
+           "vfio_iommu_type1", "vfio_pci", "uio_pci_generic")
 NOT_FOR_GUESTS = re.compile(r"bench-|unit-tests|.*-test$")
 MOTD = """
 unetmap guest: pkt-gen, vale-ctl, unetmap; netperf, netserver, iperf3. Network: eth0.
@@ -37,9 +38,10 @@ def kernel_folder(cache, release=KERNEL_RELEASE):
     return unpacked(cache, f"kernel-{release}", release, [], with_dependencies=False,
                     meta=("linux-image-amd64", "linux-image-", ("linux-binary-", "linux-modules-")),
                     only=["./boot/vmlinuz*", "./usr/lib/modules/*/vmlinuz",
-                          *(f"./*lib/modules/*/kernel/{part}/*" for part in ("net", "drivers", "lib", "crypto"))],
+                          *(f"./*lib/modules/*/kernel/{part}/*" for part in ("net", "drivers", "lib", "crypto", "virt"))],
                     parts=(("boot/vmlinuz-*", "usr/lib/modules/*/vmlinuz"),
-                           ("lib/modules/*/kernel/drivers/net", "usr/lib/modules/*/kernel/drivers/net")))
+                           ("lib/modules/*/kernel/drivers/net", "usr/lib/modules/*/kernel/drivers/net"),
+                           ("lib/modules/*/kernel/virt", "usr/lib/modules/*/kernel/virt")))
 
 
 def _busybox_folder(cache):

@@ -45,7 +45,12 @@ bool sends_in_poll(const Bound& bound) { return !(bound.info.reg_flags & NR_NO_T
 short sync_events(Descriptor& d, short wanted) noexcept {
   Bound* bound = d.bound_now();
   if (!bound) bound = d.bound(true);
-  if (!bound || !d.daemon_alive() || in_csb_mode(*bound) || bound->failed()) return POLLERR;
+  if (!bound) return POLLERR;
+  if (!d.daemon_alive() || bound->gone()) [[unlikely]] {
+    if (bound->nic) bound->nic->abandon();
+    return POLLERR;
+  }
+  if (in_csb_mode(*bound) || bound->failed()) return POLLERR;
   short out = 0;
   bool taken = false;
   auto note = [&](int error) {

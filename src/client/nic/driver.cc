@@ -25,7 +25,7 @@ constexpr uint32_t kFirstPause_us = 50, kLongestPause_us = 2000;
 
 Result<std::shared_ptr<DrivenDevice>> DrivenDevice::map(UniqueFd bar, std::span<UniqueFd> memory) {
   const Error wrong{EPROTO, "unetmapd: bound to a device, but without the memory for it"};
-  if (memory.size() != wire::kDriverFds) return wrong;
+  if (memory.size() < wire::kDriverFds) return wrong;
   std::shared_ptr<DrivenDevice> out(new DrivenDevice);
   struct stat file;
   if (fstat(memory[0].get(), &file) < 0) return Error::from_errno(errno, "memory of a device");
@@ -43,7 +43,7 @@ Result<std::shared_ptr<DrivenDevice>> DrivenDevice::map(UniqueFd bar, std::span<
   out->pair_count_ =
       std::min(shared.pair_count, passed || shared.model == driver::Model::kE1000 ? 1 : driver::kMostPairs);
   out->bar_bytes_ = shared.bar_bytes;
-  void* at = mmap(nullptr, out->bar_bytes_, PROT_READ | PROT_WRITE, MAP_SHARED, bar.get(), 0);
+  void* at = mmap(nullptr, out->bar_bytes_, PROT_READ | PROT_WRITE, MAP_SHARED, bar.get(), off_t(shared.bar_offset));
   if (at == MAP_FAILED) return Error::from_errno(errno, "registers of a device");
   out->bar_ = at;
   for (size_t i = 0; i < std::size(out->holds_); i++) out->holds_[i] = move_high(std::move(memory[i + 1]));
@@ -58,7 +58,19 @@ Result<std::shared_ptr<DrivenDevice>> DrivenDevice::map(UniqueFd bar, std::span<
   }
   out->timer_ = move_high(UniqueFd(int(syscall(SYS_timerfd_create, CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC))));
   if (!out->timer_) return Error::from_errno(errno, "timer of a device");
+  if (auto taken = out->take_bells(memory.subspan(wire::kDriverFds)); !taken) return taken.error();
   return out;
+}
+
+Result<void> DrivenDevice::take_bells(std::span<UniqueFd> fds) {
+  interrupts_ = shared().interrupts;
+  if (fds.empty()) interrupts_ = driver::Interrupts::kNone;
+  const size_t wanted = interrupts_ == driver::Interrupts::kNone ? 0 : pair_count_ + (driver::is_line(interrupts_) ? 1 : 0);
+  if (fds.size() != wanted) return Error{EPROTO, "unetmapd: bound to a device, but without its interrupts"};
+  if (wanted == 0) return {};
+  for (UniqueFd& fd : fds.first(pair_count_)) bells_.push_back(move_high(std::move(fd)));
+  if (driver::is_line(interrupts_)) let_through_ = move_high(std::move(fds.back()));
+  return {};
 }
 
 Result<void> DrivenDevice::map_doorbell() {
@@ -81,8 +93,9 @@ bool DrivenDevice::closed() const {
 DrivenDevice::~DrivenDevice() {
   if (bar_) munmap(bar_, bar_bytes_);
   if (doorbell_) munmap(doorbell_, driver::kPageBytes);
-  for (const UniqueFd* fd : {&holds_[0], &holds_[1], &timer_})
+  for (const UniqueFd* fd : {&holds_[0], &holds_[1], &timer_, &let_through_})
     if (*fd) note_internal(fd->get(), false);
+  for (const UniqueFd& bell : bells_) note_internal(bell.get(), false);
 }
 
 driver::BufferMemory DrivenDevice::buffers(uint8_t* bufs, uint32_t nbufs, uint32_t buf_size) const {
@@ -114,7 +127,48 @@ std::unique_ptr<driver::RxQueue> DrivenDevice::rx(uint32_t pair, const driver::R
   return std::make_unique<driver::E1000Rx>(e1000_tails(), shared(), page(pair, driver::kRxDescriptors), ring);
 }
 
-void DrivenDevice::wake_soon() {
+int DrivenDevice::bell(uint32_t pair) const { return pair < bells_.size() ? bells_[pair].get() : timer_.get(); }
+
+// Threads may be in the middle of a sync: there is memory at that place, before and after.
+void DrivenDevice::let_go() {
+  if (passed() || let_go_.exchange(true)) return;
+  (void)mmap(bar_, bar_bytes_, PROT_READ | PROT_WRITE, MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+}
+
+void DrivenDevice::let_line_through() const {
+  if (interrupts_ == driver::Interrupts::kLineOfVfio) {
+    const uint64_t one = 1;
+    syscall(SYS_write, let_through_.get(), &one, sizeof one);
+  } else if (interrupts_ == driver::Interrupts::kLineOfUio) {
+    constexpr off_t kCommand = 4;  // of the configuration space
+    constexpr uint16_t kNoIntx = 1 << 10;
+    uint16_t command = 0;
+    if (syscall(SYS_pread64, let_through_.get(), &command, sizeof command, kCommand) != sizeof command) return;
+    command = uint16_t(command & ~kNoIntx);
+    syscall(SYS_pwrite64, let_through_.get(), &command, sizeof command, kCommand);
+  }
+}
+
+void DrivenDevice::arm_pair(uint32_t pair, bool in, bool out) {
+  if (shared().model == driver::Model::kVirtioNet) {
+    driver::virtio_ask(
+        *registers_, shared(), pair,
+        {page(pair, driver::kTxDescriptors), page(pair, driver::kTxAvailable), page(pair, driver::kTxUsed)},
+        {page(pair, driver::kRxDescriptors), page(pair, driver::kRxAvailable), page(pair, driver::kRxUsed)}, in, out);
+  } else if (pair == 0) {
+    driver::e1000_ask(*registers_, e1000_block(), in, out);
+  }
+}
+
+void DrivenDevice::arm(uint32_t first, uint32_t end, bool in, bool out) {
+  if (!bells_.empty()) {
+    if (closed()) return;  // whoever looks finds that
+    const int saved = errno;
+    for (uint32_t pair = first; pair < end && pair < bells_.size(); pair++) arm_pair(pair, in, out);
+    let_line_through();
+    errno = saved;
+    return;
+  }
   const bool moved = moved_.exchange(false, std::memory_order_relaxed);
   pause_us_ = moved ? kFirstPause_us : std::clamp(2 * pause_us_, kFirstPause_us, kLongestPause_us);
   itimerspec when{{0, 0}, {0, long(pause_us_) * 1000}};
@@ -128,7 +182,11 @@ DriverTx::DriverTx(std::shared_ptr<DrivenDevice> device, uint32_t pair, const va
 }
 
 int DriverTx::sync(uint32_t& hwcur, uint32_t& hwtail, uint32_t head, bool recover, bool) {
-  if (!queue_ || device_->closed()) return ENXIO;
+  if (!queue_) return ENXIO;
+  if (device_->closed()) [[unlikely]] {
+    device_->let_go();
+    return ENXIO;
+  }
   driver::Tally tally;
   const uint32_t tail = hwtail;
   queue_->sync(tally, hwcur, hwtail, head, recover);
@@ -147,7 +205,11 @@ DriverRx::DriverRx(std::shared_ptr<DrivenDevice> device, uint32_t pair, const Ni
 }
 
 int DriverRx::sync(uint32_t& hwcur, uint32_t head, uint32_t& hwtail, bool recover) {
-  if (!queue_ || device_->closed()) return ENXIO;
+  if (!queue_) return ENXIO;
+  if (device_->closed()) [[unlikely]] {
+    device_->let_go();
+    return ENXIO;
+  }
   driver::Tally tally;
   const uint32_t tail = hwtail;
   queue_->sync(tally, head, hwtail, recover);

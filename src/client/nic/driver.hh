@@ -6,6 +6,7 @@
 #include <atomic>
 #include <memory>
 #include <span>
+#include <vector>
 
 #include "client/nic/rings.hh"
 #include "driver/e1000/rings.hh"
@@ -34,21 +35,28 @@ class DrivenDevice {
   std::unique_ptr<driver::RxQueue> rx(uint32_t pair, const driver::Ring& ring) const;
   driver::BufferMemory buffers(uint8_t* bufs, uint32_t nbufs, uint32_t buf_size) const;
 
-  // Readable some time after wake_soon(): where no interrupt comes, whoever sleeps looks again then. The time grows
-  // while nothing moves.
-  int timer() const { return timer_.get(); }
-  void wake_soon();
+  // Readable when there may be news of a pair of rings after arm(): by its interrupt, or where none comes after some
+  // time, which grows while nothing moves. Never read: whoever waits does so for the next edge.
+  int bell(uint32_t pair) const;
+  // News of what is received, or of room to send, are to ring the bells of these pairs. Another look has to follow.
+  void arm(uint32_t first, uint32_t end, bool in, bool out);
   void note_moved() { moved_.store(true, std::memory_order_relaxed); }
+  // It is another's from now on: what is mapped of it is not, and reads as zeros. vfio-pci waits for that.
+  void let_go();
 
  private:
   DrivenDevice() = default;
   driver::Shared& shared() const { return *reinterpret_cast<driver::Shared*>(memory_.data()); }
   Result<void> map_doorbell();
+  Result<void> take_bells(std::span<UniqueFd> fds);
+  void let_line_through() const;
+  void arm_pair(uint32_t pair, bool in, bool out);
   bool passed() const { return shared().model == driver::Model::kPassthrough; }
   driver::PassedMemory passed_memory() const { return {static_cast<uint8_t*>(bar_), shared().descriptors}; }
   uint8_t* page(uint32_t pair, driver::DmaPage page) const { return part(driver::page_of(pair, page)); }
   uint8_t* part(uint32_t page) const { return memory_.data() + driver::pool_offset(shared().part_page[page]); }
-  driver::E1000Tails e1000_tails() const { return {*registers_, shared().block ? part(driver::kControl) : nullptr}; }
+  uint8_t* e1000_block() const { return shared().block ? part(driver::kControl) : nullptr; }
+  driver::E1000Tails e1000_tails() const { return {*registers_, e1000_block()}; }
 
   mem::Mapping memory_;
   UniqueFd holds_[2];
@@ -57,14 +65,18 @@ class DrivenDevice {
   void* doorbell_ = nullptr;  // the page of it, of a passed-through port
   std::unique_ptr<driver::MappedRegisters> registers_;
   UniqueFd timer_;
+  driver::Interrupts interrupts_ = driver::Interrupts::kNone;
+  std::vector<UniqueFd> bells_;  // by pair
+  UniqueFd let_through_;
   uint32_t pause_us_ = 0;
-  std::atomic<bool> moved_{false};
+  std::atomic<bool> moved_{false}, let_go_{false};
 };
 
 class DriverTx final : public NicTx {
  public:
   DriverTx(std::shared_ptr<DrivenDevice> device, uint32_t pair, const vale::TxView& view);
   int sync(uint32_t& hwcur, uint32_t& hwtail, uint32_t head, bool recover, bool straight) override;
+  void abandon() override { device_->let_go(); }
 
  private:
   std::shared_ptr<DrivenDevice> device_;
@@ -76,6 +88,7 @@ class DriverRx final : public NicRx {
  public:
   DriverRx(std::shared_ptr<DrivenDevice> device, uint32_t pair, const NicRxView& view);
   int sync(uint32_t& hwcur, uint32_t head, uint32_t& hwtail, bool recover) override;
+  void abandon() override { device_->let_go(); }
 
  private:
   std::shared_ptr<DrivenDevice> device_;

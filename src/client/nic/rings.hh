@@ -31,6 +31,8 @@ class NicTx {
   // before died in the middle. `straight`: the other end of the cable takes frames that its driver did not make. An
   // errno value.
   virtual int sync(uint32_t& hwcur, uint32_t& hwtail, uint32_t head, bool recover, bool straight) = 0;
+  // The interface is not ours any more.
+  virtual void abandon() {}
 };
 
 class NicRx {
@@ -38,6 +40,7 @@ class NicRx {
   virtual ~NicRx() = default;
   // The slots in [hwcur, head) are the kernel's now; hwtail moves behind what arrived.
   virtual int sync(uint32_t& hwcur, uint32_t head, uint32_t& hwtail, bool recover) = 0;
+  virtual void abandon() {}
 };
 
 }  // namespace unetmap::client

@@ -22,7 +22,7 @@ Result<std::unique_ptr<NicSockets>> NicSockets::make(const wire::BindInfo& info,
   out->nic_tx_ = uint16_t(info.port.tx_rings - info.port.host_tx_rings);
   out->nic_rx_ = uint16_t(info.port.rx_rings - info.port.host_rx_rings);
   bool packet = info.nic.kind == wire::NicKind::kPacket, driven = info.nic.kind == wire::NicKind::kDriver;
-  size_t others = driven ? wire::kDriverFds : info.nic.straight ? 2 : 0;
+  size_t others = driven ? wire::kDriverFds + info.nic.interrupts : info.nic.straight ? 2 : 0;
   if (fds.size() != size_t{info.nic.sockets} + 1 + others || (packet && info.nic.sockets > 1))
     return Error{EPROTO, "unetmapd: bound to an interface, but without the sockets for it"};
   for (uint16_t i = 0; i < info.nic.sockets; i++) {
@@ -64,10 +64,13 @@ Result<std::unique_ptr<NicSockets>> NicSockets::make(const wire::BindInfo& info,
   auto socket_of = [&](uint32_t ring, bool rx) {
     if (out->is_host(ring, rx)) return out->tap_.get();
     if (packet) return ring == 0 ? out->packet_.get() : -1;
-    if (out->driven_) return out->driven_->timer();
+    if (out->driven_) return out->driven_->bell(ring);
     uint32_t at = ring - info.nic.first_queue;
     return at < out->xsk_.size() ? out->xsk_[at]->fd() : -1;
   };
+  const bool sends = info.tx_first < info.tx_end, receives = info.rx_first < info.rx_end;
+  out->first_pair_ = !sends ? info.rx_first : !receives ? info.tx_first : std::min(info.tx_first, info.rx_first);
+  out->end_pair_ = !sends ? info.rx_end : !receives ? info.tx_end : std::max(info.tx_end, info.rx_end);
   for (uint32_t i = info.tx_first; i < info.tx_end; i++) watch(socket_of(i, false), true, false);
   for (uint32_t i = info.rx_first; i < info.rx_end; i++) watch(socket_of(i, true), true, true);
   return out;
@@ -102,11 +105,11 @@ std::unique_ptr<NicRx> NicSockets::rx(uint32_t ring, const NicRxView& view, NicS
 // go through the epoll instance.
 void NicSockets::arm(bool in, bool out) {
   std::lock_guard hold(mutex_);
-  if (driven_ && (in || out)) driven_->wake_soon();
+  if (driven_ && (in || out)) driven_->arm(first_pair_, end_pair_, in, out);
   for (Watched& w : watched_) {
     uint32_t events = (in && w.in ? uint32_t{EPOLLIN} : 0) | (out && w.out ? uint32_t{EPOLLOUT} : 0);
-    // A timer is read, whichever way frames go.
-    if (events && driven_ && w.fd == driven_->timer()) events = EPOLLIN;
+    // A device has one bell, whichever way frames go.
+    if (events && driven_ && w.fd != tap_.get()) events = EPOLLIN;
     if (events == 0 || (w.armed & events) == events) continue;
     // A wait for one direction by one thread does not end what another thread waits for: interest in arrivals stays.
     events |= w.armed & EPOLLIN;
@@ -116,6 +119,11 @@ void NicSockets::arm(bool in, bool out) {
     errno = saved;
     w.armed = events;
   }
+}
+
+void NicSockets::abandon() {
+  std::lock_guard hold(mutex_);
+  if (driven_) driven_->let_go();
 }
 
 void NicSockets::close() {

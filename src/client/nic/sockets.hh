@@ -40,6 +40,8 @@ class NicSockets {
   uint64_t missed() const;
   // Lets go of the sockets. No ring uses them any more.
   void close();
+  // The interface is not ours any more: of a device that was driven from here nothing is kept, rings or not.
+  void abandon();
   // Towards the host stack; for NS_FORWARD. False if it would not take it.
   bool to_host(const uint8_t* frame, uint32_t len) const;
 
@@ -54,6 +56,7 @@ class NicSockets {
 
   wire::NicInfo info_{};
   uint16_t nic_tx_ = 0, nic_rx_ = 0;
+  uint32_t first_pair_ = 0, end_pair_ = 0;  // of those bound, in mode driver
   std::vector<std::shared_ptr<XskSocket>> xsk_;  // of queues from first_queue on
   std::shared_ptr<DrivenDevice> driven_;         // in mode driver
   UniqueFd packet_, tap_, bell_;

@@ -13,6 +13,12 @@ Port::~Port() {
   if (doorbell) note_internal(doorbell.get(), false);
 }
 
+bool Port::gone() const {
+  if (info.nic.kind != wire::NicKind::kDriver) return false;
+  const PortEntry* shown = entry();
+  return !shown || (shown->flags.load(std::memory_order_relaxed) & kPortGone);
+}
+
 bool Port::failed() {
   if (info.nic.kind == wire::NicKind::kNone) return false;
   const PortEntry* shown = entry();

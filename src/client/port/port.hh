@@ -41,6 +41,8 @@ class Port {
   wire::PortKind kind() const { return wire::PortKind(info.port.kind); }
   // True if the interface behind it is gone or changed; says so once.
   bool failed();
+  // A NIC whose keeper has ended: it does not come back.
+  bool gone() const;
 
  private:
   PortEntry* entry_of(const wire::PortInfo& port) const {

@@ -159,6 +159,7 @@ void NicPorts::note_change(uint64_t unique) {
   if (!changed) return;
   Port& port = *changed;
   port.sw->set_flag(port.info.index, kPortFailed, !port.nic->usable());
+  port.sw->set_flag(port.info.index, kPortGone, port.nic->error.code != 0);
   pair_up();
   wake_users(port);
 }

@@ -144,18 +144,25 @@ void Interfaces::take_message(const std::string& key) {
   if (on_settled) on_settled();
 }
 
+// vfio-pci lets nobody have a device, nor go, before all descriptors of it are closed.
+void Interfaces::let_go_of_device(Held& held) {
+  if (!held.reply.taken) return;
+  for (size_t i = 0; i < held.reply.queues.size() && i < held.fds.size(); i++) held.fds[i].reset();
+}
+
 // A keeper was killed. All that it did has gone with it, but for the offloads that it switched off, and a device that
 // it took: whose memory our descriptors keep where it is until it is stopped.
-void Interfaces::restore(const Held& held) {
+void Interfaces::restore(Held& held) {
   const wire::KeeperReply& reply = held.reply;
   if (reply.undo.empty() && !reply.taken) return;
   auto channel = start();
   std::vector<int> fds;
-  if (reply.taken && held.fds.size() >= wire::kDriverFds)
-    fds.push_back(held.fds[held.fds.size() - wire::kDriverFds].get());  // its memory
+  if (reply.taken && held.fds.size() >= reply.queues.size() + 1 + wire::kDriverFds)
+    fds.push_back(held.fds[reply.queues.size() + 1].get());  // its memory
+  let_go_of_device(held);
   auto kept = std::make_shared<std::vector<UniqueFd>>();
   for (const UniqueFd& fd : held.fds)
-    if (reply.taken) kept->emplace_back(fcntl(fd.get(), F_DUPFD_CLOEXEC, 3));
+    if (reply.taken && fd) kept->emplace_back(fcntl(fd.get(), F_DUPFD_CLOEXEC, 3));
   auto told = [this, name = reply.interface, device = reply.taken.has_value(), kept](int fd) {
     auto answer = wire::receive_keeper_message(fd, MSG_DONTWAIT);
     auto* result = answer ? std::get_if<wire::KeeperReply>(&answer->message) : nullptr;
@@ -190,6 +197,7 @@ void Interfaces::take_event(Held& held, const wire::KeeperEvent& event) {
     held.reply.interface = event.interface;  // its frames come by our descriptor, whatever its name is
   else if (held.error.code == 0)
     held.error = {ENXIO, event.text};
+  if (event.kind == Kind::kGone) let_go_of_device(held);
   if (held.changed) held.changed();
 }
 

@@ -65,7 +65,8 @@ class Interfaces {
   void take_event(Held& held, const wire::KeeperEvent& event);
   void fail(const std::string& key, Error error);
   void hang_up(Held& held);
-  void restore(const Held& held);
+  void restore(Held& held);
+  static void let_go_of_device(Held& held);
   void forget(const std::string& key);
 
   EventLoop& loop_;

@@ -19,6 +19,7 @@ wire::NicInfo nic_info(const Port& port, const File& file) {
   constexpr uint16_t kCopied = 18, kLent = 64;
   out.packet_slots = !reply.multi_buffer ? 1 : reply.mode == wire::NicMode::kNativeZeroCopy ? kLent : kCopied;
   out.straight = reply.straight;
+  out.interrupts = reply.interrupts;
   out.rx_entries = reply.rx_ring;
   out.tx_entries = reply.tx_ring;
   out.fill_entries = reply.fill_ring;

@@ -4,6 +4,8 @@
 #include <cap-ng.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
+#include <spawn.h>
 
 #include <array>
 #include <cerrno>
@@ -14,8 +16,11 @@ namespace unetmap::daemon {
 namespace {
 
 // The last one only where memory may not be locked without limit anyway: buffers of AF_XDP are.
-// And the last but one only where devices are to be driven, for which it has to be known where memory is.
-constexpr std::array<unsigned, 5> kOfInterfaces{CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF, CAP_SYS_ADMIN, CAP_IPC_LOCK};
+// And the two before it only where devices are to be driven, for which it has to be known where memory is, or vfio be
+// asked for a device without an IOMMU.
+constexpr std::array<unsigned, 6> kOfInterfaces{CAP_NET_ADMIN, CAP_NET_RAW,   CAP_BPF,
+                                                CAP_SYS_ADMIN, CAP_SYS_RAWIO, CAP_IPC_LOCK};
+bool of_devices(unsigned right) { return right == CAP_SYS_ADMIN || right == CAP_SYS_RAWIO; }
 
 constexpr rlim_t kLeastFiles = 128;
 
@@ -61,13 +66,28 @@ uint64_t lockable_bytes() {
   return may ? UINT64_MAX : limit.rlim_cur;
 }
 
+void load_device_drivers() {
+  char name[] = "modprobe", quiet[] = "-q", all[] = "-a", type1[] = "vfio_iommu_type1", vfio[] = "vfio-pci",
+       uio[] = "uio_pci_generic";
+  char* const arguments[] = {name, quiet, all, type1, vfio, uio, nullptr};
+  char path[] = "PATH=/usr/sbin:/usr/bin:/sbin:/bin";
+  char* const environment[] = {path, nullptr};
+  for (const char* program : {"/usr/sbin/modprobe", "/sbin/modprobe"}) {
+    pid_t child;
+    if (posix_spawn(&child, program, nullptr, nullptr, arguments, environment) != 0) continue;
+    while (waitpid(child, nullptr, 0) < 0 && errno == EINTR) {
+    }
+    return;
+  }
+}
+
 Result<void> drop_privileges(bool devices) {
   prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
   if (capng_get_caps_process() < 0) return {};
   std::array<bool, kOfInterfaces.size()> have{};
   for (size_t i = 0; i < have.size(); i++)
     have[i] = capng_have_capability(CAPNG_PERMITTED, kOfInterfaces[i]) == 1 &&
-              (kOfInterfaces[i] != CAP_IPC_LOCK || memory_limited()) && (kOfInterfaces[i] != CAP_SYS_ADMIN || devices);
+              (kOfInterfaces[i] != CAP_IPC_LOCK || memory_limited()) && (!of_devices(kOfInterfaces[i]) || devices);
   capng_clear(CAPNG_SELECT_ALL);
   for (size_t i = 0; i < have.size(); i++)
     if (have[i]) (void)capng_update(CAPNG_ADD, CAPNG_BOUNDING_SET, kOfInterfaces[i]);

@@ -16,6 +16,9 @@ Result<void> raise_limits();
 // Never more rights than now (no_new_privs), and of root's special ones those at most. An error is worth a word: the
 // rights are there still.
 Result<void> drop_privileges(bool devices);
+// Has the kernel drivers loaded that give a device to programs, where they are modules; before rights are given up. What
+// is missing then, opening a port tells.
+void load_device_drivers();
 // How much memory a keeper of ours may lock; UINT64_MAX: as much as there is.
 uint64_t lockable_bytes();
 

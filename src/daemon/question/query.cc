@@ -138,6 +138,10 @@ Json nic_json(const Interfaces::Held& held) {
            {"multi_buffer", reply.multi_buffer},
            {"keeper", reply.pid},
            {"down", held.down}};
+  if (reply.taken) {
+    out["way"] = wire::way_name(reply.taken->way);
+    out["interrupts"] = reply.interrupts > 0;
+  }
   if (!held.straight_to.empty()) out["straight_to"] = held.straight_to;
   if (held.error.code) out["error"] = held.error.text;
   return out;

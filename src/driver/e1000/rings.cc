@@ -53,10 +53,27 @@ void E1000Tails::set_rx(uint32_t tail, uint32_t size) {
   if (reached || load_relaxed32(block_ + csb::kHostNeedRxkick)) registers_.write32(reg::kRdt, tail);
 }
 
+void E1000Tails::quiet_tx() {
+  if (block_ && load_relaxed32(block_ + csb::kGuestNeedTxkick)) store_relaxed32(block_ + csb::kGuestNeedTxkick, 0);
+}
+void E1000Tails::quiet_rx() {
+  if (block_ && load_relaxed32(block_ + csb::kGuestNeedRxkick)) store_relaxed32(block_ + csb::kGuestNeedRxkick, 0);
+}
+
 void E1000Tails::wake() {
   if (!block_) return;
   registers_.write32(reg::kTdt, tx());
   registers_.write32(reg::kRdt, rx());
+}
+
+void e1000_ask(Registers& registers, uint8_t* block, bool in, bool out) {
+  (void)registers.read32(reg::kIcr);  // what was is seen by the look that follows
+  if (block) {
+    if (in) store_release32(block + csb::kGuestNeedRxkick, 1);
+    if (out) store_release32(block + csb::kGuestNeedTxkick, 1);
+    full_barrier();
+  }
+  registers.write32(reg::kIms, (in ? unetmap::e1000::kReceiveCauses : 0) | (out ? unetmap::e1000::kTransmitCauses : 0));
 }
 
 uint32_t E1000Tx::put(const TxPacket& packet, uint32_t slot, uint32_t next) {
@@ -143,7 +160,9 @@ void E1000Tx::sync(Tally& tally, uint32_t& hwcur, uint32_t& hwtail, uint32_t hea
   if (recover) [[unlikely]]
     hwcur = recovered(hwcur, head);
   if (head != hwcur) hwcur = place(tally, hwcur, head);
+  const uint32_t tail = hwtail;
   hwtail = reclaimed(hwtail, hwcur);
+  if (hwtail != tail) tails_.quiet_tx();
 }
 
 // All that the device may have: up to the slot before `head`, which stays empty. One descriptor stays empty, too.
@@ -196,6 +215,7 @@ uint32_t E1000Rx::take(Tally& tally, uint32_t hwtail, uint32_t head, bool recove
     at = ring.next(at);
   }
   state_.taken.store(pack(next, at), std::memory_order_release);
+  if (next != uint32_t(taken)) tails_.quiet_rx();
   return at;
 }
 

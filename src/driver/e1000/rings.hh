@@ -17,6 +17,9 @@ class E1000Tails {
   // `size`: descriptors of the ring.
   void set_tx(uint32_t tail);
   void set_rx(uint32_t tail, uint32_t size);
+  // What e1000_ask() asked for is there. Registers need not be told: their line waits to be let through again.
+  void quiet_tx();
+  void quiet_rx();
   // Who told it last may have died before the card was woken.
   void wake();
 
@@ -24,6 +27,10 @@ class E1000Tails {
   Registers& registers_;
   uint8_t* block_;
 };
+
+// An interrupt when a packet is received (`in`), or one that was sent is over (`out`). Whoever asks looks at the rings
+// once more. `block`: as of E1000Tails.
+void e1000_ask(Registers& registers, uint8_t* block, bool in, bool out);
 
 class E1000Tx final : public TxQueue {
  public:

@@ -356,6 +356,33 @@ TEST_P(DriverE1000ParavirtTest, DeathBetweenBlockAndDoorbell) {
   EXPECT_EQ(taken_by_card(), std::vector<Bytes>{frame_of(3, 100)});
 }
 
+// The block's page comes with the extension alone.
+TEST_P(DriverE1000Test, TheLineIsAssertedWhenThatIsAskedFor) {
+  uint8_t* block = GetParam() ? machine.dma_page(kControl) : nullptr;
+  for (uint32_t lap = 0; lap < 100; lap++) {
+    rings.sync_rx();
+    ASSERT_EQ(deliver(frame_of(lap, 100)), unetmap::e1000::Delivery::kDone);
+    if (lap == 0) { EXPECT_FALSE(card.line()); }
+    rings.sync_rx();
+    ASSERT_EQ(received().size(), 1u);
+    e1000_ask(registers, block, true, false);
+    ASSERT_FALSE(card.line()) << "what was there is seen by a look";
+    ASSERT_EQ(deliver(frame_of(lap, 100)), unetmap::e1000::Delivery::kDone);
+    pass(1'000'000);
+    EXPECT_TRUE(card.line()) << lap;
+    rings.sync_rx();
+    ASSERT_EQ(received().size(), 1u);
+    send(frame_of(lap, 60));
+    rings.sync_tx();
+    e1000_ask(registers, block, false, true);
+    ASSERT_FALSE(card.line());
+    ASSERT_EQ(taken_by_card().size(), 1u);
+    pass(1'000'000);
+    EXPECT_TRUE(card.line()) << lap;
+    rings.sync_tx();
+  }
+}
+
 TEST_P(DriverE1000Test, AStoppedCardTouchesNothing) {
   rings.sync_rx();
   send(frame_of(1, 60));

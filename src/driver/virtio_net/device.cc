@@ -20,13 +20,14 @@ using namespace unetmap::virtio;
 // Of the configuration space.
 constexpr uint32_t kPciStatus = 6, kHasCapabilities = 0x10, kCapabilities = 0x34, kBars = 0x10;
 constexpr uint8_t kVendorCapability = 9;
-enum Structure : uint8_t { kCommonStructure = 1, kNotifyStructure = 2, kDeviceStructure = 4 };
+enum Structure : uint8_t { kCommonStructure = 1, kNotifyStructure = 2, kIsrStructure = 3, kDeviceStructure = 4 };
 constexpr uint32_t kCommonBytes = 56, kDeviceBytes = 10, kMostBarBytes = 1 << 20;
 // Of the common structure.
 constexpr uint32_t kDeviceFeatureSelect = 0, kDeviceFeature = 4, kDriverFeatureSelect = 8, kDriverFeature = 12,
                    kConfigMsixVector = 16, kQueueSelect = 22, kQueueSize = 24, kQueueMsixVector = 26, kQueueEnable = 28,
                    kQueueNotifyOff = 30, kQueueDescriptors = 32;
 constexpr uint32_t kNoVector = 0xffff;
+constexpr uint64_t kAccessPlatform = uint64_t{1} << 33;  // addresses go through the IOMMU, if there is one
 constexpr uint8_t kAcknowledge = 1, kDriver = 2, kDriverOk = 4, kFeaturesOk = 8;
 // Of the device's own.
 constexpr uint32_t kLinkStatus = 6, kMostPairsThere = 8;
@@ -76,8 +77,11 @@ Result<VirtioPlaces> virtio_places(std::span<const uint8_t> config) {
   if (!usable(*common, *common, kCommonBytes) || !usable(*notify, *common, 2) ||
       !usable(*device, *common, kDeviceBytes) || (word(config, kBars + 4 * common->bar) & 1))
     return Error{ENOTSUP, "virtio-net: its structures are not in one memory BAR, as those of QEMU are"};
-  VirtioPlaces out{common->bar, common->offset, notify->offset, device->offset, word(config, notify->at + 16), 0};
-  for (const auto& each : {common, notify, device})
+  auto isr = capability(config, kIsrStructure);
+  if (isr && (isr->offset == 0 || !usable(*isr, *common, 1))) isr.reset();
+  VirtioPlaces out{common->bar, common->offset, notify->offset, device->offset, word(config, notify->at + 16), 0,
+                   isr ? isr->offset : 0};
+  for (const auto& each : {common, notify, device, isr ? isr : common})
     out.bar_bytes = std::max(out.bar_bytes, each->offset + each->length);
   out.bar_bytes = (out.bar_bytes + kPageBytes - 1) / kPageBytes * kPageBytes;
   return out;
@@ -92,7 +96,7 @@ Result<uint64_t> VirtioNetDevice::negotiate(const DeviceSettings& settings) {
     offered |= uint64_t{registers_.read32(places_.common + kDeviceFeature)} << (32 * half);
   }
   if (!(offered & kVersion1)) return Error{ENOTSUP, "virtio-net: a legacy device; start QEMU with disable-modern=off"};
-  uint64_t wanted = kVersion1 | unetmap::virtio::kMac | unetmap::virtio::kStatus | kEventIdx | kRingPacked;
+  uint64_t wanted = kVersion1 | kAccessPlatform | unetmap::virtio::kMac | unetmap::virtio::kStatus | kEventIdx | kRingPacked;
   if (settings.mtu + kTagged > settings.buffer_room) {
     wanted |= kMrgRxbuf;
     if (!(offered & kMrgRxbuf))
@@ -118,11 +122,14 @@ uint32_t VirtioNetDevice::most_pairs() {
 }
 
 // Its place for notifications.
-Result<uint32_t> VirtioNetDevice::set_queue(uint32_t number, uint32_t size, const std::array<uint64_t, 3>& addresses) {
+Result<uint32_t> VirtioNetDevice::set_queue(uint32_t number, uint32_t size, const std::array<uint64_t, 3>& addresses,
+                                            uint32_t vector) {
   const uint32_t common = places_.common;
   registers_.write(common + kQueueSelect, number, 2);
   registers_.write(common + kQueueSize, size, 2);
-  registers_.write(common + kQueueMsixVector, kNoVector, 2);
+  registers_.write(common + kQueueMsixVector, vector, 2);
+  if (vector != kNoVector && registers_.read(common + kQueueMsixVector, 2) != vector)
+    return Error{EIO, "virtio-net: the device takes no interrupt for one of its queues"};
   for (size_t i = 0; i < addresses.size(); i++) {
     registers_.write32(common + kQueueDescriptors + 8 * uint32_t(i), uint32_t(addresses[i]));
     registers_.write32(common + kQueueDescriptors + 8 * uint32_t(i) + 4, uint32_t(addresses[i] >> 32));
@@ -148,11 +155,13 @@ Result<uint32_t> VirtioNetDevice::queue_size(const DeviceSettings& settings, uin
 
 Result<void> VirtioNetDevice::set_pair(uint32_t pair, const DeviceSettings& settings, Shared& shared) {
   const auto address = [&](DmaPage page) { return settings.page_addresses[page_of(pair, page)]; };
+  // As many vectors as messages that the kernel passes on; where pairs have to share them, the last pairs share the last.
+  const uint32_t vector = settings.interrupts == Interrupts::kMessages ? std::min(pair, settings.vectors - 1) : kNoVector;
   auto rx = set_queue(rx_queue_number(pair), shared.descriptors,
-                      {address(kRxDescriptors), address(kRxAvailable), address(kRxUsed)});
+                      {address(kRxDescriptors), address(kRxAvailable), address(kRxUsed)}, vector);
   if (!rx) return rx.error();
   auto tx = set_queue(tx_queue_number(pair), shared.descriptors,
-                      {address(kTxDescriptors), address(kTxAvailable), address(kTxUsed)});
+                      {address(kTxDescriptors), address(kTxAvailable), address(kTxUsed)}, vector);
   if (!tx) return tx.error();
   PairState& state = shared.pairs[pair];
   state.rx_notify = *rx;
@@ -193,7 +202,7 @@ Result<void> VirtioNetDevice::set_pair_count(const DeviceSettings& settings, con
   const uint64_t address = settings.page_addresses[kControl];
   if (registers_.read(places_.common + kQueueSize, 2) < kControlSize || settings.control_page == nullptr)
     return Error{ENOTSUP, "virtio-net: its control queue is too small"};
-  auto notify = set_queue(number, kControlSize, {address, address + kControlDriver, address + kControlDevice});
+  auto notify = set_queue(number, kControlSize, {address, address + kControlDriver, address + kControlDevice}, kNoVector);
   if (!notify) return notify.error();
   uint8_t* page = settings.control_page;
   memset(page, 0, kPageBytes);
@@ -226,6 +235,7 @@ Result<void> VirtioNetDevice::start(const DeviceSettings& settings, Shared& shar
   shared.virtio_ways = 0;
   shared.descriptors = *size;
   shared.bar_bytes = places_.bar_bytes;
+  shared.isr_at = places_.isr;
   shared.most_bytes = kMostBytes;
   for (auto [feature, way] : {std::pair{kRingPacked, kPackedRings}, std::pair{kEventIdx, kEventIndex},
                               std::pair{kMrgRxbuf, kMergeableBuffers}})

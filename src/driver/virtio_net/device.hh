@@ -15,6 +15,7 @@ struct VirtioPlaces {
   uint32_t common = 0, notify = 0, device = 0;
   uint32_t notify_multiplier = 0;
   uint32_t bar_bytes = 0;  // up to the end of the last of them
+  uint32_t isr = 0;        // 0: elsewhere, or none
 };
 // From the configuration space, which the device wrote.
 Result<VirtioPlaces> virtio_places(std::span<const uint8_t> config);
@@ -29,7 +30,7 @@ class VirtioNetDevice final : public Device {
  private:
   Result<uint64_t> negotiate(const DeviceSettings& settings);
   Result<uint32_t> queue_size(const DeviceSettings& settings, uint32_t pairs);
-  Result<uint32_t> set_queue(uint32_t number, uint32_t size, const std::array<uint64_t, 3>& addresses);
+  Result<uint32_t> set_queue(uint32_t number, uint32_t size, const std::array<uint64_t, 3>& addresses, uint32_t vector);
   Result<void> set_pair(uint32_t pair, const DeviceSettings& settings, Shared& shared);
   Result<void> set_pair_count(const DeviceSettings& settings, const Shared& shared, const PauseFor& pause);
   uint32_t most_pairs();

@@ -12,7 +12,7 @@ class PackedVring {
  public:
   static constexpr bool kPacked = true;
   PackedVring(const VringPages& pages, uint32_t size, bool event_index)
-      : pages_(pages), size_(size), event_index_(event_index) {
+      : pages_(pages), size_(size), mask_(size - 1), event_index_(event_index) {
     words::store16(pages_.driver + 2, kDisable);
   }
 
@@ -70,21 +70,28 @@ class PackedVring {
     const uint32_t when = word >> 16 & 3;
     if (when != kAtPlace || !event_index_) return when != kDisable;
     // The place, as a count of this lap or the one before.
-    const auto lap = uint16_t(now / size_ * size_);
+    const auto lap = uint16_t(now & ~mask_);
     auto event = uint16_t(lap + (word & 0x7fff));
     if (((word >> 15 & 1) != 0) != wrap(now)) event = uint16_t(event - size_);
     return passed(event, before, now);
   }
-  void keep_quiet(uint16_t) {}
+  void keep_quiet(uint16_t) {
+    if (words::load16(pages_.driver + 2) != kDisable) words::store16(pages_.driver + 2, kDisable);
+  }
+  // An interrupt at the next element that is used, until the next keep_quiet(). Another look has to follow.
+  static void ask(const VringPages& pages, uint32_t, bool, uint16_t) {
+    words::store16(pages.driver + 2, 0);
+    std::atomic_thread_fence(std::memory_order_seq_cst);
+  }
 
  private:
   static constexpr uint16_t kNext = 1, kWrite = 2, kAvailable = 1 << 7, kUsed = 1 << 15;  // flags of a descriptor
   static constexpr uint16_t kDisable = 1, kAtPlace = 2;                                   // notifications
-  uint8_t* place(uint16_t count) const { return pages_.descriptors + 16 * (count % size_); }
-  bool wrap(uint16_t count) const { return !(count / size_ & 1); }
+  uint8_t* place(uint16_t count) const { return pages_.descriptors + 16 * (count & mask_); }
+  bool wrap(uint16_t count) const { return !(count & size_); }
   uint16_t available(uint16_t count) const { return wrap(count) ? kAvailable : kUsed; }
   VringPages pages_;
-  uint32_t size_;
+  uint32_t size_, mask_;  // a power of two
   bool event_index_;
   uint16_t first_flags_ = 0;
 };

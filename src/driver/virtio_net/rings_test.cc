@@ -69,7 +69,7 @@ class DriverVirtioTest : public testing::TestWithParam<Way> {
         out.emplace_back();
         for (auto& piece : packets[k].frame) out.back().insert(out.back().end(), piece.at, piece.at + piece.bytes);
       }
-      (void)model_tx.complete(count);
+      tx_rang = model_tx.complete(count) || tx_rang;
       batch->clear();
       if (out.size() == most) break;
     }
@@ -79,7 +79,7 @@ class DriverVirtioTest : public testing::TestWithParam<Way> {
   Delivery deliver(const Bytes& frame) {
     const virtio::RxQueue::Source source(frame);
     auto out = model_rx.deliver(*batch, {}, {&source, 1});
-    (void)model_rx.finish();
+    rx_rang = model_rx.finish();
     batch->clear();
     return out;
   }
@@ -97,6 +97,11 @@ class DriverVirtioTest : public testing::TestWithParam<Way> {
   }
 
   const VirtioPlaces places{0, 0, 0x100, 0x80, 4, 4096};
+  void ask(bool in, bool out) {
+    virtio_ask(function, machine.shared, 0, pages(kTxDescriptors), pages(kRxDescriptors), in, out);
+  }
+
+  bool tx_rang = false, rx_rang = false;  // an interrupt of what was taken, and of the last frame delivered
   TestMachine machine;
   ModelFunction function{machine};
   std::unique_ptr<virtio::ChainBatch> batch = std::make_unique<virtio::ChainBatch>();
@@ -125,6 +130,34 @@ INSTANTIATE_TEST_SUITE_P(Ways, DriverVirtioTest,
 INSTANTIATE_TEST_SUITE_P(Ways, DriverSplitTest, testing::Values(Way{0, 1500}, Way{kEvents, 1500}), name_of);
 INSTANTIATE_TEST_SUITE_P(Ways, DriverPackedTest, testing::Values(kPlainPacked, kPackedEvents, kPackedMerged), name_of);
 INSTANTIATE_TEST_SUITE_P(Ways, DriverMergedTest, testing::Values(kSplitMerged, kPackedMerged), name_of);
+
+TEST_P(DriverVirtioTest, InterruptsComeWhenTheyAreAskedFor) {
+  for (uint32_t lap = 0; lap < 300; lap++) {
+    rings->sync_rx();
+    ASSERT_EQ(deliver(frame_of(lap, 100)), Delivery::kDone);
+    // A device may ring once before it knows how far it has told.
+    EXPECT_TRUE(!rx_rang || lap == 0) << lap;
+    rings->sync_rx();
+    ASSERT_EQ(received().size(), 1u);
+    ask(true, false);
+    ASSERT_EQ(deliver(frame_of(lap, 100)), Delivery::kDone);
+    EXPECT_TRUE(rx_rang) << lap;
+    rings->sync_rx();
+    ASSERT_EQ(received().size(), 1u);
+    tx_rang = false;
+    send(frame_of(lap, 60));
+    rings->sync_tx();
+    ASSERT_EQ(taken_by_device().size(), 1u);
+    EXPECT_TRUE(!tx_rang || lap == 0) << lap;
+    rings->sync_tx();
+    send(frame_of(lap, 60));
+    rings->sync_tx();
+    ask(false, true);
+    ASSERT_EQ(taken_by_device().size(), 1u);
+    EXPECT_TRUE(tx_rang) << lap;
+    rings->sync_tx();
+  }
+}
 
 TEST_P(DriverVirtioTest, EveryLengthGoesOut) {
   for (uint32_t len = 14; len <= machine.buffers().room(); len++) {

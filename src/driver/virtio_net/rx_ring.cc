@@ -20,9 +20,10 @@ class VirtioRx final : public RxQueue {
         shared_(shared),
         state_(shared.pairs[pair].rx),
         pair_(pair),
-        size_(shared.descriptors),
+        size_(ring_size(shared)),
+        mask_(size_ - 1),
         mergeable_(shared.virtio_ways & kMergeableBuffers),
-        vring_(pages, shared.descriptors, shared.virtio_ways & kEventIndex),
+        vring_(pages, size_, shared.virtio_ways & kEventIndex),
         slots_(ring, state_) {
     vring_.keep_quiet(uint16_t(state_.taken.load(std::memory_order_relaxed)));
   }
@@ -48,7 +49,7 @@ class VirtioRx final : public RxQueue {
   Registers& registers_;
   Shared& shared_;
   RxState& state_;
-  const uint32_t pair_, size_;
+  const uint32_t pair_, size_, mask_;
   const bool mergeable_;
   Vring vring_;
   RxSlots slots_;
@@ -76,7 +77,7 @@ void VirtioRx<Vring>::give(Tally& tally, uint32_t head) {
       tally.corrupt++;
       continue;
     }
-    const uint32_t id = state_.ids[available % size_].load(std::memory_order_relaxed) % size_;
+    const uint32_t id = state_.ids[available & mask_].load(std::memory_order_relaxed) & mask_;
     const uint16_t next = vring_.describe(available, {&segment, 1}, &id, 0);
     state_.posted[id].store(buffer + 1, std::memory_order_relaxed);
     if (Vring::kPacked) {
@@ -160,7 +161,7 @@ uint32_t VirtioRx<Vring>::take(Tally& tally, uint32_t hwtail, uint32_t head, boo
     const bool good =
         arrival.good && show(arrival, at, end, recovering ? uint16_t{NS_BUF_CHANGED} : uint16_t{0}, bytes);
     for (uint32_t i = 0; i < arrival.count; i++, used++)
-      state_.ids[used % size_].store(elements_[i].id % size_, std::memory_order_relaxed);
+      state_.ids[used & mask_].store(elements_[i].id & mask_, std::memory_order_relaxed);
     left -= arrival.count;
     if (!good) {
       tally.corrupt++;
@@ -168,12 +169,12 @@ uint32_t VirtioRx<Vring>::take(Tally& tally, uint32_t hwtail, uint32_t head, boo
     }
     tally.packets++;
     tally.bytes += bytes;
-    at = (at + arrival.count) % ring.num_slots;
+    at = ring.behind(at, arrival.count);
   }
   state_.taken.store(pack(used, at), std::memory_order_release);
   if (mergeable_) state_.moving.store(0, std::memory_order_release);
   for (uint16_t i = first; i != used; i++)
-    state_.posted[state_.ids[i % size_].load(std::memory_order_relaxed) % size_].store(0, std::memory_order_relaxed);
+    state_.posted[state_.ids[i & mask_].load(std::memory_order_relaxed) & mask_].store(0, std::memory_order_relaxed);
   if (used != first) vring_.keep_quiet(used);
   return at;
 }

@@ -12,7 +12,7 @@ class SplitVring {
  public:
   static constexpr bool kPacked = false;
   SplitVring(const VringPages& pages, uint32_t size, bool event_index)
-      : pages_(pages), size_(size), event_index_(event_index) {
+      : pages_(pages), size_(size), mask_(size - 1), event_index_(event_index) {
     words::store16(pages_.driver, kNoInterrupt);
   }
 
@@ -26,7 +26,7 @@ class SplitVring {
       words::store64(at, segments[i].address);
       words::store64(at + 8, segments[i].bytes | uint64_t{flags} << 32 | uint64_t{more ? ids[i + 1] : 0} << 48);
     }
-    words::store16(pages_.driver + 4 + 2 * (count % size_), uint16_t(ids[0]));
+    words::store16(pages_.driver + 4 + 2 * (count & mask_), uint16_t(ids[0]));
     return uint16_t(count + 1);
   }
   void publish(uint16_t, uint16_t count) { words::store16(pages_.driver + 2, count); }
@@ -40,7 +40,7 @@ class SplitVring {
     return uint16_t(words::load16(pages_.device + 2) - count);
   }
   [[nodiscard]] UsedElement used(uint16_t count) const {
-    const uint8_t* at = pages_.device + 4 + 8 * (count % size_);
+    const uint8_t* at = pages_.device + 4 + 8 * (count & mask_);
     return {words::load32(at), words::load32(at + 4)};
   }
 
@@ -52,14 +52,25 @@ class SplitVring {
   }
   // No interrupts: not before the used index has come around to where `seen` was.
   void keep_quiet(uint16_t seen) {
-    if (event_index_) words::store16(pages_.driver + 4 + 2 * size_, uint16_t(seen - 1));
+    if (event_index_)
+      words::store16(pages_.driver + 4 + 2 * size_, uint16_t(seen - 1));
+    else if (words::load16(pages_.driver) != kNoInterrupt)
+      words::store16(pages_.driver, kNoInterrupt);
+  }
+  // An interrupt when the element `count` is used, until the next keep_quiet(). Another look has to follow.
+  static void ask(const VringPages& pages, uint32_t size, bool event_index, uint16_t count) {
+    if (event_index)
+      words::store16(pages.driver + 4 + 2 * size, count);
+    else
+      words::store16(pages.driver, 0);
+    std::atomic_thread_fence(std::memory_order_seq_cst);
   }
 
  private:
   static constexpr uint16_t kNext = 1, kWrite = 2;            // flags of a descriptor
   static constexpr uint16_t kNoInterrupt = 1, kNoNotify = 1;  // of the available and the used ring
   VringPages pages_;
-  uint32_t size_;
+  uint32_t size_, mask_;  // a power of two
   bool event_index_;
 };
 

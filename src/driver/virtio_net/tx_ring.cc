@@ -10,6 +10,16 @@
 namespace unetmap::driver {
 namespace {
 
+// It lies in a line of its own, which stays with device and driver both as long as nobody writes to it.
+void clear_header(uint8_t* at) {
+  uint64_t first = 0;
+  uint32_t rest = 0;
+  static_assert(sizeof first + sizeof rest == kVirtioHeader);
+  memcpy(&first, at, sizeof first);
+  memcpy(&rest, at + sizeof first, sizeof rest);
+  if ((first | rest) != 0) memset(at, 0, kVirtioHeader);
+}
+
 template <class Vring>
 class VirtioTx final : public TxQueue {
  public:
@@ -18,8 +28,9 @@ class VirtioTx final : public TxQueue {
         shared_(shared),
         state_(shared.pairs[pair].tx),
         pair_(pair),
-        size_(shared.descriptors),
-        vring_(pages, shared.descriptors, shared.virtio_ways & kEventIndex),
+        size_(ring_size(shared)),
+        mask_(size_ - 1),
+        vring_(pages, size_, shared.virtio_ways & kEventIndex),
         ring_(ring) {
     vring_.keep_quiet(uint16_t(state_.used.load(std::memory_order_relaxed)));
   }
@@ -44,7 +55,7 @@ class VirtioTx final : public TxQueue {
   Registers& registers_;
   Shared& shared_;
   TxState& state_;
-  const uint32_t pair_, size_;
+  const uint32_t pair_, size_, mask_;
   Vring vring_;
   Ring ring_;
 };
@@ -53,7 +64,7 @@ template <class Vring>
 uint32_t VirtioTx<Vring>::free_id() {
   const uint32_t left = state_.free_count.load(std::memory_order_relaxed) - 1;
   state_.free_count.store(left, std::memory_order_relaxed);
-  return state_.free_ids[left % kMostDescriptors].load(std::memory_order_relaxed) % size_;
+  return state_.free_ids[left % kMostDescriptors].load(std::memory_order_relaxed) & mask_;
 }
 
 // False if there are too few descriptors now.
@@ -73,7 +84,7 @@ bool VirtioTx<Vring>::put(const TxPacket& packet, uint32_t slot, uint16_t& avail
   for (uint32_t i = 0; i < packet.slots; i++) {
     const Piece& piece = packet.pieces[i];
     const uint32_t header = i == 0 && !apart ? kVirtioHeader : 0;
-    if (header) memset(memory.at(piece.buffer) - header, 0, header);
+    if (header) clear_header(memory.at(piece.buffer) - header);
     segments[at++] = {memory.device_address(piece.buffer, int64_t{piece.offset} - header), header + piece.len};
   }
   state_.chain_slot[ids[0]].store(slot, std::memory_order_relaxed);
@@ -106,7 +117,7 @@ uint32_t VirtioTx<Vring>::place(Tally& tally, uint32_t hwcur, uint32_t head) {
       continue;
     }
     if (!put(packet, hwcur, available)) break;
-    hwcur = (hwcur + packet.slots) % ring_.num_slots;
+    hwcur = ring_.behind(hwcur, packet.slots);
     tally.packets++;
     tally.bytes += packet.bytes;
   }
@@ -122,7 +133,8 @@ uint32_t VirtioTx<Vring>::place(Tally& tally, uint32_t hwcur, uint32_t head) {
 template <class Vring>
 void VirtioTx<Vring>::end_packet(uint32_t first) {
   const uint32_t chain = state_.chain[first].load(std::memory_order_relaxed);
-  uint32_t slot = state_.chain_slot[first].load(std::memory_order_relaxed) % ring_.num_slots;
+  uint32_t slot = state_.chain_slot[first].load(std::memory_order_relaxed);
+  if (slot >= ring_.num_slots) return;
   for (uint32_t i = 0; i < (chain & 0xffff); i++, slot = ring_.next(slot))
     state_.in_flight[slot].store(0, std::memory_order_relaxed);
 }
@@ -138,7 +150,7 @@ void VirtioTx<Vring>::release(uint32_t first) {
     if (at >= size_) break;
     state_.free_ids[at].store(id, std::memory_order_relaxed);
     state_.free_count.store(at + 1, std::memory_order_relaxed);
-    id = state_.following[id].load(std::memory_order_relaxed) % size_;
+    id = state_.following[id].load(std::memory_order_relaxed) & mask_;
   }
 }
 
@@ -161,7 +173,10 @@ void VirtioTx<Vring>::reclaim(Tally& tally) {
   if constexpr (Vring::kPacked) {
     for (uint32_t i = 0; i < size_; i++) {
       const auto used = uint16_t(state_.used.load(std::memory_order_relaxed));
-      if (used == uint16_t(state_.step.load(std::memory_order_relaxed)) || !vring_.is_used(used)) return;
+      if (used == uint16_t(state_.step.load(std::memory_order_relaxed)) || !vring_.is_used(used)) {
+        if (i > 0) vring_.keep_quiet(used);
+        return;
+      }
       if (reclaim_next(used)) continue;
       tally.corrupt++;
       return;

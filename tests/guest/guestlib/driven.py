@@ -14,6 +14,8 @@ from guestlib.experiments import PACKETS, received_bytes
 
 HOST, GUEST = "10.0.0.1", "10.0.0.2"
 PORT = "vale0:99"
+BEHIND_IOMMU = {"MACHINE": "q35", "APPEND": "intel_iommu=on", "EXTRA": "-device intel-iommu,intremap=on"}
+WITHOUT_DRIVERS = "find /lib/modules -name 'vfio*' -o -name 'uio*' | xargs rm"  # that give devices to programs
 PAYLOAD = b"a packet made by pkt-gen of unetmap. " * 30  # behind a stamp of 12 bytes
 
 
@@ -46,8 +48,9 @@ def captured(data):
 
 
 class Driven:
-    """For a class with DEVICE and LINK, of QEMU's, and KERNEL_DRIVER, the kernel's name for what drives that; NEWER: it takes a newer QEMU."""
-    NEWER = False
+    """For a class with DEVICE and LINK, of QEMU's, and KERNEL_DRIVER, the kernel's name for what drives that; NEWER: it takes a newer QEMU.
+    WAY: how the device is had (docs/driver-mode.md), after PREPARE was run in the guest; MACHINE: more variables of launch-qemu.sh."""
+    NEWER, WAY, PREPARE, MACHINE = False, "uio", "true", {}
 
     @classmethod
     def setUpClass(cls):
@@ -55,15 +58,26 @@ class Driven:
         qemu = guests.require_newer_qemu() if cls.NEWER else None
         guests.own_network()
         cls.rig = cls.enterClassContext(guests.Rig(qemu))
-        cls.vm, = cls.rig.boot({"vm01": "qemu --vale 02"}, {"vm01": {"DEVICE": cls.DEVICE, "LINK": cls.LINK}})
+        cls.vm, = cls.rig.boot({"vm01": "qemu --vale 02"}, {"vm01": {"DEVICE": f"{cls.DEVICE},id=nic0", "LINK": cls.LINK, **cls.MACHINE}}
+                               if cls._can_be_unplugged() else {"vm01": {"DEVICE": cls.DEVICE, "LINK": cls.LINK, **cls.MACHINE}})
         cls.rig.call("vale-ctl", "-n", "vi0")
         cls.rig.call("ip", "address", "add", f"{HOST}/24", "dev", "vi0")
         cls.rig.call("ip", "link", "set", "vi0", "up")
         cls.rig.call("vale-ctl", "-a", "vale0:vi0")
         cls.vm.run("ip link set eth0 mtu 1400; ip address add 192.168.7.7/24 dev eth0; ip route add 172.16.0.0/16 via 192.168.7.1")
         cls.before = cls.state()
+        cls.vm.run(cls.PREPARE)
+        cls._start_daemon()
+
+    @classmethod
+    def _start_daemon(cls):
         cls.daemon = cls.vm.start("unetmapd --foreground --nic-mode driver --nic-buffers 2048")
         cls.vm.run("until unetmap ports >/dev/null 2>&1; do sleep 0.1; done")
+
+    @classmethod
+    def _can_be_unplugged(cls):
+        """Not from q35's own bus, nor what is served elsewhere."""
+        return "MACHINE" not in cls.MACHINE and cls.LINK != "vfio-user"
 
     @classmethod
     def state(cls):
@@ -87,9 +101,40 @@ class Driven:
     def host(self, command):
         return self.rig.start(*command.split())
 
-    def mode(self):
+    def nic(self):
         found, = [port for port in json.loads(self.vm.run("unetmap ports --json"))["ports"] if port["name"] == "eth0"]
-        return found["nic"]["mode"]
+        return found["nic"]
+
+    def checks(self, interface):
+        """What unetmap doctor says of mode driver."""
+        told = json.loads(self.vm.run(f"unetmap doctor {interface} --json", statuses=None))["checks"]
+        return {check["object"]: check["found"] for check in told if check["check"] == "driver-mode"}
+
+    def test_0_the_doctor_knows(self):
+        for interface in ("", "eth0"):
+            self.assertIn(f"to be had by root, by {self.WAY}, ", self.checks(interface)["eth0"])
+        self.vm.run("ip link add br0 type bridge && ip link set eth0 master br0")
+        self.assertIn("bridge", self.checks("")["eth0"])
+        self.vm.run("ip link set eth0 nomaster && ip link del br0")
+
+    def sleeps(self, pid):
+        """How often the threads of a process have gone to sleep."""
+        told = self.vm.run(f"cat /proc/{pid}/task/*/status")
+        return sum(int(times) for times in re.findall(r"^voluntary_ctxt_switches:\s*(\d+)", told, re.M))
+
+    def test_2_whoever_sleeps_is_woken_by_the_device(self):
+        if self.WAY == "sysfs":
+            self.skipTest("no interrupts")
+        sender, job = raw_socket(self), self.vm.start("pkt-gen -ieth0 -frx -w1")
+        job.wait_line(r"waiting for initial packets|main_thread .* pps")
+        pid = self.vm.run("pidof pkt-gen").split()[0]
+        before = self.sleeps(pid)
+        self.vm.run("sleep 2")
+        # Who polls looks 500 times a second. Besides two seconds of waiting there are only what the stack sends, and pkt-gen's reports.
+        self.assertLess(self.sleeps(pid) - before, 200)
+        sender.send(b"\xff" * 6 + b"\2\0\0\0\0\1\x88\xb5" + bytes(46))
+        job.wait_line(r"main_thread .* \([1-9]\d*\.\d+ [KM]?pkts")
+        job.interrupt()
 
     def test_1_packets_go_out(self):
         size = received_bytes(self.vm.start, self.host, "pkt-gen -ieth0 -ftx", f"pkt-gen -i{PORT} -frx")
@@ -177,10 +222,20 @@ class Driven:
     def test_5_the_interface_comes_back_as_it_was(self):
         job = self.vm.start("pkt-gen -ieth0 -frx -w1")
         job.wait_line(r"waiting for initial packets|main_thread .* pps")
-        self.assertEqual(self.mode(), "driver")
+        nic = self.nic()
+        self.assertEqual((nic["mode"], nic["way"], nic["interrupts"]), ("driver", self.WAY, self.WAY != "sysfs"), nic["why"])
         self.assertEqual(self.kernel_driver(), "none")
         self.assertEqual(self.state(), self.before)
         job.interrupt()
         self.await_return()
         self.assertEqual(self.state(), self.before)
         traffic.await_answer(self.vm, HOST)
+
+    def test_9_the_device_is_unplugged(self):
+        if not self._can_be_unplugged():
+            self.skipTest("QEMU cannot unplug it")
+        self._start_daemon()
+        job = self._in_the_middle()
+        self.vm.qmp("device_del", id="nic0")
+        self.vm.run("while ip link show eth0 >/dev/null 2>&1; do sleep 0.1; done")
+        self._ends_in_peace(job)

@@ -29,7 +29,9 @@ void InterfaceRxRing::close() {
 int InterfaceRxRing::receive(ServiceIndexes& at, uint32_t head, bool recover) {
   const uint32_t from = at.hwtail;
   if ((ring_->flags & NR_FORWARD) && head != at.hwcur) forward_released(at.hwcur, head);
-  const int error = port_.failed() ? ENXIO : nic_->sync(at.hwcur, head, at.hwtail, recover);
+  const bool failed = port_.failed();
+  if (failed && port_.gone()) nic_->abandon();
+  const int error = failed ? ENXIO : nic_->sync(at.hwcur, head, at.hwtail, recover);
   kring_->hwcur.store(at.hwcur, std::memory_order_relaxed);
   kring_->hwtail.store(at.hwtail, std::memory_order_relaxed);
   if (at.hwtail != from && monitored(port_.entry())) observe(from, at.hwtail, Moment::kArrived);

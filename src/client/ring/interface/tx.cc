@@ -27,7 +27,9 @@ int InterfaceTxRing::send(ServiceIndexes& at, uint32_t head, bool recover) {
   const uint32_t from = at.hwcur;
   const PortEntry* entry = port_.entry();
   const bool straight = entry && (entry->flags.load(std::memory_order_relaxed) & kPortStraight);
-  const int error = port_.failed() ? ENXIO : nic_->sync(at.hwcur, at.hwtail, head, recover, straight);
+  const bool failed = port_.failed();
+  if (failed && port_.gone()) nic_->abandon();
+  const int error = failed ? ENXIO : nic_->sync(at.hwcur, at.hwtail, head, recover, straight);
   if (at.hwcur != from && monitored(entry)) {
     if (!observer_) observer_ = std::make_unique<Observer>(port_, index(), false);
     // The kernel may have the buffers still: all monitors get copies.
