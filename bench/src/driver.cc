@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <memory>
 #include <new>
+#include <optional>
 #include <vector>
 
 #include "dev/virtio_net/features.hh"
@@ -56,6 +57,8 @@ class Machine {
   }
   // The first page of a part.
   uint8_t* page(uint32_t number) const { return at_ + uint64_t{number} * driver::kPartPages * kPageBytes; }
+  // Has its buffers elsewhere.
+  void use(const driver::BufferMemory& memory) { memory_ = memory; }
   driver::Ring tx() { return {tx_slots_.data(), slots, 0, buffers()}; }
   driver::Ring rx() { return {rx_slots_.data(), slots, 0, buffers()}; }
   driver::DeviceSettings settings() const {
@@ -70,12 +73,14 @@ class Machine {
  private:
   static constexpr uint32_t kBufferPage = driver::kPartPages * driver::kDmaPages;
   driver::BufferMemory buffers() const {
+    if (memory_) return *memory_;
     return {page(driver::kDmaPages) + kHeadroom, kBuffers, kBufSize, kHeadroom, pages_.data() + kBufferPage,
             pages_.size() - kBufferPage};
   }
   int fd_;
   uint8_t* at_ = nullptr;
   std::vector<uint64_t> pages_;
+  std::optional<driver::BufferMemory> memory_;
   std::vector<netmap_slot> tx_slots_, rx_slots_;
 };
 
@@ -197,18 +202,17 @@ class Passthrough final : public Port, public driver::Registers {
     if (at == MAP_FAILED) peer::fail("mmap", path);
     bell_ = fds[1];
     const std::span bar(static_cast<uint8_t*>(at), bytes);
-    uint32_t slots = 0;
-    if (!driver::PassedMemory::check(bar, slots) || slots > kSlots)
-      peer::fail("is no port, or has too many slots", path);
-    machine_ = std::make_unique<Machine>(slots);
+    const auto memory = driver::PassedMemory::of(bar);
+    if (!memory || memory->slots() > kSlots) peer::fail("is no port, or has too many slots", path);
+    machine_ = std::make_unique<Machine>(memory->slots());
+    machine_->use(memory->buffers());
     driver::PassedDevice device(*this, passthrough::kDoorbell, bar);
     if (auto done = device.start({}, machine_->shared, pause_for); !done) {
       errno = done.error().code;
       peer::fail(done.error().text.c_str(), path);
     }
-    const driver::PassedMemory memory(bar.data(), slots);
-    tx_ = std::make_unique<driver::PassedTx>(*this, machine_->shared, memory, machine_->tx());
-    rx_ = std::make_unique<driver::PassedRx>(*this, machine_->shared, memory, machine_->rx());
+    tx_ = std::make_unique<driver::PassedTx>(*this, machine_->shared, 0, *memory, machine_->tx());
+    rx_ = std::make_unique<driver::PassedRx>(*this, machine_->shared, 0, *memory, machine_->rx());
   }
   uint32_t read(uint32_t, unsigned) override { return UINT32_MAX; }
   void write(uint32_t, uint32_t, unsigned) override { (void)eventfd_write(bell_, 1); }

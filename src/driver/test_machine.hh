@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <numeric>
+#include <optional>
 #include <random>
 #include <vector>
 
@@ -59,7 +60,16 @@ class TestMachine {
   TestMachine(const TestMachine&) = delete;
   TestMachine& operator=(const TestMachine&) = delete;
 
+  // Has its netmap buffers elsewhere: its slots those from `first` on.
+  void use(const BufferMemory& memory, uint32_t first) {
+    elsewhere_ = memory;
+    for (uint32_t i = 0; i < kSlots; i++) {
+      tx_slots_[i] = {.buf_idx = first + i, .len = 0, .flags = 0, .ptr = 0};
+      rx_slots_[i] = {.buf_idx = first + kSlots + i, .len = 0, .flags = 0, .ptr = 0};
+    }
+  }
   BufferMemory buffers() const {
+    if (elsewhere_) return *elsewhere_;
     return {base_ + size_t{kDmaPages} * kPageBytes + kHeadroom,
             kBufs,
             kBufSize,
@@ -113,6 +123,7 @@ class TestMachine {
   UniqueFd fd_;
   uint8_t* base_ = nullptr;
   std::vector<uint64_t> addresses_;
+  std::optional<BufferMemory> elsewhere_;
 };
 
 // A netmap ring pair over the two queues, as krings keep it.

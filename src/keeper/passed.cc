@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // A port that the host of this virtual machine passes through: the keeper opens a session with the host for as long as
-// programs have the port, and puts a tap in the place of the interface that there is none of. No memory of ours is the
-// device's, so nothing has to stay where it is, and there is no kernel driver to go back to.
+// programs have the port, and puts a tap in the place of the interface that there is none of. The packets' buffers are
+// the device's, so nothing of ours has to stay where it is, and there is no kernel driver to go back to.
 #include <fmt/format.h>
 #include <sys/mman.h>
 #include <syslog.h>
@@ -105,11 +105,14 @@ class PassedHeld final : public Held {
         syslog(LOG_WARNING, "%s", done.error().text.c_str());
   }
   std::vector<int> descriptors() const override {
-    return {bars->memory_bar.get(), tap.fd.get(), memory.get(), bars->doorbell_bar.get(), bars->doorbell_bar.get()};
+    std::vector<int> out(pairs, bars->memory_bar.get());
+    out.insert(out.end(), {tap.fd.get(), memory.get(), bars->doorbell_bar.get(), bars->doorbell_bar.get()});
+    return out;
   }
   bool needs_admin() const override { return true; }
 
   wire::TakenDevice taken;
+  uint32_t pairs = 1;
   std::unique_ptr<PassedBars> bars;
   UniqueFd memory;
   Tap tap;
@@ -148,6 +151,7 @@ Result<SetUp> bind_passed(const wire::BindRequest& request, uint32_t number) {
   auto* shared = new (mapping->data()) driver::Shared{};
   if (auto done = held->bars->device().start({}, *shared, sleep_for); !done)
     return Error{done.error().code, fmt::format("{}: {}: {}", name, function->address(), done.error().text)};
+  held->pairs = shared->pair_count;
   wire::MacAddress mac;
   std::copy(std::begin(held->bars->header().mac), std::end(held->bars->header().mac), mac.begin());
   held->taken = {function->address(), kNoDriver, {name, mac, kPassedMtu, true, false, {}}, 0};
@@ -159,8 +163,10 @@ Result<SetUp> bind_passed(const wire::BindRequest& request, uint32_t number) {
   SetUp out;
   if (auto done = give_link_state(name, held->taken.link); !done) return done.error();
   out.reply.mode = wire::NicMode::kDriver;
-  out.reply.queues = {0};
-  out.reply.interface_queues = 1;
+  const passthrough::Layout layout{shared->descriptors, shared->pair_count};
+  for (uint32_t pair = 0; pair < layout.pairs; pair++) out.reply.queues.push_back(pair);
+  out.reply.interface_queues = layout.pairs;
+  out.reply.device_buffers = {layout.buffers_at(), layout.buffers(), passthrough::kBufferBytes};
   out.reply.interface = name;
   out.reply.mac = mac;
   out.reply.mtu = kPassedMtu;

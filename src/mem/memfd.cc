@@ -39,6 +39,12 @@ Mapping::~Mapping() {
   if (at_) munmap(at_, bytes_);
 }
 
+Result<Mapping> Mapping::map_device(int fd, uint64_t bytes) {
+  long at = syscall(SYS_mmap, nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  if (at == -1) return Error::from_errno(errno, "memory of a device: map " + std::to_string(bytes) + " bytes");
+  return Mapping(reinterpret_cast<uint8_t*>(at), bytes);
+}
+
 Result<Mapping> Mapping::map(int fd, uint64_t bytes) {
   struct stat info;
   long seals = syscall(SYS_fcntl, fd, F_GET_SEALS, 0);

@@ -27,6 +27,8 @@ class Mapping {
 
   // Maps [0, bytes) of `fd` shared, read-write. EINVAL if the file is smaller or could still shrink.
   static Result<Mapping> map(int fd, uint64_t bytes);
+  // The same of the memory of a device, which the kernel keeps from shrinking.
+  static Result<Mapping> map_device(int fd, uint64_t bytes);
 
   // Puts the first `bytes` on huge pages where the kernel allows that (shmem_enabled); no matter if not. For memory that
   // is in heavy use: what was sparse in it no longer is.

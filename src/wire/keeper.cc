@@ -202,6 +202,14 @@ KeeperReply reply_from(const Json& from) {
   }
   out.taken = taken_from(from);
   if (from.contains("interrupts")) out.interrupts = uint32_t(number(from, "interrupts", 0, kMaxKeeperQueues + 1));
+  if (from.contains("device_buffers")) {
+    const Json& buffers = from["device_buffers"];
+    if (!buffers.is_object()) malformed("device_buffers is no object");
+    constexpr uint64_t kMost = uint64_t{1} << 30;
+    out.device_buffers = {number(buffers, "offset", 0, kMost), uint32_t(number(buffers, "count", 3, kMost / 64)),
+                          uint32_t(number(buffers, "size", 64, UINT16_MAX))};
+    if (out.device_buffers->offset % 4096) malformed("device_buffers: offset is a multiple of 4096");
+  }
   bool rings = out.mode != NicMode::kAuto && out.mode != NicMode::kPacket;
   for (auto [name, to] : {std::pair("rx_ring", &out.rx_ring),
                           {"tx_ring", &out.tx_ring},
@@ -310,6 +318,10 @@ Json to_json(const KeeperReply& from) {
   if (from.mode != NicMode::kAuto) out["queues"] = from.queues;
   if (from.taken) out["taken"] = to_json(*from.taken);
   if (from.interrupts) out["interrupts"] = from.interrupts;
+  if (from.device_buffers)
+    out["device_buffers"] = {{"offset", from.device_buffers->offset},
+                             {"count", from.device_buffers->count},
+                             {"size", from.device_buffers->size}};
   if (from.straight) {
     out["straight"] = true;
     out["program"] = from.program;

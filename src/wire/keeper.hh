@@ -152,6 +152,13 @@ struct RestoreRequest {
 
 using KeeperRequest = std::variant<BindRequest, TapRequest, AttachRequest, RestoreRequest>;
 
+// Packet buffers in the memory of a device: of the file that is the reply's first descriptor.
+struct DeviceBuffers {
+  uint64_t offset = 0;  // of buffer 0, a multiple of the page size
+  uint32_t count = 0;   // with the two that nobody has
+  uint32_t size = 0;    // bytes of each
+};
+
 struct KeeperReply {
   // Failure: an errno value (not 0) and a sentence for the user; nothing else counts.
   int error = 0;
@@ -179,6 +186,7 @@ struct KeeperReply {
   // bind, in mode driver: so many descriptors more, behind all others: of each pair of rings one that is readable at its
   // next interrupt, and for a line one by which that is let through again. 0: it has none.
   uint32_t interrupts = 0;
+  std::optional<DeviceBuffers> device_buffers;  // bind: of a passed-through port, which has no others
   uint32_t pid = 0;                                                       // of the keeper, for people and tests
   uint32_t rx_ring = 0, tx_ring = 0, fill_ring = 0, completion_ring = 0;  // bind with AF_XDP: entries
 };

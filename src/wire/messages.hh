@@ -94,7 +94,7 @@ struct RegionInfo {
   uint64_t private_bytes;   // page-aligned
   uint64_t exchange_bytes;  // page-aligned
   uint32_t buf_headroom;    // buffers begin so far into their piece of the memfd; the last piece is then nobody's
-  uint32_t reserved;
+  uint32_t device;          // not 0: the second file is a device's memory and no memfd; the buffers' part of it alone
 };
 static_assert(sizeof(RegionInfo) == 48);
 

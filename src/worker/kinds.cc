@@ -11,7 +11,7 @@ constexpr KindEntry kKinds[] = {
     {"dgram", start_dgram, true, false},
     {"vhost-user", start_vhost_user, true, true},
     {"e1000", start_e1000, true, true},
-    {"passthrough", start_passthrough, true, false},
+    {"passthrough", start_passthrough, true, true},
     {"tap", start_tap, true, false},
 };
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Kind "passthrough": the port's rings for a virtual machine. QEMU connects with -device ivshmem-doorbell, and its
 // guest finds the memory of dev/passthrough/layout.hh in a BAR; a netmap program there works in these rings, which are
-// synced from here as a kloop does, with a copy between them and the switch port's.
+// synced from here as a kloop does (passed_pair.hh).
 //
 // Each connection gets memory of its own: what an earlier guest can still reach is nobody's any more. The file is
 // sealed, so nobody can make it shorter. The only thing that comes from a client besides is its doorbell. As with cards
@@ -12,6 +12,7 @@
 #include <sys/eventfd.h>
 
 #include <bit>
+#include <map>
 #include <optional>
 
 #include "base/bell.hh"
@@ -22,14 +23,29 @@
 #include "worker/guest_socket.hh"
 #include "worker/kinds.hh"
 #include "worker/load.hh"
+#include "worker/neighbours.hh"
+#include "worker/passed_pair.hh"
 #include "worker/switch_port.hh"
 
 namespace unetmap::worker {
 namespace {
 
 constexpr uint32_t kLookOn_us = 50;                                   // of looking on after the last packet
-constexpr uint32_t kOfATurn = 256;                                    // packets of a turn
 constexpr uint64_t kFullNap_ns = 100'000, kFullNaps_ns = 20'000'000;  // while the guest gives no slots, and how long so
+constexpr uint64_t kLongFullNap_ns = 1'000'000;                       // then, where other rings have to be looked at
+
+// Ends of pipes that this process serves, by name.
+std::map<std::string, Neighbour*>& pipe_ends() {
+  static std::map<std::string, Neighbour*> all;
+  return all;
+}
+// Empty: it is no pipe's.
+std::string other_end(std::string name) {
+  const size_t at = name.find_first_of("{}");
+  if (at == std::string::npos) return "";
+  name[at] = name[at] == '{' ? '}' : '{';
+  return name;
+}
 
 // What one client has.
 struct PassedSession {
@@ -37,13 +53,14 @@ struct PassedSession {
   mem::Mapping memory;
   std::optional<passthrough::Device> device;
 
-  Result<void> make(UniqueFd client, uint32_t slots, const std::array<uint8_t, 6>& mac);
+  Result<void> make(UniqueFd client, const passthrough::Layout& layout, const std::array<uint8_t, 6>& mac);
   Result<void> greet() const;
 };
 
-Result<void> PassedSession::make(UniqueFd client, uint32_t slots, const std::array<uint8_t, 6>& mac) {
+Result<void> PassedSession::make(UniqueFd client, const passthrough::Layout& layout,
+                                 const std::array<uint8_t, 6>& mac) {
   socket = std::move(client);
-  const uint64_t bytes = passthrough::Layout{slots}.bytes();
+  const uint64_t bytes = layout.bytes();
   auto fd = mem::create("unetmap-passthrough", bytes);
   if (!fd) return fd.error();
   auto mapping = mem::Mapping::map(fd->get(), bytes);
@@ -52,7 +69,7 @@ Result<void> PassedSession::make(UniqueFd client, uint32_t slots, const std::arr
   memory = std::move(*mapping);
   for (UniqueFd* each : {&doorbell, &interrupt})
     if (*each = UniqueFd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)); !*each) return Error::from_errno(errno, "eventfd");
-  device.emplace(std::span(memory.data(), memory.size()), slots, mac);
+  device.emplace(std::span(memory.data(), memory.size()), layout.slots, layout.pairs, mac);
   return {};
 }
 
@@ -82,16 +99,29 @@ Result<void> PassedSession::greet() const {
   return {};
 }
 
-class Passthrough final : public Kind {
+class Passthrough final : public Kind, public Neighbour {
  public:
   Passthrough(const std::string& name, const std::array<uint8_t, 6>& mac, SwitchPort port, Loop& loop,
               Reporter& reporter)
-      : mac_(mac), port_(std::move(port)), loop_(loop), socket_(name, loop, reporter) {
-    slots_ = std::clamp(std::bit_floor(port_.rx().capacity()), passthrough::kLeastSlots, passthrough::kMostSlots);
+      : name_(name),
+        other_end_(other_end(name)),
+        mac_(mac),
+        port_(std::move(port)),
+        loop_(loop),
+        socket_(name, loop, reporter) {
+    layout_ = {std::clamp(std::bit_floor(port_.rx().capacity()), passthrough::kLeastSlots, passthrough::kMostSlots),
+               port_.rings()};
+    for (uint32_t i = 0; i < layout_.pairs; i++) pairs_.push_back(std::make_unique<PassedPair>(port_, i));
     loop_.add_port(port_.fd(), *this);
     loop_.set_spin_us(kLookOn_us);
+    if (other_end_.empty())
+      Neighbours::here().join(port_.fd(), *this);
+    else
+      pipe_ends()[name_] = this;
   }
   ~Passthrough() override {
+    Neighbours::here().leave(*this);
+    pipe_ends().erase(name_);
     loop_.remove_port(port_.fd());
     forget();
   }
@@ -106,38 +136,46 @@ class Passthrough final : public Kind {
     if (session_) session_->device->disarm();
   }
   uint64_t wake_ns() override { return std::min(load_.until_ns(), full_until_ns_); }
-  short port_events() override { return short((rx_blocked_ ? 0 : POLLIN) | (tx_blocked_ ? POLLOUT : 0)); }
+  short port_events() override {
+    return short((some(&PassedPair::rx_blocked) ? 0 : POLLIN) | (some(&PassedPair::awaits_switch) ? POLLOUT : 0));
+  }
   Json status() const override;
   void stop() override {
     if (session_) session_->device->close();
     socket_.remove();
   }
 
+  // Neighbour
+  bool ready() override;
+  bool take(uint32_t index, const Passing& packet) override;
+  void finish(int from_fd, uint32_t tx_ring) override;
+
  private:
   passthrough::Device& device() { return *session_->device; }
+  bool listening() const { return session_ && session_->device && session_->device->listening(); }
   void connected(UniqueFd fd);
   void hear();
   void disconnect(const std::string& why);
   void forget();
   void settle();
   bool send();
-  uint32_t put(const passthrough::TxFrame& frame, const Ring& ring, uint32_t at, uint32_t room);
   bool receive();
-  void discard(Ring& ring);
+  bool some(bool (PassedPair::*what)() const) const {
+    return std::any_of(pairs_.begin(), pairs_.end(), [&](auto& pair) { return ((*pair).*what)(); });
+  }
 
+  const std::string name_, other_end_;
   const std::array<uint8_t, 6> mac_;
   SwitchPort port_;
   Loop& loop_;
   GuestSocket socket_;
-  uint32_t slots_ = 0;
+  passthrough::Layout layout_{};
   std::optional<PassedSession> session_;
-  std::array<passthrough::TxFrame, passthrough::kMostFrames> frames_;
-  std::array<passthrough::Piece, SwitchPort::kMaxFrags> parts_;  // of the packet in hand
-  uint32_t told_ = 0;                                            // kinds of faults that were logged, of this connection
-  bool rx_blocked_ = false, tx_blocked_ = false;
+  std::vector<std::unique_ptr<PassedPair>> pairs_;
+  uint32_t told_ = 0;  // kinds of faults that were logged, of this connection
   uint64_t full_since_ns_ = 0, full_until_ns_ = UINT64_MAX;
   Load load_;
-  uint64_t connections_ = 0, lost_no_driver_ = 0, lost_too_long_ = 0, doorbells_ = 0, doorbells_told_ = 0;
+  uint64_t connections_ = 0, doorbells_ = 0, doorbells_told_ = 0;
   passthrough::Counters before_;  // of earlier connections
 };
 
@@ -145,12 +183,13 @@ void Passthrough::connected(UniqueFd fd) {
   connections_++;
   session_.emplace();
   told_ = 0;
-  if (auto made = session_->make(std::move(fd), slots_, mac_); !made) return disconnect(made.error().text);
+  if (auto made = session_->make(std::move(fd), layout_, mac_); !made) return disconnect(made.error().text);
   if (auto greeted = session_->greet(); !greeted) return disconnect(greeted.error().text);
   // Edges of a doorbell are waited for and never read: nobody can make us wait in a read.
   if (!loop_.watch(session_->socket.get(), EPOLLIN | EPOLLRDHUP, [this](uint32_t) { hear(); }) ||
       !loop_.watch(session_->doorbell.get(), EPOLLIN | EPOLLET, [this](uint32_t) { doorbells_++; }))
     return disconnect("cannot be waited for");
+  for (auto& pair : pairs_) pair->connect(device());
   socket_.greeted();
 }
 
@@ -165,6 +204,7 @@ void Passthrough::hear() {
 void Passthrough::forget() {
   if (!session_) return;
   loop_.unwatch(session_->socket.get());
+  for (auto& pair : pairs_) pair->disconnect();
   if (session_->device) {
     loop_.unwatch(session_->doorbell.get());
     before_ += device().counters();
@@ -172,8 +212,6 @@ void Passthrough::forget() {
     device().close();
   }
   session_.reset();
-  // What was held back is nobody's now: nothing is to wake us for it.
-  rx_blocked_ = tx_blocked_ = false;
   full_since_ns_ = 0;
 }
 
@@ -192,82 +230,53 @@ void Passthrough::settle() {
   socket_.say(std::string(passthrough::describe(fault)) + "; nothing moves until the guest opens the port anew");
 }
 
-// The frame in our slots from `at` on; the slots it takes, 0 if `room` are too few.
-uint32_t Passthrough::put(const passthrough::TxFrame& frame, const Ring& ring, uint32_t at, uint32_t room) {
-  if (room == 0) return 0;
-  FrameWriter writer(ring, at, room);
-  for (std::span<const uint8_t> piece : frame.pieces)
-    if (!writer.add(piece)) return 0;
-  return writer.finish();
-}
-
 bool Passthrough::send() {
-  Ring ring = port_.tx();
-  uint32_t packets = 0, slots = 0;
-  uint64_t bytes = 0;
-  tx_blocked_ = false;
-  while (packets < kOfATurn && !tx_blocked_) {
-    size_t fetched = device().fetch(frames_), accepted = 0;
-    if (fetched == 0) break;
-    uint32_t at = 0;
-    const auto room = uint32_t(ring.size());
-    for (; accepted < fetched; accepted++) {
-      const uint32_t used = put(frames_[accepted], ring, at, room - at);
-      if (used == 0) break;
-      at += used;
-      bytes += frames_[accepted].bytes;
-    }
-    tx_blocked_ = accepted < fetched;
-    // One that no empty ring can hold would come for ever.
-    if (tx_blocked_ && accepted == 0 && room + 1 >= ring.capacity()) {
-      lost_too_long_++;
-      accepted = 1;
-      tx_blocked_ = false;
-    }
-    if (at > 0) ring.advance(at);
-    slots += at;
-    device().complete(accepted);
-    packets += uint32_t(accepted);
+  const passthrough::Counters before = device().counters();
+  bool moved = false, sync = false;
+  static const Neighbours nobody;  // a pipe's frames have one way alone
+  const auto end = other_end_.empty() ? pipe_ends().end() : pipe_ends().find(other_end_);
+  for (auto& pair : pairs_) {
+    moved = pair->send(other_end_.empty() ? Neighbours::here() : nobody,
+                       end == pipe_ends().end() ? nullptr : end->second) ||
+            moved;
+    sync = sync || pair->wants_sync();
   }
-  load_.moved(packets, bytes);
-  if (slots > 0 || port_.tx_pending()) port_.sync_tx();
-  return packets > 0;
-}
-
-// Nobody listens: what is there for the guest is lost.
-void Passthrough::discard(Ring& ring) {
-  const auto available = uint32_t(ring.size());
-  for (uint32_t i = 0; i < available; i++) lost_no_driver_ += !(ring[i].flags & NS_MOREFRAG);
-  ring.advance(available);
+  load_.moved(device().counters().tx_packets - before.tx_packets, device().counters().tx_bytes - before.tx_bytes);
+  if (sync || port_.tx_pending()) {
+    port_.sync_tx();
+    for (auto& pair : pairs_) pair->account();
+  }
+  return moved;
 }
 
 bool Passthrough::receive() {
   port_.sync_rx();
-  rx_blocked_ = false;
-  Ring ring = port_.rx();
-  if (ring.empty()) return false;
-  if (!session_ || !device().listening()) return discard(ring), true;
-  const auto available = uint32_t(ring.size());
-  uint32_t at = 0, packets = 0;
-  while (at < available && packets < kOfATurn) {
-    if (at + 4 < available) __builtin_prefetch(ring.buffer(at + 4).data());
-    const PacketView packet = packet_at(ring, at, available);
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < packet.slots && count < parts_.size(); i++) {
-      const std::span<const std::byte> data = ring.data(at + i);
-      if (!data.empty()) parts_[count++] = {reinterpret_cast<const uint8_t*>(data.data()), data.size()};
-    }
-    if (count > 0) {
-      const passthrough::Delivery done = device().deliver({parts_.data(), count});
-      rx_blocked_ = done == passthrough::Delivery::kNoRoom;
-      if (rx_blocked_ || done == passthrough::Delivery::kBroken) break;
-    }
-    at += packet.slots;
-    packets++;
+  bool moved = false;
+  for (auto& pair : pairs_) moved = pair->receive(listening()) || moved;
+  return moved;
+}
+
+bool Passthrough::ready() {
+  if (!session_ || !device().attend()) return false;
+  receive();
+  if (!device().listening() || some(&PassedPair::rx_blocked)) return false;
+  for (uint32_t i = 0; i < layout_.pairs; i++)
+    if (!port_.rx(i).empty()) return false;
+  return true;
+}
+
+bool Passthrough::take(uint32_t index, const Passing& packet) {
+  return pairs_[index % pairs_.size()]->take(packet) != passthrough::Delivery::kNoRoom;
+}
+
+void Passthrough::finish(int from_fd, uint32_t tx_ring) {
+  for (uint32_t i = 0; i < pairs_.size(); i++) {
+    const PassedPair::Taken taken = pairs_[i]->taken();
+    if (taken.packets == 0) continue;
+    pairs_[i]->finish();
+    unetmap_count_routed(from_fd, tx_ring, port_.fd(), i, taken.packets, taken.bytes);
   }
-  if (at > 0) ring.advance(at);
-  device().finish();
-  return packets > 0;
+  settle();
 }
 
 bool Passthrough::turn() {
@@ -275,7 +284,7 @@ bool Passthrough::turn() {
   bool moved = session_ && send();
   moved = receive() || moved;
   if (session_) settle();
-  if (moved || !rx_blocked_) full_since_ns_ = 0;
+  if (moved || !some(&PassedPair::rx_blocked)) full_since_ns_ = 0;
   return moved;
 }
 
@@ -285,18 +294,23 @@ bool Passthrough::before_sleep() {
   load_.no_nap();
   full_until_ns_ = UINT64_MAX;
   if (!session_) return true;
-  if (tx_blocked_) port_.ask_for_more_room();
-  const uint64_t now = now_ns();
-  const bool nap = !tx_blocked_ && load_.nap(now);
-  bool await_slots = rx_blocked_;
-  if (rx_blocked_) {
-    if (full_since_ns_ == 0) full_since_ns_ = now;
-    if (now - full_since_ns_ < kFullNaps_ns) {
-      full_until_ns_ = now + kFullNap_ns;
-      await_slots = false;
-    }
+  if (some(&PassedPair::held)) return false;
+  uint32_t tx = 0, rx = 0;
+  for (uint32_t i = 0; i < pairs_.size(); i++) {
+    tx |= uint32_t{!pairs_[i]->tx_blocked()} << i;
+    rx |= uint32_t{pairs_[i]->rx_blocked()} << i;
   }
-  return !device().arm(!tx_blocked_ && !nap, await_slots);
+  if (some(&PassedPair::awaits_switch)) port_.ask_for_more_room();
+  const uint64_t now = now_ns();
+  if (load_.nap(now)) tx = 0;
+  if (rx != 0) {
+    if (full_since_ns_ == 0) full_since_ns_ = now;
+    const bool long_since = now - full_since_ns_ >= kFullNaps_ns;
+    // While a ring is full, poll does not tell of the others' packets.
+    if (!long_since || pairs_.size() > 1) full_until_ns_ = now + (long_since ? kLongFullNap_ns : kFullNap_ns);
+    if (!long_since) rx = 0;
+  }
+  return !device().arm(tx, rx);
 }
 
 Json Passthrough::status() const {
@@ -304,6 +318,11 @@ Json Passthrough::status() const {
   uint64_t told = doorbells_told_;
   passthrough::Fault fault = passthrough::Fault::kNone;
   bool listening = false;
+  uint64_t lost_no_driver = 0, lost_too_long = 0;
+  for (auto& pair : pairs_) {
+    lost_no_driver += pair->lost_no_driver();
+    lost_too_long += pair->lost_too_long();
+  }
   if (session_) {
     const passthrough::Device& device = *session_->device;
     counters += device.counters();
@@ -315,9 +334,9 @@ Json Passthrough::status() const {
           {"rx_bytes", counters.rx_bytes},
           {"tx_packets", counters.tx_packets},
           {"tx_bytes", counters.tx_bytes},
-          {"lost_no_driver", lost_no_driver_},
+          {"lost_no_driver", lost_no_driver},
           {"lost_malformed", counters.lost_malformed},
-          {"lost_too_long", counters.lost_too_long + lost_too_long_},
+          {"lost_too_long", counters.lost_too_long + lost_too_long},
           {"doorbells", told},
           {"wakeups", doorbells_},
           {"interrupts", counters.interrupts},
@@ -326,7 +345,8 @@ Json Passthrough::status() const {
           {"connections", connections_},
           {"broken", fault != passthrough::Fault::kNone},
           {"listening", listening},
-          {"slots", slots_},
+          {"slots", layout_.slots},
+          {"rings", layout_.pairs},
           {"mac", mac_text(mac_)}};
 }
 
@@ -343,8 +363,9 @@ Result<std::unique_ptr<Kind>> start_passthrough(Start start) {
   if (!card) return card.error();
   auto port = SwitchPort::open(start.port);
   if (!port) return port.error();
-  if (port->rings() > 1)
-    return Error{EINVAL, start.port + ": a passed-through port has one pair of rings; plug it without --rings"};
+  if (port->rings() > passthrough::kMostPairs || port->rings() != port->tx_rings())
+    return Error{EINVAL, start.port + ": a passed-through port has at most " + std::to_string(passthrough::kMostPairs) +
+                             " pairs of rings; plug it with fewer --rings"};
   auto kind = std::make_unique<Passthrough>(start.port, card->mac, std::move(*port), start.loop, start.reporter);
   auto begun = kind->begin(endpoint->path, start.parameters.contains("resume"));
   if (!begun) return begun.error();

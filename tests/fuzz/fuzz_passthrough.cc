@@ -17,7 +17,8 @@ namespace {
 using namespace unetmap::passthrough;
 
 constexpr uint32_t kSlots = 16;
-constexpr Layout kLayout{kSlots};
+constexpr uint32_t kPairs = 2;
+constexpr Layout kLayout{kSlots, kPairs};
 
 void require(bool holds, const char* what) {
   if (holds) return;
@@ -31,22 +32,23 @@ struct alignas(4096) Memory {
 
 class Host {
  public:
-  explicit Host(Memory& memory) : memory_(memory), device_(memory.bytes, kSlots, {2, 0, 0, 0, 0, 1}) {
+  explicit Host(Memory& memory) : memory_(memory), device_({memory.bytes, sizeof memory.bytes}, kSlots, kPairs, {2, 0, 0, 0, 0, 1}) {
     memcpy(header_, memory.bytes, sizeof header_);
   }
   void step(uint8_t what, uint8_t how) {
     device_.attend();
+    RingPair& pair = device_.pair(what >> 4 & 1);
     switch (what & 7) {
       case 0:
       case 1:
-        return transmit(what & 1 ? how : kMostFrames);
+        return transmit(what & 1 ? how : UINT32_MAX, pair);
       case 2:
       case 3:
-        return receive(14 + how * (what & 1 ? 1u : 100u), what >> 5);
+        return receive(14 + how * (what & 1 ? 1u : 100u), what >> 5, pair);
       case 4:
-        return device_.finish();
+        return pair.finish();
       case 5:
-        (void)device_.arm(how & 1, how & 2);
+        (void)device_.arm(how & 3, how >> 2 & 3);
         return device_.disarm();
       case 6:
         (void)device_.take_interrupt();
@@ -58,41 +60,46 @@ class Host {
   void check() const { require(memcmp(header_, memory_.bytes, sizeof header_) == 0, "the header is as it was"); }
 
  private:
-  void transmit(size_t accept) {
-    const size_t count = device_.fetch(frames_);
-    for (size_t i = 0; i < count; i++) {
-      uint64_t bytes = 0;
-      for (const Piece& piece : frames_[i].pieces) {
-        require(piece.data() >= memory_.bytes + kLayout.buffer(0) &&
-                    piece.data() + piece.size() <= memory_.bytes + kLayout.buffer(kLayout.buffers()),
-                "a piece to send lies in the buffers");
-        bytes += piece.size();
-      }
-      require(bytes == frames_[i].bytes && bytes >= kShortestFrame && bytes <= kLongestFrame,
-              "frames have a frame's length");
+  void transmit(uint32_t accept, RingPair& pair) {
+    const std::span<const SlotWord> slots = pair.fetch();
+    uint64_t bytes = 0;
+    for (const SlotWord& slot : slots) {
+      if (slot.buf_idx == 0) continue;
+      const Piece piece = pair.bytes_of(slot);
+      require(piece.data() >= memory_.bytes + kLayout.buffer(kFirstBuffer) &&
+                  piece.data() + piece.size() <= memory_.bytes + kLayout.buffer(kLayout.buffers()),
+              "a piece to send lies in the buffers");
+      require((slot.flags & ~NS_MOREFRAG) == 0, "flags of a slot are the host's");
+      bytes += piece.size();
+      if (slot.flags & NS_MOREFRAG) continue;
+      require(bytes >= kShortestFrame && bytes <= kLongestFrame, "frames have a frame's length");
+      bytes = 0;
     }
-    device_.complete(accept);
+    require(bytes == 0, "packets come whole");
+    if (accept < slots.size()) pair.give_back(accept);
+    require(pair.outstanding() < kSlots, "no more slots are the host's than there are");
+    pair.complete(accept);
   }
-  void receive(size_t bytes, uint32_t times) {
+  void receive(uint32_t bytes, uint32_t times, RingPair& pair) {
     const Piece whole(frame_, bytes);
     const Piece pieces[] = {whole.first(bytes / 3), whole.subspan(bytes / 3)};
     for (uint32_t i = 0; i <= times; i++)
-      if (device_.deliver(pieces) != Delivery::kDone) break;
+      if ((bytes <= kBufferBytes && i % 2 ? pair.deliver(frame_, bytes) : pair.deliver(pieces)) != Delivery::kDone) break;
   }
 
   Memory& memory_;
   uint8_t header_[kPage];
   Device device_;
-  TxFrame frames_[kMostFrames];
   uint8_t frame_[14 + 255 * 100] = {};
 };
 
 void write(Memory& memory, uint8_t what, uint8_t where, uint8_t index, uint8_t value) {
   // Words that mean something: those of the block, and both words of slots.
-  static constexpr uint64_t kWords[] = {0, 64, 68, 72, 128, 132, 136};
+  static constexpr uint64_t kWords[] = {0, 64, 68, 72, 128, 132, 136, 192, 200, 256, 264};
+  const uint32_t pair = value & 1;
   uint64_t at = Layout::guest() + kWords[where % std::size(kWords)];
-  if (what & 1) at = Layout::tx_slots() + index % kSlots * 16 + where % 4 * 4;
-  if (what & 2) at = kLayout.rx_slots() + index % kSlots * 16 + where % 4 * 4;
+  if (what & 1) at = kLayout.tx_slots(pair) + index % kSlots * 16 + where % 4 * 4;
+  if (what & 2) at = kLayout.rx_slots(pair) + index % kSlots * 16 + where % 4 * 4;
   const uint32_t words[] = {value, value * 0x01010101u, value | uint32_t{NS_MOREFRAG} << 16, value * 16u};
   memcpy(memory.bytes + at, &words[what >> 2 & 3], 4);
 }
@@ -102,10 +109,11 @@ void write(Memory& memory, uint8_t what, uint8_t where, uint8_t index, uint8_t v
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   static Memory memory;
   memset(memory.bytes, 0, kLayout.buffer(0));
-  for (uint32_t i = 0; i < kSlots; i++) {
-    store_slot(memory.bytes + Layout::tx_slots(), i, {i, 60, 0});
-    store_slot(memory.bytes + kLayout.rx_slots(), i, {kSlots + i, 0, 0});
-  }
+  for (uint32_t pair = 0; pair < kPairs; pair++)
+    for (uint32_t i = 0; i < kSlots; i++) {
+      store_slot(memory.bytes + kLayout.tx_slots(pair), i, {kFirstBuffer + i, 60, 0});
+      store_slot(memory.bytes + kLayout.rx_slots(pair), i, {kFirstBuffer + kSlots + i, 0, 0});
+    }
   Host host(memory);
   reinterpret_cast<GuestBlock*>(memory.bytes + Layout::guest())->session = 1;
   for (; size >= 4; data += 4, size -= 4) {

@@ -12,10 +12,12 @@
 namespace unetmap::client {
 namespace {
 
+using FileId = std::pair<dev_t, ino_t>;
+
 struct Maps {
   std::mutex mutex;
-  std::map<ino_t, std::weak_ptr<RegionMap>> regions;
-  std::map<ino_t, std::weak_ptr<SwitchMap>> switches;
+  std::map<FileId, std::weak_ptr<RegionMap>> regions;
+  std::map<FileId, std::weak_ptr<SwitchMap>> switches;
 };
 // Never destroyed: threads may still forward while the process exits.
 Maps& maps();
@@ -29,14 +31,14 @@ Maps& maps() {
   return *the;
 }
 
-Result<ino_t> inode_of(int fd) {
+Result<FileId> inode_of(int fd) {
   struct stat info;
   if (fstat(fd, &info) < 0) return Error::from_errno(errno, "shared memory");
-  return info.st_ino;
+  return FileId{info.st_dev, info.st_ino};
 }
 
 template <class T>
-void erase_expired(std::map<ino_t, std::weak_ptr<T>>& map) {
+void erase_expired(std::map<FileId, std::weak_ptr<T>>& map) {
   std::erase_if(map, [](auto& entry) { return entry.second.expired(); });
 }
 
@@ -64,7 +66,8 @@ Result<std::shared_ptr<RegionMap>> map_region(const wire::RegionInfo& info, int 
   if (!region) {
     region = std::make_shared<RegionMap>();
     region->info = info;
-    auto exchange = mem::Mapping::map(exchange_fd, info.exchange_bytes + uint64_t{info.nbufs} * info.buf_size);
+    const uint64_t bytes = info.exchange_bytes + uint64_t{info.nbufs} * info.buf_size;
+    auto exchange = info.device ? mem::Mapping::map_device(exchange_fd, bytes) : mem::Mapping::map(exchange_fd, bytes);
     if (!exchange) return exchange.error();
     region->exchange = std::move(*exchange);
     all.regions[*inode] = region;

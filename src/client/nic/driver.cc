@@ -41,7 +41,7 @@ Result<std::shared_ptr<DrivenDevice>> DrivenDevice::map(UniqueFd bar, std::span<
   for (uint32_t page : shared.part_page)
     if (page > driver::kPoolPages - driver::kPartPages) return wrong;
   out->pair_count_ =
-      std::min(shared.pair_count, passed || shared.model == driver::Model::kE1000 ? 1 : driver::kMostPairs);
+      std::min(shared.pair_count, shared.model == driver::Model::kE1000 ? 1 : driver::kMostPairs);
   out->bar_bytes_ = shared.bar_bytes;
   void* at = mmap(nullptr, out->bar_bytes_, PROT_READ | PROT_WRITE, MAP_SHARED, bar.get(), off_t(shared.bar_offset));
   if (at == MAP_FAILED) return Error::from_errno(errno, "registers of a device");
@@ -50,9 +50,8 @@ Result<std::shared_ptr<DrivenDevice>> DrivenDevice::map(UniqueFd bar, std::span<
   if (!passed) {
     out->registers_ = std::make_unique<driver::MappedRegisters>(at, out->bar_bytes_);
   } else {
-    uint32_t slots = 0;
-    if (!driver::PassedMemory::check({static_cast<uint8_t*>(at), out->bar_bytes_}, slots) ||
-        slots != shared.descriptors)
+    out->passed_ = driver::PassedMemory::of({static_cast<uint8_t*>(at), out->bar_bytes_});
+    if (!out->passed_ || out->passed_->slots() != shared.descriptors || out->passed_->pairs() < out->pair_count_)
       return wrong;
     if (auto mapped = out->map_doorbell(); !mapped) return mapped.error();
   }
@@ -84,8 +83,8 @@ Result<void> DrivenDevice::map_doorbell() {
 // A host that took the port away, or has begun with another driver, syncs no ring of ours any more.
 bool DrivenDevice::closed() const {
   if (shared().closed.load(std::memory_order_acquire) != 0) return true;
-  if (!passed()) return false;
-  const passthrough::HostBlock& host = passed_memory().host();
+  if (!passed_) return false;
+  const passthrough::HostBlock& host = passed_->host();
   return host.closed.load(std::memory_order_acquire) != 0 ||
          host.session.load(std::memory_order_relaxed) != shared().session;
 }
@@ -109,7 +108,7 @@ driver::BufferMemory DrivenDevice::buffers(uint8_t* bufs, uint32_t nbufs, uint32
 
 std::unique_ptr<driver::TxQueue> DrivenDevice::tx(uint32_t pair, const driver::Ring& ring) const {
   if (ring.num_slots > shared().descriptors || pair >= pair_count_) return nullptr;
-  if (passed()) return std::make_unique<driver::PassedTx>(*registers_, shared(), passed_memory(), ring);
+  if (passed_) return std::make_unique<driver::PassedTx>(*registers_, shared(), pair, *passed_, ring);
   if (shared().model == driver::Model::kVirtioNet)
     return driver::virtio_tx(
         *registers_, shared(), pair,
@@ -119,7 +118,7 @@ std::unique_ptr<driver::TxQueue> DrivenDevice::tx(uint32_t pair, const driver::R
 
 std::unique_ptr<driver::RxQueue> DrivenDevice::rx(uint32_t pair, const driver::Ring& ring) const {
   if (ring.num_slots > shared().descriptors || pair >= pair_count_) return nullptr;
-  if (passed()) return std::make_unique<driver::PassedRx>(*registers_, shared(), passed_memory(), ring);
+  if (passed_) return std::make_unique<driver::PassedRx>(*registers_, shared(), pair, *passed_, ring);
   if (shared().model == driver::Model::kVirtioNet)
     return driver::virtio_rx(
         *registers_, shared(), pair,
@@ -131,7 +130,7 @@ int DrivenDevice::bell(uint32_t pair) const { return pair < bells_.size() ? bell
 
 // Threads may be in the middle of a sync: there is memory at that place, before and after.
 void DrivenDevice::let_go() {
-  if (passed() || let_go_.exchange(true)) return;
+  if (passed_ || let_go_.exchange(true)) return;
   (void)mmap(bar_, bar_bytes_, PROT_READ | PROT_WRITE, MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 }
 

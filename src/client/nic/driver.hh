@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -51,8 +52,6 @@ class DrivenDevice {
   Result<void> take_bells(std::span<UniqueFd> fds);
   void let_line_through() const;
   void arm_pair(uint32_t pair, bool in, bool out);
-  bool passed() const { return shared().model == driver::Model::kPassthrough; }
-  driver::PassedMemory passed_memory() const { return {static_cast<uint8_t*>(bar_), shared().descriptors}; }
   uint8_t* page(uint32_t pair, driver::DmaPage page) const { return part(driver::page_of(pair, page)); }
   uint8_t* part(uint32_t page) const { return memory_.data() + driver::pool_offset(shared().part_page[page]); }
   uint8_t* e1000_block() const { return shared().block ? part(driver::kControl) : nullptr; }
@@ -62,7 +61,9 @@ class DrivenDevice {
   UniqueFd holds_[2];
   void* bar_ = nullptr;
   uint32_t bar_bytes_ = 0, pair_count_ = 0;
-  void* doorbell_ = nullptr;  // the page of it, of a passed-through port
+  // Of a passed-through port: the BAR as its rings see it, and the page of the doorbell.
+  std::optional<driver::PassedMemory> passed_;
+  void* doorbell_ = nullptr;
   std::unique_ptr<driver::MappedRegisters> registers_;
   UniqueFd timer_;
   driver::Interrupts interrupts_ = driver::Interrupts::kNone;

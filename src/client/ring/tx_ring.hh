@@ -3,6 +3,7 @@
 // pipe/tx.hh, interface/tx.hh, null_rings.hh): one virtual call a sync.
 #pragma once
 
+#include <cerrno>
 #include <cstdint>
 
 #include "client/port/port.hh"
@@ -11,6 +12,13 @@
 #include "vale/forward.hh"
 
 namespace unetmap::client {
+
+// Memory of the program's own to send from (unetmap/tx_memory.h).
+struct TxMemory {
+  const netmap_slot* slots;  // null: none
+  const uint8_t* bufs;       // buffer 0
+  uint32_t nbufs, buf_size;
+};
 
 class TxRing {
  public:
@@ -34,6 +42,8 @@ class TxRing {
   virtual uint32_t peer_cpu() const { return 0; }
   // A position that moves whenever there is more room.
   virtual uint32_t completed() const { return indexes().hwcur; }
+  // 0, or an errno value.
+  virtual int use_memory(const TxMemory& /*memory*/) { return EOPNOTSUPP; }
   // Slots that were sent are still with the reader, who will tell when they are not.
   virtual bool awaits_release() const { return false; }
 

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "daemon/attach/nic_ports.hh"
 
+#include <fcntl.h>
+
 #include <algorithm>
 #include <utility>
 #include <vector>
 
 #include "daemon/inventory/files.hh"
+#include "daemon/port/memory.hh"
 #include "wire/keeper.hh"
 
 namespace unetmap::daemon {
@@ -110,6 +113,9 @@ Result<Port*> NicPorts::port(const PortName& name, const Recipe& recipe, const O
   using State = Interfaces::Held::State;
   Interfaces::Held* held = interfaces_->find(name.base);
   if (!held) {
+    if (recipe.region && origin.is_passed_through(name.base))
+      return Error{EINVAL, name.base + ": a port that the host passes through is in the memory of its device, and in no "
+                                       "other; ask for no region"};
     if (recipe.region && recipe.region->info().id != kGlobalRegion)
       return Error{
           EINVAL,
@@ -135,13 +141,14 @@ Result<Port*> NicPorts::make(const PortName& name, const Recipe& recipe, Interfa
   if (reply.mode != wire::NicMode::kPacket) ring = std::min({ring, reply.tx_ring, reply.completion_ring});
   uint32_t wanted = recipe.shape.rx_slots == PortShape{}.rx_slots ? 0 : recipe.shape.rx_slots;
   uint16_t queues = uint16_t(reply.queues.size());
-  PortShape shape =
-      shape_of(queues, std::min(slots(name, wanted, origin), ring), recipe.host_tx_rings, recipe.host_rx_rings);
+  // Slots of rings in a device's memory are those of the ring, one by one.
+  const uint32_t slots_wanted = reply.device_buffers ? ring : std::min(slots(name, wanted, origin), ring);
+  PortShape shape = shape_of(queues, slots_wanted, recipe.host_tx_rings, recipe.host_rx_rings);
   auto sw = Switch::create("");
   if (!sw) return sw.error();
-  auto region = binding_.find(name.base);
-  if (region == binding_.end()) return Error{ENXIO, name.base + ": its memory is gone; open it again"};
-  auto port = ports_.make(name.base, wire::PortKind::kNic, *sw, region->second, shape,
+  auto region = memory_of(name, shape, held);
+  if (!region) return region.error();
+  auto port = ports_.make(name.base, wire::PortKind::kNic, *sw, *region, shape,
                           held.usable() ? 0u : uint32_t{kPortFailed});
   if (!port) {
     binding_.erase(name.base);
@@ -152,6 +159,21 @@ Result<Port*> NicPorts::make(const PortName& name, const Recipe& recipe, Interfa
   held.changed = [this, unique = (*port)->unique] { note_change(unique); };
   pair_up();
   return port;
+}
+
+Result<std::shared_ptr<Region>> NicPorts::memory_of(const PortName& name, const PortShape& shape,
+                                                    const Interfaces::Held& held) {
+  if (const auto& buffers = held.reply.device_buffers; buffers && !held.fds.empty()) {
+    RegionShape wanted = region_shape_for(shape, 0, buffers->size);
+    wanted.nbufs = buffers->count;
+    wanted.exchange_bytes = buffers->offset;
+    UniqueFd device(fcntl(held.fds[0].get(), F_DUPFD_CLOEXEC, 3));
+    if (!device) return Error::from_errno(errno, name.base + ": memory of the device");
+    return regions_.make_over(wanted, std::move(device));
+  }
+  auto found = binding_.find(name.base);
+  if (found == binding_.end()) return Error{ENXIO, name.base + ": its memory is gone; open it again"};
+  return found->second;
 }
 
 void NicPorts::note_change(uint64_t unique) {

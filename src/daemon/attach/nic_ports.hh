@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Ports on network interfaces: found in the asker's network namespace, bound by a keeper there, shaped after what that
-// found. All of them are in region 1, whose buffers are an AF_XDP UMEM.
+// found. All of them are in region 1, whose buffers are an AF_XDP UMEM, but for ports that the host of a virtual machine
+// passes through: each of those is in the memory of its device.
 #pragma once
 
 #include <functional>
@@ -56,6 +57,7 @@ class NicPorts {
   uint32_t slots(const PortName& name, uint32_t wanted, const Origin& origin) const;
   Result<Port*> make(const PortName& name, const Recipe& recipe, Interfaces::Held& held, const Origin& origin);
   Result<void> begin_binding(const PortName& name, const Recipe& recipe, const Origin& origin);
+  Result<std::shared_ptr<Region>> memory_of(const PortName& name, const PortShape& shape, const Interfaces::Held& held);
   void note_change(uint64_t unique);
   void pair_up();
 

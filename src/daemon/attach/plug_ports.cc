@@ -23,12 +23,12 @@ Result<uint32_t> number_of(const wire::Plug& plug, const char* key, uint32_t lea
 Result<void> PlugPorts::reserve(const wire::Plug& plug) {
   auto name = parse_port_name(plug.port);
   if (!name) return name.error();
-  if (!name->on_switch() || name->pipe)
+  if (!name->on_switch() || (name->pipe && plug.kind != "passthrough"))
     return Error{EINVAL, plug.port + ": is no port of a switch; give a name such as vale0:01"};
-  if (Port* port = ports_.find(name->base))
-    return Error{EBUSY, name->base + (port->plug       ? ": something is plugged in there already; unplug it first"
-                                      : port->attached ? ": is attached already; detach it first"
-                                                       : ": is open already; close it first")};
+  if (Port* port = ports_.find(name->full()); port && !(name->pipe && port->users.empty() && !port->attached))
+    return Error{EBUSY, plug.port + (port->plug       ? ": something is plugged in there already; unplug it first"
+                                     : port->attached ? ": is attached already; detach it first"
+                                                      : ": is open already; close it first")};
   if (persistent_.count(name->port_name))
     return Error{EBUSY, name->base + ": " + name->port_name + " is a persistent port; choose another name"};
   auto slots = number_of(plug, "slots", 16, kMaxPlugSlots, 1024);
@@ -38,11 +38,25 @@ Result<void> PlugPorts::reserve(const wire::Plug& plug) {
   Recipe recipe;
   recipe.shape.tx_slots = recipe.shape.rx_slots = *slots;
   recipe.shape.tx_rings = recipe.shape.rx_rings = uint16_t(*rings);
-  auto port = ports_.make(*name, recipe, false);
+  auto port = name->pipe ? pipe_end(*name, recipe) : ports_.make(*name, recipe, false);
   if (!port) return port.error();
   (*port)->attached = true;
   (*port)->plug = PlugView{plug.kind, "starting"};
   return {};
+}
+
+// There already where the other end is open; else made as for the first program that opens it.
+Result<Port*> PlugPorts::pipe_end(const PortName& name, const Recipe& recipe) {
+  if (Port* there = ports_.find(name.full())) return there;
+  Port* parent = ports_.find(name.base);
+  if (!parent) {
+    auto made = ports_.make(name, recipe, false);
+    if (!made) return made;
+    parent = *made;
+  }
+  PortShape ours = recipe.shape;
+  ours.exchange = false;
+  return ports_.make_pipe(*parent, name, ours);
 }
 
 void PlugPorts::release(const std::string& name) {

@@ -23,6 +23,8 @@ class PlugPorts {
   Json json(const std::string& port) const;
 
  private:
+  Result<Port*> pipe_end(const PortName& name, const Recipe& recipe);
+
   Ports& ports_;
   const PersistentPorts& persistent_;
 };

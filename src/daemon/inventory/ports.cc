@@ -130,6 +130,36 @@ Result<Port*> Ports::renew(Port* port, const PortShape& shape) {
   return made;
 }
 
+Result<Port*> Ports::make_pipe(Port& parent, const PortName& name, const PortShape& ours) {
+  PortShape theirs = ours;
+  std::swap(theirs.tx_slots, theirs.rx_slots);
+  std::swap(theirs.tx_rings, theirs.rx_rings);
+  auto end = make(name.full(), wire::PortKind::kPipe, parent.sw, parent.region, ours, 0);
+  if (!end) {
+    drop_if_unused(&parent);
+    return end;
+  }
+  (*end)->parent = &parent;
+  parent.dependents++;
+  auto other = make(name.peer(), wire::PortKind::kPipe, parent.sw, parent.region, theirs, 0);
+  if (!other) {
+    drop_if_unused(*end);
+    return other;
+  }
+  (*other)->parent = &parent;
+  parent.dependents++;
+  (*end)->peer = *other;
+  (*other)->peer = *end;
+  Region& region = *parent.region;
+  auto joined = join_pipe_rings(region, (*end)->info, (*other)->info);
+  if (joined) joined = join_pipe_rings(region, (*other)->info, (*end)->info);
+  if (!joined) {
+    drop_if_unused(*end);
+    return joined.error();
+  }
+  return end;
+}
+
 Result<Port*> Ports::make(const PortName& name, const Recipe& recipe, bool is_persistent) {
   auto region = regions_.for_recipe(recipe, name.switch_name);
   if (!region) return Error{region.error().code, name.base + ": " + region.error().text};

@@ -51,6 +51,8 @@ class Ports {
                      const PortShape& shape, uint32_t flags, uint16_t lowest = 0);
   // With its memory; on its switch, which is made if need be, or on one of its own.
   Result<Port*> make(const PortName& name, const Recipe& recipe, bool is_persistent);
+  // The end `name` of a pipe that hangs on `parent`, and the other end with it: both in the parent's region.
+  Result<Port*> make_pipe(Port& parent, const PortName& name, const PortShape& ours);
   // What an attached port that nobody has open becomes when it is opened: rings as new, in the same place of its
   // switch.
   Result<Port*> renew(Port* port, const PortShape& shape);

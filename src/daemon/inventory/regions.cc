@@ -17,11 +17,14 @@ uint32_t Regions::next_id() const {
   return 0;
 }
 
-Result<std::shared_ptr<Region>> Regions::make(const RegionShape& shape) {
+Result<std::shared_ptr<Region>> Regions::make(const RegionShape& shape) { return make_over(shape, {}); }
+
+Result<std::shared_ptr<Region>> Regions::make_over(const RegionShape& shape, UniqueFd device) {
   std::erase_if(external_, [](auto& entry) { return entry.second.expired(); });
   uint32_t id = next_id();
   if (id == 0) return Error{ENOMEM, "memory regions: all 65534 are in use; close some ports"};
-  auto region = Region::create(id, ++last_unique_, shape);
+  auto region = device ? Region::over(id, ++last_unique_, shape, std::move(device))
+                       : Region::create(id, ++last_unique_, shape);
   if (!region) return region.error();
   last_ = id;
   by_id_[id] = *region;

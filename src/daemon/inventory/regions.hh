@@ -38,6 +38,8 @@ class Regions {
   // The number that the next one gets; 0: there is none left.
   uint32_t next_id() const;
   Result<std::shared_ptr<Region>> make(const RegionShape& shape);
+  // Whose buffers are in the memory of a device (Region::over).
+  Result<std::shared_ptr<Region>> make_over(const RegionShape& shape, UniqueFd device);
   // kGlobalRegion is made when it is first asked for.
   Result<std::shared_ptr<Region>> by_id(uint32_t id);
   // `sw`: the switch that the port will be on.

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstring>
 
 #include "mem/memfd.hh"
 
@@ -49,6 +50,13 @@ void read_all(int fd, uint64_t at, void* to, size_t bytes) {
 }  // namespace
 
 Result<std::shared_ptr<Region>> Region::create(uint32_t id, uint32_t unique, const RegionShape& shape) {
+  return with(id, unique, shape, {});
+}
+Result<std::shared_ptr<Region>> Region::over(uint32_t id, uint32_t unique, const RegionShape& shape, UniqueFd device) {
+  return with(id, unique, shape, std::move(device));
+}
+
+Result<std::shared_ptr<Region>> Region::with(uint32_t id, uint32_t unique, const RegionShape& shape, UniqueFd device) {
   std::shared_ptr<Region> region(new Region);
   region->shape_ = shape;
   wire::RegionInfo& info = region->info_;
@@ -67,13 +75,17 @@ Result<std::shared_ptr<Region>> Region::create(uint32_t id, uint32_t unique, con
                      "fewer or smaller rings or fewer extra buffers"};
   auto privates = mem::create("unetmap-private", info.private_bytes);
   if (!privates) return privates.error();
-  auto exchange = mem::create("unetmap-exchange", info.exchange_bytes + uint64_t{info.nbufs} * info.buf_size);
-  if (!exchange) return exchange.error();
+  info.device = bool(device);
+  if (!device) {
+    auto exchange = mem::create("unetmap-exchange", region->exchange_end());
+    if (!exchange) return exchange.error();
+    device = std::move(*exchange);
+  }
   region->private_ = std::move(*privates);
-  region->exchange_ = std::move(*exchange);
+  region->exchange_ = std::move(device);
   region->areas_[kApp] = mem::Extents(0, info.app_bytes);
   region->areas_[kKrings] = mem::Extents(info.app_bytes, info.private_bytes);
-  region->areas_[kExchanges] = mem::Extents(0, info.exchange_bytes);
+  region->areas_[kExchanges] = mem::Extents(0, info.device ? 0 : info.exchange_bytes);
   // With a headroom the last buffer would reach behind the memory.
   uint32_t end = info.nbufs - (info.buf_headroom && info.nbufs ? 1 : 0);
   region->bufs_ = mem::Extents(kFirstBuffer, std::max(end, kFirstBuffer));
@@ -83,11 +95,11 @@ Result<std::shared_ptr<Region>> Region::create(uint32_t id, uint32_t unique, con
 // Those who still have it mapped keep the mapping, not the memory.
 Region::~Region() {
   if (private_) clear(private_.get(), 0, info_.private_bytes);
-  if (exchange_) clear(exchange_.get(), 0, info_.exchange_bytes + uint64_t{info_.nbufs} * info_.buf_size);
+  if (exchange_) clear(exchange_.get(), 0, exchange_end());
 }
 
 void Region::clear(int fd, uint64_t at, uint64_t bytes) const {
-  if (!left_) punch(fd, at, bytes);
+  if (!left_ && !(info_.device && fd == exchange_.get())) punch(fd, at, bytes);
 }
 
 nmreq_pools_info Region::pools_info(const RegionShape& shape, uint16_t id) {
@@ -154,10 +166,23 @@ void Region::give_buffers(std::vector<uint32_t>& indices) {
 Result<void> Region::write_private(uint64_t at, const void* from, size_t bytes) const {
   return write_all(private_.get(), at, from, bytes);
 }
+// The memory of a device is no file to read and write: it is mapped for as long as that takes.
 Result<void> Region::write_exchange(uint64_t at, const void* from, size_t bytes) const {
-  return write_all(exchange_.get(), at, from, bytes);
+  if (!info_.device) return write_all(exchange_.get(), at, from, bytes);
+  auto mapping = mem::Mapping::map_device(exchange_.get(), exchange_end());
+  if (!mapping) return mapping.error();
+  if (at > mapping->size() || bytes > mapping->size() - at) return Error{EINVAL, "region: outside of its buffers"};
+  memcpy(mapping->data() + at, from, bytes);
+  return {};
 }
 void Region::read_private(uint64_t at, void* to, size_t bytes) const { read_all(private_.get(), at, to, bytes); }
-void Region::read_exchange(uint64_t at, void* to, size_t bytes) const { read_all(exchange_.get(), at, to, bytes); }
+void Region::read_exchange(uint64_t at, void* to, size_t bytes) const {
+  if (!info_.device) return read_all(exchange_.get(), at, to, bytes);
+  auto mapping = mem::Mapping::map_device(exchange_.get(), exchange_end());
+  if (mapping && at <= mapping->size() && bytes <= mapping->size() - at)
+    memcpy(to, mapping->data() + at, bytes);
+  else
+    memset(to, 0, bytes);
+}
 
 }  // namespace unetmap::daemon

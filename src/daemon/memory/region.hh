@@ -43,6 +43,9 @@ constexpr uint64_t kMaxMemsize = (uint64_t{1} << 32) - kPageBytes;  // the old A
 class Region {
  public:
   static Result<std::shared_ptr<Region>> create(uint32_t id, uint32_t unique, const RegionShape& shape);
+  // Whose buffers are in the memory of a device: shape.exchange_bytes into the file `device`, and in front of them there
+  // is nothing of ours.
+  static Result<std::shared_ptr<Region>> over(uint32_t id, uint32_t unique, const RegionShape& shape, UniqueFd device);
   ~Region();
   Region(const Region&) = delete;
   Region& operator=(const Region&) = delete;
@@ -82,10 +85,12 @@ class Region {
 
  private:
   Region() = default;
+  static Result<std::shared_ptr<Region>> with(uint32_t id, uint32_t unique, const RegionShape& shape, UniqueFd device);
   void clear_buffers(uint32_t first, uint32_t count) const;
   int fd_of(Area area) const { return area == kExchanges ? exchange_.get() : private_.get(); }
 
   void clear(int fd, uint64_t at, uint64_t bytes) const;
+  uint64_t exchange_end() const { return info_.exchange_bytes + uint64_t{info_.nbufs} * info_.buf_size; }
 
   wire::RegionInfo info_{};
   RegionShape shape_;

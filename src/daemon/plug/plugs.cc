@@ -117,7 +117,8 @@ Result<void> Plugs::begin(Plugged& plugged) {
 // is then copied once, from guest to guest.
 Worker* Plugs::company_for(const Plugged& plugged) {
   auto sociable = [](const wire::Plug& what) {
-    return (what.kind == "vhost-user" || what.kind == "e1000") && !what.parameters.contains("separate");
+    return (what.kind == "vhost-user" || what.kind == "e1000" || what.kind == "passthrough") &&
+           !what.parameters.contains("separate");
   };
   auto switch_of = [](const wire::Plug& what) { return what.port.substr(0, what.port.find(':')); };
   if (!sociable(plugged.what)) return nullptr;

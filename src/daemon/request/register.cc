@@ -154,7 +154,6 @@ Result<void> Register::use_extmem(File& file, wire::ControlRequest& request, Rec
   return {};
 }
 
-// Both ends are made at once, in their parent's region.
 Result<Port*> Register::pipe_port(const PortName& name, const nmreq_register& body, const Recipe& recipe,
                                   const Origin& origin) {
   if (Port* port = ports_.find(name.full())) return port;
@@ -169,33 +168,7 @@ Result<Port*> Register::pipe_port(const PortName& name, const nmreq_register& bo
   ours.offset_mask = recipe.shape.offset_mask;
   ours.initial_offset = recipe.shape.initial_offset;
   ours.buf_align = recipe.shape.buf_align;
-  PortShape theirs = ours;
-  std::swap(theirs.tx_slots, theirs.rx_slots);
-  std::swap(theirs.tx_rings, theirs.rx_rings);
-  auto end = ports_.make(name.full(), wire::PortKind::kPipe, (*parent)->sw, (*parent)->region, ours, 0);
-  if (!end) {
-    ports_.drop_if_unused(*parent);
-    return end;
-  }
-  (*end)->parent = *parent;
-  (*parent)->dependents++;
-  auto other = ports_.make(name.peer(), wire::PortKind::kPipe, (*parent)->sw, (*parent)->region, theirs, 0);
-  if (!other) {
-    ports_.drop_if_unused(*end);
-    return other;
-  }
-  (*other)->parent = *parent;
-  (*parent)->dependents++;
-  (*end)->peer = *other;
-  (*other)->peer = *end;
-  Region& region = *(*end)->region;
-  auto joined = join_pipe_rings(region, (*end)->info, (*other)->info);
-  if (joined) joined = join_pipe_rings(region, (*other)->info, (*end)->info);
-  if (!joined) {
-    ports_.drop_if_unused(*end);
-    return joined.error();
-  }
-  return end;
+  return ports_.make_pipe(**parent, name, ours);
 }
 
 Result<Port*> Register::monitor_port(const PortName& name, const nmreq_register& body, const Recipe& recipe,

@@ -2,11 +2,14 @@
 #include "driver/passthrough/rings.hh"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 
 namespace unetmap::driver {
 namespace {
 
+using passthrough::kBufferBytes;
+using passthrough::kNoBuffer;
 using passthrough::SlotWord;
 
 // Its own word of a block, as it was left there.
@@ -16,6 +19,8 @@ void publish(nm_csb_atok& block, uint32_t head) {
   __atomic_store_n(&block.cur, head, __ATOMIC_RELAXED);
   __atomic_store_n(&block.head, head, __ATOMIC_RELEASE);
 }
+uint32_t tail_of(const nm_csb_ktoa& block) { return __atomic_load_n(&block.hwtail, __ATOMIC_ACQUIRE); }
+
 // Behind publish(): the host looks the other way round, and one of us sees the other's. It asks by a new number each
 // time that it sleeps: until it is awake, once is enough.
 bool wants_kick(const nm_csb_ktoa& block, Shared& shared) {
@@ -24,17 +29,22 @@ bool wants_kick(const nm_csb_ktoa& block, Shared& shared) {
   return asked != 0 && shared.rung.exchange(asked, std::memory_order_relaxed) != asked;
 }
 
+// The first half of a netmap slot, whatever a program is just writing there.
+SlotWord load_word(const netmap_slot& slot) {
+  return std::bit_cast<SlotWord>(__atomic_load_n(reinterpret_cast<const uint64_t*>(&slot), __ATOMIC_RELAXED));
+}
+
 }  // namespace
 
-bool PassedMemory::check(std::span<const uint8_t> memory, uint32_t& slots) {
+std::optional<PassedMemory> PassedMemory::of(std::span<uint8_t> memory) {
   passthrough::Header header;
-  if (memory.size() < passthrough::kPage) return false;
+  if (memory.size() < passthrough::kPage) return std::nullopt;
   memcpy(&header, memory.data(), sizeof header);
-  if (header.magic != passthrough::kMagic || !passthrough::slots_ok(header.slots) ||
-      header.buffer_bytes != passthrough::kBufferBytes || memory.size() < passthrough::Layout{header.slots}.bytes())
-    return false;
-  slots = header.slots;
-  return true;
+  const passthrough::Layout layout{header.slots, header.pairs};
+  if (header.magic != passthrough::kMagic || !passthrough::shape_ok(header.slots, header.pairs) ||
+      header.buffer_bytes != kBufferBytes || memory.size() < layout.bytes())
+    return std::nullopt;
+  return PassedMemory(memory.data(), layout);
 }
 
 void ring_host(Registers& registers, uint32_t doorbell, const PassedMemory& memory) {
@@ -43,127 +53,124 @@ void ring_host(Registers& registers, uint32_t doorbell, const PassedMemory& memo
   registers.write32(doorbell, passthrough::kDoorbellHost);
 }
 
-uint32_t PassedTx::put(const TxPacket& packet, uint32_t next) {
-  for (uint32_t i = 0; i < packet.slots; i++, next = memory_.after(next)) {
-    const Piece& piece = packet.pieces[i];
-    const uint32_t buffer = memory_.tx_buffer(next);
-    memcpy(memory_.buffer(buffer), ring_.memory.at(piece.buffer) + piece.offset, piece.len);
-    passthrough::store_slot(memory_.tx_slots(), next,
-                            {buffer, uint16_t(piece.len), uint16_t(i + 1 < packet.slots ? NS_MOREFRAG : 0)});
+// A packet of several slots, or one that cannot be sent: its slots say nothing then. How many it has, 0: no end yet.
+uint32_t PassedTx::place_packet(Tally& tally, uint32_t at, uint32_t head) {
+  TxPacket packet;
+  load_packet(ring_, at, head, shared_.most_bytes, packet);
+  uint8_t* const slots = memory_.tx_slots(pair_);
+  if (packet.fault) tally.*packet.fault += 1;
+  for (uint32_t i = 0; i < packet.slots; i++, at = memory_.after(at)) {
+    SlotWord word{0, 0, 0};
+    if (!packet.fault)
+      word = {packet.pieces[i].buffer, uint16_t(packet.pieces[i].len),
+              uint16_t(i + 1 < packet.slots ? NS_MOREFRAG : 0)};
+    passthrough::store_slot(slots, at, word);
   }
-  return next;
+  if (packet.slots == 0 || packet.fault) return packet.slots;
+  tally.packets++;
+  tally.bytes += packet.bytes;
+  return packet.slots;
 }
 
 uint32_t PassedTx::place(Tally& tally, uint32_t hwcur, uint32_t head) {
-  const uint32_t first = uint32_t(state_.step.load(std::memory_order_relaxed)) & (memory_.slots() - 1);
-  const uint32_t tail = __atomic_load_n(&memory_.host().tx.hwtail, __ATOMIC_ACQUIRE);
-  uint32_t next = first;
-  TxPacket packet;
-  while (hwcur != head && tail < memory_.slots()) {
-    load_packet(ring_, hwcur, head, shared_.most_bytes, packet);
-    if (packet.slots == 0) break;
-    if (packet.fault) {
-      tally.*packet.fault += 1;
-    } else {
-      if (packet.slots > memory_.distance(next, tail)) {
-        if (packet.slots < memory_.slots()) break;
-        tally.malformed++;  // more than the host's ring can ever hold
-      } else {
-        next = put(packet, next);
-        tally.packets++;
-        tally.bytes += packet.bytes;
-      }
+  const uint32_t first = hwcur;
+  uint8_t* const slots = memory_.tx_slots(pair_);
+  uint64_t packets = 0, bytes = 0;
+  while (hwcur != head) {
+    const SlotWord word = load_word(ring_.slots[hwcur]);
+    if (!(word.flags & (NS_MOREFRAG | NS_INDIRECT)) && memory_.holds(word.buf_idx) &&
+        uint32_t{word.len} - kShortestFrame <= kBufferBytes - kShortestFrame) [[likely]] {
+      passthrough::store_slot(slots, hwcur, {word.buf_idx, word.len, 0});
+      packets++;
+      bytes += word.len;
+      hwcur = memory_.after(hwcur);
+      continue;
     }
-    hwcur = (hwcur + packet.slots) % ring_.num_slots;
+    const uint32_t count = place_packet(tally, hwcur, head);
+    if (count == 0) break;
+    hwcur = (hwcur + count) & (memory_.slots() - 1);
   }
-  // Also where nothing went: a lap later it would mean something else.
-  state_.step.store(pack(next, hwcur), std::memory_order_release);
-  if (next != first) {
-    publish(memory_.guest().tx, next);
-    if (wants_kick(memory_.host().tx, shared_)) ring_host(registers_, shared_.pairs[0].tx_notify, memory_);
+  tally.packets += packets;
+  tally.bytes += bytes;
+  if (hwcur != first) {
+    publish(own(), hwcur);
+    if (wants_kick(host(), shared_)) notify();
   }
   return hwcur;
 }
 
-// Where a step that its process did not live to tell of has moved hwcur.
-uint32_t PassedTx::recovered(uint32_t hwcur, uint32_t head) {
-  const uint64_t step = state_.step.load(std::memory_order_acquire);
-  const uint32_t published = own_head(memory_.guest().tx) & (memory_.slots() - 1);
-  const auto at = uint32_t(step >> 32);
-  if (uint32_t(step) == published && at < ring_.num_slots && ring_.distance(hwcur, at) <= ring_.distance(hwcur, head))
-    hwcur = at;
-  state_.step.store(pack(published, hwcur), std::memory_order_release);
-  // Whether the host was woken for it nobody knows.
-  ring_host(registers_, shared_.pairs[0].tx_notify, memory_);
-  return hwcur;
-}
+void PassedTx::notify() { ring_host(registers_, shared_.pairs[pair_].tx_notify, memory_); }
 
 void PassedTx::sync(Tally& tally, uint32_t& hwcur, uint32_t& hwtail, uint32_t head, bool recover) {
-  if (recover) [[unlikely]]
-    hwcur = recovered(hwcur, head);
+  if (ring_.num_slots != memory_.slots()) return;
+  if (recover) [[unlikely]] {
+    // Where a step that its process did not live to tell of has moved hwcur.
+    const uint32_t at = own_head(own());
+    if (at < memory_.slots() && memory_.distance(hwcur, at) <= memory_.distance(hwcur, head)) hwcur = at;
+    notify();  // whether the host was woken for it nobody knows
+  }
   if (head != hwcur) hwcur = place(tally, hwcur, head);
-  hwtail = ring_.before(hwcur);
+  // The host is done with slots of those that it was given, and no others.
+  const uint32_t tail = tail_of(host());
+  if (tail < memory_.slots() && memory_.distance(hwtail, tail) <= memory_.distance(hwtail, memory_.before(hwcur)))
+    hwtail = tail;
 }
 
-// Of the packet that begins at the host's slot `next`; 0: its end is not there.
-uint32_t PassedRx::packet_slots(uint32_t next, uint32_t tail) const {
-  for (uint32_t n = 1; next != tail; n++, next = memory_.after(next))
-    if (!(passthrough::load_slot(memory_.rx_slots(), next).flags & NS_MOREFRAG)) return n;
-  return 0;
+// The slot before head is nobody's: that the ring is empty can be told from that it is full.
+void PassedRx::give(uint32_t head) {
+  const uint32_t given = own_head(own()) & (memory_.slots() - 1);
+  uint8_t* const slots = memory_.rx_slots(pair_);
+  for (uint32_t at = memory_.before(given), end = memory_.before(head); at != end; at = memory_.after(at)) {
+    const uint32_t buffer = __atomic_load_n(&ring_.slots[at].buf_idx, __ATOMIC_RELAXED);
+    passthrough::store_slot(slots, at, {memory_.holds(buffer) ? buffer : kNoBuffer, 0, 0});
+  }
+  publish(own(), head);
+  if (wants_kick(host(), shared_)) ring_host(registers_, shared_.pairs[pair_].rx_notify, memory_);
 }
 
-bool PassedRx::show(uint32_t from, uint32_t at, uint32_t& len) {
-  const SlotWord word = passthrough::load_slot(memory_.rx_slots(), from);
+// False: it cannot be, as the host says it, or has no buffer of the program's.
+bool PassedRx::show_slot(Tally& tally, uint32_t at) {
+  const SlotWord word = passthrough::load_slot(memory_.rx_slots(pair_), at);
   netmap_slot& slot = ring_.slots[at];
-  const uint32_t buffer = __atomic_load_n(&slot.buf_idx, __ATOMIC_RELAXED);
-  len = word.len;
-  if (len == 0 || len > passthrough::kBufferBytes || len > ring_.memory.room() || !ring_.memory.holds(buffer))
-    return false;
-  memcpy(ring_.memory.at(buffer), memory_.buffer(memory_.rx_buffer(from)), len);
-  slot.len = uint16_t(len);
+  const bool good = uint32_t{word.len} - 1 < kBufferBytes && word.buf_idx != kNoBuffer;
+  slot.len = good ? word.len : 0;
   slot.flags = uint16_t(word.flags & NS_MOREFRAG);
   slot.ptr = 0;
-  return true;
+  tally.bytes += slot.len;
+  if (!good) [[unlikely]]
+    tally.corrupt++;
+  return good;
 }
 
-void PassedRx::give(uint32_t next) {
-  publish(memory_.guest().rx, next);
-  if (wants_kick(memory_.host().rx, shared_)) ring_host(registers_, shared_.pairs[0].tx_notify, memory_);
+void PassedRx::show(Tally& tally, uint32_t from, uint32_t tail) {
+  bool good = true;
+  for (uint32_t at = from; at != tail; at = memory_.after(at)) {
+    good = show_slot(tally, at) && good;
+    if (ring_.slots[at].flags & NS_MOREFRAG) {
+      if (memory_.after(at) != tail) continue;
+      ring_.slots[at].flags = 0;  // packets come whole
+      if (good) tally.corrupt++;
+      return;
+    }
+    tally.packets += good;
+    good = true;
+  }
 }
 
 void PassedRx::sync(Tally& tally, uint32_t head, uint32_t& hwtail, bool recovering) {
-  const uint64_t taken = state_.taken.load(std::memory_order_acquire);
-  const uint32_t tail = __atomic_load_n(&memory_.host().rx.hwtail, __ATOMIC_ACQUIRE);
-  const uint32_t end = ring_.before(head), first = uint32_t(taken) & (memory_.slots() - 1);
-  uint32_t next = first, at = hwtail;
-  if (recovering) [[unlikely]]
-    at = uint32_t(taken >> 32) % ring_.num_slots;
-  while (next != tail && tail < memory_.slots()) {
-    const uint32_t slots = packet_slots(next, tail);
-    if (slots > ring_.distance(at, end) && slots < ring_.num_slots) break;  // not yet
-    uint64_t bytes = 0;
-    // Nothing that came without its end, or is longer than this ring can ever be.
-    bool good = slots > 0 && slots < ring_.num_slots;
-    for (uint32_t i = 0, to = at; good && i < slots; i++, to = ring_.next(to)) {
-      uint32_t len = 0;
-      good = show((next + i) & (memory_.slots() - 1), to, len);
-      bytes += len;
-    }
-    if (good) {
-      at = (at + slots) % ring_.num_slots;
-      tally.packets++;
-      tally.bytes += bytes;
-    } else {
-      tally.corrupt++;
-    }
-    next = slots > 0 ? (next + slots) & (memory_.slots() - 1) : tail;
+  if (ring_.num_slots != memory_.slots()) return;
+  if (head != own_head(own())) give(head);
+  // Up to the one before head, at most: what a host says beyond that is not believed.
+  const uint32_t tail = tail_of(host());
+  if (tail < memory_.slots() && memory_.distance(hwtail, tail) <= memory_.distance(hwtail, memory_.before(head))) {
+    if (tail != hwtail) show(tally, hwtail, tail);
+    hwtail = tail;
+  } else {
+    tally.corrupt++;
   }
-  state_.taken.store(pack(next, at), std::memory_order_release);
-  if (next != own_head(memory_.guest().rx)) give(next);
   // Whether the host was woken for the last slots nobody knows.
   if (recovering) [[unlikely]]
-    ring_host(registers_, shared_.pairs[0].tx_notify, memory_);
-  hwtail = at;
+    ring_host(registers_, shared_.pairs[pair_].rx_notify, memory_);
 }
 
 }  // namespace unetmap::driver

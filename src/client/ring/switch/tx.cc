@@ -3,8 +3,12 @@
 
 #include <sched.h>
 
+#include <algorithm>
+#include <cstring>
+
 #include "client/link/clock.hh"
 #include "client/port/monitors.hh"
+#include "client/ring/kring_lock.hh"
 
 namespace unetmap::client {
 
@@ -35,20 +39,82 @@ uint32_t SwitchTxRing::forward(uint32_t hwcur, uint32_t head) {
                                                    port_.info.port.generation, destinations_, port_.info.name);
   destinations_.refresh(blocked_);
   if (waits_for_room() && blocked_ring().free_cells() == 0) return hwcur;
-  destinations_.enter(entry->tx_seq[index() % kMaxRings]);
+  if (own_first_) [[unlikely]] {
+    hwcur = forward(*entry, view_, hwcur, own_until_);
+    if (hwcur != own_until_) return hwcur;
+    own_first_ = false;
+  }
+  if (!elsewhere_.slots) return forward(*entry, view_, hwcur, head);
+  // Where what is decided or shown depends on more than addresses, the packets must not change in between.
+  if (!contents_count(*entry)) return forward(*entry, elsewhere_, hwcur, head);
+  stage(hwcur, head);
+  return forward(*entry, view_, hwcur, head);
+}
+
+uint32_t SwitchTxRing::forward(PortEntry& entry, const vale::TxView& view, uint32_t hwcur, uint32_t head) {
+  destinations_.enter(entry.tx_seq[index() % kMaxRings]);
   vale::Forwarded out =
-      forwarder_->forward(view_, hwcur, head, uint32_t(coarse_ms() / 1000), uint32_t(sched_getcpu()) + 1);
+      forwarder_->forward(view, hwcur, head, uint32_t(coarse_ms() / 1000), uint32_t(sched_getcpu()) + 1);
   blocked_ = out.blocked;
   blocked_ring_ = out.blocked_ring;
-  if (out.hwcur != hwcur && monitored(entry)) {
+  if (out.hwcur != hwcur && &view == &view_ && monitored(&entry)) {
     // Sent, whatever becomes of us: slots whose buffers a monitor took are not sent once more.
     kring_->hwcur.store(out.hwcur, std::memory_order_relaxed);
     kring_->hwtail.store(before(out.hwcur), std::memory_order_relaxed);
-    show_to_monitors(port_, *entry, *forwarder_, view_, hwcur, out.hwcur, Moment::kSent);
+    show_to_monitors(port_, entry, *forwarder_, view_, hwcur, out.hwcur, Moment::kSent);
   }
   destinations_.leave();
   destinations_.note_sync();
   return out.hwcur;
+}
+
+bool SwitchTxRing::contents_count(const PortEntry& entry) const {
+  const SwitchShared* shared = port_.sw->shared();
+  return (shared->rules.load(std::memory_order_relaxed) | shared->tap.load(std::memory_order_relaxed)) != 0 ||
+         (entry.flags.load(std::memory_order_relaxed) & kPortFenced) ||
+         entry.header_len.load(std::memory_order_relaxed) != 0 || monitored(&entry);
+}
+
+// Copies what is in the slots of [from, to) elsewhere into the ring's own.
+void SwitchTxRing::stage(uint32_t from, uint32_t to) {
+  const uint32_t room = std::min(view_.buf_size, elsewhere_.buf_size);
+  for (uint32_t at = from; at != to; at = at + 1 == view_.num_slots ? 0 : at + 1) {
+    const netmap_slot slot = elsewhere_.slots[at];
+    netmap_slot& own = view_.slots[at];
+    const uint32_t buffer = __atomic_load_n(&own.buf_idx, __ATOMIC_RELAXED);
+    const bool good = slot.buf_idx - 2 < elsewhere_.nbufs - 2 && slot.len <= room && buffer - 2 < view_.nbufs - 2;
+    if (good)
+      memcpy(view_.bufs + uint64_t{buffer} * view_.buf_size,
+             elsewhere_.bufs + uint64_t{slot.buf_idx} * elsewhere_.buf_size, slot.len);
+    own.len = good ? slot.len : 0;
+    own.flags = uint16_t(slot.flags & ~NS_INDIRECT);
+    own.ptr = 0;
+  }
+}
+
+int SwitchTxRing::use_memory(const TxMemory& memory) {
+  if (view_.offset_mask != 0) return EOPNOTSUPP;
+  if (memory.slots && (memory.nbufs < 3 || memory.buf_size < 64 || memory.buf_size > view_.buf_size ||
+                       uint64_t{memory.nbufs} * memory.buf_size > UINT32_MAX))
+    return EINVAL;
+  KringLock lock(kring_->lock);
+  if (!lock.held()) return EBUSY;
+  const uint32_t hwcur = indexes().hwcur, head = load_indexes(ring_, csb_).head;
+  if (hwcur >= view_.num_slots || head >= view_.num_slots) return EINVAL;
+  const uint32_t from = own_first_ ? own_until_ : hwcur;
+  if (elsewhere_.slots)
+    stage(from, head);
+  else if (memory.slots)
+    own_until_ = head, own_first_ = head != hwcur;
+  if (!memory.slots) own_first_ = false;
+  elsewhere_ = view_;
+  elsewhere_.exchanges = false;
+  // Read alone.
+  elsewhere_.slots = const_cast<netmap_slot*>(memory.slots);
+  elsewhere_.bufs = const_cast<uint8_t*>(memory.bufs);
+  elsewhere_.nbufs = memory.nbufs;
+  elsewhere_.buf_size = memory.buf_size;
+  return 0;
 }
 
 // That the port takes packets without loss may have been garbage in the port table, or a setting that is no more.
