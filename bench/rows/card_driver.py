@@ -11,13 +11,13 @@ PLAIN, PARAVIRT = "e1000, vfio-user", "e1000-paravirt, vfio-user"
 OPTIONS = {PLAIN: ("plain", ("--mitigation", "on", "--e1000")), PARAVIRT: ("paravirt", ("--paravirt", "--e1000"))}
 
 
-def drivers(bench, program, options, arguments, length):
+def drivers(bench, program, options, arguments, length, **plugged):
     """Two of the bench's own drivers (bench-PROGRAM tx|rx ARGUMENTS) on ports that are plugged with `options`."""
     client = need_program(bench, program)
     sockets = vhost.free_sockets(bench, program)
     with ExitStack() as undo:
         children = undo.enter_context(bench.netmap_children())
-        pids = vhost.plug(bench, undo, sockets, *options)
+        pids = vhost.plug(bench, undo, sockets, *options, **plugged)
         received, sent = Counters(bench, "received"), Counters(bench, "sent")
         start = lambda way, path, counters: children.start([client, way, *arguments(path), str(length), counters.path],
                                                            cpu=bench.cpus[0], own_session=False)

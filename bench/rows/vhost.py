@@ -74,15 +74,17 @@ def vale(bench, length):
         return _sample(bench, undo, children, folder, length, sockets, DRIVER, pids)
 
 
-def plug(bench, undo, sockets, *kind):
+def plug(bench, undo, sockets, *kind, ports=("0", "1"), lossless=False):
     """Two ports of a switch as servers of a kind (vhost-user if none is named), served on the second CPU. The processes that do
     that."""
     name, tool = f"vale{os.getpid()}", bench.tool("unetmap")
     command = lambda *words: Child([tool, *words], env=bench.environment).finish(10)
-    for number, path in enumerate(sockets):
-        port = f"{name}:{number}"
+    for port, path in zip(ports, sockets):
+        port = f"{name}:{port}"
         command("plug", port, *(kind or ("--vhost-user",)), path)
         undo.callback(command, "unplug", port)
+        if lossless:
+            command("set", port, "lossless", "on")
     pids = machine.children(bench.daemon.pid)
     for pid in pids:
         os.sched_setaffinity(pid, {bench.cpus[1]})
