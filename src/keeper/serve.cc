@@ -128,7 +128,8 @@ int serve(UniqueFd channel, UniqueFd signals) {
   Interface interface {
     .name = done->reply.interface, .index = done->reply.ifindex, .mac = {}, .mtu = 0, .up = done->reply.up
   };
-  watch->follow(interface, done->reply.interface_queues);
+  // In the place of a device that is driven from here stands a tap, which has one queue, however many the device has.
+  watch->follow(interface, done->reply.mode == wire::NicMode::kDriver ? 0 : done->reply.interface_queues);
   // The channel brings nothing more but its end.
   while (pass_on(channel.get(), *watch, held, interface.name) &&
          wait(channel.get(), signals.get(), *watch, held.get()) == Woken::kWatch) {
