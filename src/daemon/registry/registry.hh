@@ -69,7 +69,8 @@ class Registry final : private PortEvents {
   NicPorts nics_{regions_, ports_, persistent_};
   Attachments attachments_{ports_, persistent_, files_, pins_};
   PlugPorts plug_ports_{ports_, persistent_};
-  Requests requests_{regions_, ports_, persistent_, files_, nics_, attachments_, *this, awaited_};
+  Requests requests_{regions_, ports_, persistent_, files_, nics_, attachments_, *this,
+                     [this](const std::string& name) { return awaited_.wants_zero_copy(name); }};
   Changes changes_{ports_, files_, awaited_, pins_, attachments_, nics_};
   Interfaces* interfaces_ = nullptr;
   std::string socket_path_;

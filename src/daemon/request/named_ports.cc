@@ -43,7 +43,7 @@ Result<Port*> NamedPorts::base(const PortName& name, const Recipe& recipe, bool 
   }
   Recipe actual = recipe;
   actual.shape = shape;
-  actual.exchanges = name.on_switch() && !is_kept && awaited_.wants_zero_copy(name.base);
+  actual.exchanges = name.on_switch() && !is_kept && zero_copy_(name.base);
   bool is_persistent = kept != persistent_.end();
   if (is_kept && !actual.region) actual.region = kept->second.region;
   auto made = ports_.make(name, actual, is_persistent);

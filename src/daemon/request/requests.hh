@@ -12,8 +12,8 @@ namespace unetmap::daemon {
 class Requests {
  public:
   Requests(Regions& regions, Ports& ports, PersistentPorts& persistent, Files& files, NicPorts& nics,
-           Attachments& attachments, PortEvents& events, const AwaitedSettings& awaited)
-      : named_(ports, persistent, nics, awaited),
+           Attachments& attachments, PortEvents& events, std::function<bool(const std::string&)> zero_copy)
+      : named_(ports, persistent, nics, std::move(zero_copy)),
         register_(regions, ports, persistent, files, nics, attachments, named_, events),
         vale_(regions, ports, persistent, nics, attachments, named_),
         info_(regions, ports, persistent, nics, named_) {}
