@@ -170,10 +170,14 @@ Result<Port*> Ports::make(const PortName& name, const Recipe& recipe, bool is_pe
 }
 
 void Ports::drop_all() {
-  while (!ports_.empty()) {
-    Port* port = ports_.begin()->second.get();
-    port->attached = false;
-    drop_if_unused(port);
+  for (auto& [name, port] : ports_) port->attached = false;
+  // What others hang on goes when the last of them does; what somebody still uses stays.
+  for (size_t before = ports_.size() + 1; ports_.size() < before && !ports_.empty();) {
+    before = ports_.size();
+    std::vector<std::string> names;
+    for (auto& [name, port] : ports_) names.push_back(name);
+    for (const std::string& name : names)
+      if (Port* port = find(name)) drop_if_unused(port);
   }
 }
 

@@ -43,6 +43,20 @@ TEST_F(PortsTest, NothingGoesThatSomebodyNeeds) {
   EXPECT_EQ(ports_.find("vale0:a"), nullptr);
 }
 
+// Also what was plugged in at a pipe: its end, that end's peer and the port that both hang on.
+TEST_F(PortsTest, AllGo) {
+  Port* parent = make("vale0:a");
+  PortShape ends;
+  ends.exchange = false;
+  auto end = ports_.make_pipe(*parent, *parse_port_name("vale0:a{1"), ends);
+  ASSERT_TRUE(end.has_value());
+  for (Port* port : {parent, *end, (*end)->peer}) port->attached = true;
+  make("vale0:b")->attached = true;
+  ports_.drop_all();
+  EXPECT_EQ(ports_.size(), 0u);
+  EXPECT_EQ(ports_.regions_in_use(), 0u);
+}
+
 TEST_F(PortsTest, ARegionIsGivenBackPortByPort) {
   Recipe room;
   room.shape.tx_slots = room.shape.rx_slots = 64;

@@ -42,8 +42,8 @@ class Regions {
   Result<std::shared_ptr<Region>> make_over(const RegionShape& shape, UniqueFd device);
   // kGlobalRegion is made when it is first asked for.
   Result<std::shared_ptr<Region>> by_id(uint32_t id);
-  // `sw`: the switch that the port will be on.
-  Result<std::shared_ptr<Region>> for_recipe(const Recipe& recipe, const std::string& sw);
+  // `sw`: the switch that the port will be on, for those that exchange buffers.
+  Result<std::shared_ptr<Region>> for_recipe(const Recipe& recipe, const std::string& sw = {});
   // What kGlobalRegion is like, there or not, and how many of its buffers are nobody's.
   RegionShape global_shape() const;
   uint32_t free_global_buffers() const;

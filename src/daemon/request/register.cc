@@ -195,7 +195,7 @@ Result<Port*> Register::monitor_port(const PortName& name, const nmreq_register&
   shape.rx_slots = body.nr_rx_slots ? recipe.shape.rx_slots : target->info.rx_slots;
   Recipe own = recipe;
   own.shape = shape;
-  auto region = zero_copy ? Result<std::shared_ptr<Region>>(target->region) : regions_.for_recipe(own, "");
+  auto region = zero_copy ? Result<std::shared_ptr<Region>>(target->region) : regions_.for_recipe(own);
   if (!region) return region.error();
   uint32_t flags = 0;
   if (sees_tx) flags |= kPortMonitorTx;
@@ -239,7 +239,7 @@ Result<Port*> Register::tap_port(const std::string& name, const Recipe& recipe) 
   Recipe own = recipe;
   own.shape.tx_rings = own.shape.rx_rings = 1;
   own.shape.tx_slots = 2;
-  auto region = regions_.for_recipe(own, "");
+  auto region = regions_.for_recipe(own);
   if (!region) return region.error();
   auto tap = ports_.make(name + "/tap", wire::PortKind::kMonitor, sw, *region, own.shape, kPortTap);
   if (!tap) return tap;
