@@ -37,7 +37,7 @@ class Migration(unittest.TestCase):
         """A guest with that card boots at the first of the places, which are pairs of a port's link and its name, and moves
         to each of the others, from one to the next."""
         (link, index), *others = places
-        machine = self.rig.boot({f"vm{index}": f"qemu --vale {index}"}, {f"vm{index}": {"DEVICE": device, "LINK": link}})[0]
+        machine = self._boot(index, {"DEVICE": device, "LINK": link})
         self.addCleanup(lambda: machine.stop())
         traffic.await_answer(machine, GUEST_2)
         for next_link, next_index in others:
@@ -45,12 +45,16 @@ class Migration(unittest.TestCase):
             link, index = next_link, next_index
         traffic.await_answer(machine, GUEST_2)
 
+    def _boot(self, index, variables, ready=True):
+        """A guest of this test at that port; its name is no other test's."""
+        name = f"{variables['LINK']}-{index}"
+        return self.rig.boot({name: f"qemu --vale {index}"}, {name: variables}, ready)[0]
+
     def _move(self, machine, index, next_index, variables, what):
         """What the back-end wrote into the guest's memory is there afterwards, so the log of what it wrote was right. The machine
         where it is now."""
-        state = os.path.join(self.rig.folder, f"{next_index}.state")
-        target = self.rig.boot({f"vm{next_index}": f"qemu --vale {next_index}"},
-                               {f"vm{next_index}": {**variables, "EXTRA": f"-incoming unix:{state}"}}, ready=False)[0]
+        state = os.path.join(self.rig.folder, f"{variables['LINK']}-{next_index}.state")
+        target = self._boot(next_index, {**variables, "EXTRA": f"-incoming unix:{state}"}, ready=False)
         sink = machine.start("mkfifo -m 600 /tmp/open 2>/dev/null; nc -l -p 5001 <>/tmp/open | md5sum")
         machine.run("until netstat -tln | grep -q :5001; do sleep 0.1; done")
         pinging = self.vm2.start(f"ping -i {PING_INTERVAL_S} {GUEST_1}")
