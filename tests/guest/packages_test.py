@@ -12,11 +12,12 @@ from unittest import mock
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../vm"))
 from guestimage import image, packages  # noqa: E402
 
-MODULE = "kernel/drivers/net/virtio_net.ko"
+MODULE, BESIDE = "kernel/drivers/net/virtio_net.ko", "kernel/virt/lib/irqbypass.ko"
 LAYOUTS = {  # release: its packages' files
-    "bookworm": {"linux-image-6.1.0-1-amd64": ["boot/vmlinuz-6.1.0-1-amd64", "lib/modules/6.1.0-1-amd64/" + MODULE]},
+    "bookworm": {"linux-image-6.1.0-1-amd64": ["boot/vmlinuz-6.1.0-1-amd64", "lib/modules/6.1.0-1-amd64/" + MODULE,
+                                           "lib/modules/6.1.0-1-amd64/" + BESIDE]},
     "forky": {"linux-image-6.18-amd64": [], "linux-binary-6.18-amd64": ["usr/lib/modules/6.18-amd64/vmlinuz"],
-              "linux-modules-6.18-amd64": ["usr/lib/modules/6.18-amd64/" + MODULE]},
+              "linux-modules-6.18-amd64": ["usr/lib/modules/6.18-amd64/" + MODULE, "usr/lib/modules/6.18-amd64/" + BESIDE]},
     "later": {"linux-image-9.0-amd64": ["srv/kernel"]},
 }
 
