@@ -157,7 +157,7 @@ std::span<const SlotWord> RingPair::fetch() {
     uint64_t bytes = 0;
     const uint32_t n = load_packet(at, count, bytes);
     if (n == 0) break;
-    if (bytes > 0 && bytes >= kShortestFrame && bytes <= kLongestFrame) {
+    if (bytes >= kShortestFrame && bytes <= kLongestFrame) {
       packets++;
       sum += bytes;
       taken = true;
