@@ -35,6 +35,11 @@ step "they exchange datagrams, before and after their driver is bound again"
 for n in 1 2; do
   waited=0
   until grep -q '^guest' "$work/$n.log"; do
+    # Its area for a program's registers is too small for those of newer processors, such as AMX's: seen with 6.1.176.
+    if grep -q 'ptrace set fp regs failed' "$work/$n.log"; then
+      for port in 1 2; do unetmap unplug "valeU:$port" || fail "unplug $port"; done
+      skip "this User Mode Linux runs no program on this processor: $(grep 'ptrace set fp regs failed' "$work/$n.log")"
+    fi
     waited=$((waited + 1))
     if [ $waited -ge 3000 ]; then
       tail -n 30 "$work/$n.log" >&2
