@@ -173,12 +173,13 @@ uint32_t Forwarder::copy_singles_at_offsets(const TxView& tx, Supply& supply, co
   return n;
 }
 
-// Single-slot packets, headers equal: the path that has to be fast.
-void Forwarder::deliver_singles(const TxView& tx, Supply& supply, const Frag* frags, uint32_t n) {
+// Single-slot packets, headers equal: the path that has to be fast. `swap`: in their own buffers; then `frags` are in frag_.
+void Forwarder::deliver_singles(const TxView& tx, Supply& supply, const Frag* frags, uint32_t n, bool swap) {
   while (n > 0) {
     if (!supply.need(1)) return supply.lose(n);
     const uint32_t some = std::min(n, supply.have - supply.used);
-    uint32_t went = copy_singles(tx, supply, frags, some);
+    uint32_t went = swap ? swap_singles(tx, supply, uint32_t(frags - frag_.get()), some)
+                         : copy_singles(tx, supply, frags, some);
     supply.still_needed -= std::min(supply.still_needed, went);
     if (went < some) {
       // The cell has no such buffer: it goes back. Or the packet is longer than one, and takes the cells that were reserved
@@ -327,7 +328,7 @@ void Forwarder::deliver(const TxView& tx, Dest& dest, MergedRuns runs, uint32_t 
       if (run->chain)
         swap_chain(tx, supply, *run);
       else
-        swap_singles(tx, supply, run->first, count);
+        deliver_singles(tx, supply, &frag_[run->first], count, true);
       continue;
     }
     if (!side && !converted && !run->chain && !change && count < kShort) {

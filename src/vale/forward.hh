@@ -170,7 +170,7 @@ class Forwarder {
   uint32_t copy_singles(const TxView& tx, Supply& supply, const Frag* frags, uint32_t n);
   uint32_t copy_stretch(const TxView& tx, Supply& supply, const Frag* frag, uint32_t cell, uint32_t n);
   uint32_t copy_singles_at_offsets(const TxView& tx, Supply& supply, const Frag* frags, uint32_t n);
-  void deliver_singles(const TxView& tx, Supply& supply, const Frag* frags, uint32_t n);
+  void deliver_singles(const TxView& tx, Supply& supply, const Frag* frags, uint32_t n, bool swap = false);
   void deliver_chain(const TxView& tx, Supply& supply, const Run& run);
   void deliver_converted(const TxView& tx, Supply& supply, uint32_t first, uint32_t count, TagChange change = {});
   bool deliver_in_parts(const TxView& tx, Dest& dest, uint32_t count, Forwarded& out);
@@ -186,7 +186,7 @@ class Forwarder {
   }
   void swap_packet(const TxView& view, Supply& supply, uint32_t first, uint32_t at, uint32_t count);
   void swap_chain(const TxView& tx, Supply& supply, const Run& run);
-  void swap_singles(const TxView& tx, Supply& supply, uint32_t first, uint32_t n);
+  uint32_t swap_singles(const TxView& tx, Supply& supply, uint32_t first, uint32_t n);
   template <bool kPieces>
   uint32_t swap_stretch(const TxView& view, Supply& supply, uint32_t first, uint32_t at, uint32_t cell, uint32_t n,
                         uint32_t left);

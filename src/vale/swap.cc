@@ -51,23 +51,11 @@ void Forwarder::swap_chain(const TxView& tx, Supply& supply, const Run& run) {
   supply.still_needed -= std::min<uint32_t>(supply.still_needed, run.count);
 }
 
-void Forwarder::swap_singles(const TxView& tx, Supply& supply, uint32_t first, uint32_t n) {
-  while (n > 0) {
-    if (!supply.need(1)) return supply.lose(n);
-    const uint32_t some = std::min(n, supply.have - supply.used);
-    const uint32_t went = supply.fill_stretches(some, [&](uint32_t done, uint32_t cell, uint32_t stretch) {
-      return swap_stretch<false>(tx, supply, first + done, slot_of(tx, first + done), cell, stretch, 1);
-    });
-    supply.still_needed -= std::min(supply.still_needed, went);
-    first += went;
-    n -= went;
-    if (went == some) continue;
-    // The cell has no such buffer: it goes back, and the packet the long way.
-    supply.return_cell();
-    deliver_split(tx.bufs + frag_[first].src, frag_[first].len, supply);
-    first++;
-    n--;
-  }
+// For frag_[first, first + n), what copy_singles() is for packets that are copied.
+uint32_t Forwarder::swap_singles(const TxView& tx, Supply& supply, uint32_t first, uint32_t n) {
+  return supply.fill_stretches(n, [&](uint32_t done, uint32_t cell, uint32_t stretch) {
+    return swap_stretch<false>(tx, supply, first + done, slot_of(tx, first + done), cell, stretch, 1);
+  });
 }
 
 // frag_[first, first + n), in the slots from `at` on, in the buffers of the cells `cell`, `cell` + 1, ..., whose own the

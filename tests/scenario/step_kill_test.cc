@@ -75,6 +75,21 @@ class StepKill : public testing::Test {
       return all;
     });
   }
+  // open() makes `port`, whose packet 0 arrives, and queues three; it is killed in the sync that sends them.
+  template <class Open>
+  void expect_all_or_nothing(const char* who, std::optional<Port>& port, Open&& open) {
+    auto sync = [&] { ioctl(port->fd(), NIOCTXSYNC, nullptr); };
+    uint64_t total = UINT64_MAX;
+    ASSERT_FALSE(stepper::kill_within(total, open, sync));
+    Places(total).each(who, [&](uint64_t n) {
+      EXPECT_TRUE(whole()) << n;
+      const bool within = stepper::kill_within(n, open, sync);
+      const std::vector<uint32_t> came = drain(receiver);
+      EXPECT_TRUE(came == std::vector<uint32_t>{0} || came == std::vector<uint32_t>({0, 1, 2, 3})) << came.size() << " packets, " << n;
+      EXPECT_TRUE(whole()) << n << within;
+      return !HasFailure();
+    });
+  }
 };
 
 TEST_F(StepKill, Sender) {
@@ -87,18 +102,7 @@ TEST_F(StepKill, Sender) {
     if (!*port || !port->send(numbered(0))) _exit(1);  // the first time memory is mapped, and much of it set up
     for (uint32_t i = 1; i <= 3; i++) port->queue(numbered(i));
   };
-  auto sync = [&] { ioctl(port->fd(), NIOCTXSYNC, nullptr); };
-  uint64_t total = UINT64_MAX;
-  ASSERT_FALSE(stepper::kill_within(total, open, sync));
-  Places(total).each("sender", [&](uint64_t n) {
-    EXPECT_TRUE(whole()) << n;
-    const bool within = stepper::kill_within(n, open, sync);
-    const std::vector<uint32_t> came = drain(receiver);
-    // All or nothing.
-    EXPECT_TRUE(came == std::vector<uint32_t>{0} || came == std::vector<uint32_t>({0, 1, 2, 3})) << came.size() << " packets, " << n;
-    EXPECT_TRUE(whole()) << n << within;
-    return !HasFailure();
-  });
+  expect_all_or_nothing("sender", port, open);
 }
 
 class StepKillExchange : public StepKill {
@@ -127,17 +131,7 @@ TEST_F(StepKillExchange, Sender) {
     if (!(port->tx()->slot[0].flags & NS_BUF_CHANGED)) _exit(1);
     for (uint32_t i = 1; i <= 3; i++) port->queue(to_receiver(i));
   };
-  auto sync = [&] { ioctl(port->fd(), NIOCTXSYNC, nullptr); };
-  uint64_t total = UINT64_MAX;
-  ASSERT_FALSE(stepper::kill_within(total, open, sync));
-  Places(total).each("sender that exchanges buffers", [&](uint64_t n) {
-    EXPECT_TRUE(whole()) << n;
-    const bool within = stepper::kill_within(n, open, sync);
-    const std::vector<uint32_t> came = drain(receiver);
-    EXPECT_TRUE(came == std::vector<uint32_t>{0} || came == std::vector<uint32_t>({0, 1, 2, 3})) << came.size() << " packets, " << n;
-    EXPECT_TRUE(whole()) << n << within;
-    return !HasFailure();
-  });
+  expect_all_or_nothing("sender that exchanges buffers", port, open);
 }
 
 // Of two processes that share the descriptor one is killed in its sync.
