@@ -248,7 +248,7 @@ void transmit(Port& port, uint32_t bytes, peer::Counters& counters) {
     const uint64_t before = sent.packets;
     port.tx().sync(sent, hwcur, hwtail, head, false);
     counters.add(sent.packets - before, (sent.packets - before) * bytes);
-    if (sent.packets == before) sched_yield();
+    if (sent.packets == before && head == hwtail) sched_yield();
   }
 }
 
