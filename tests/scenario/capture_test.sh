@@ -80,7 +80,7 @@ start cap unetmap capture vale0:w -w "$work/lost.pcapng"
 cap=$started
 await_monitors vale0:w 1
 kill -STOP "$cap"
-run tx5 pkt-gen -i vale0:t -f tx -n 5000 || fail "pkt-gen gave $?"
+run tx5 pkt-gen -i vale0:t -f tx -n 20000 || fail "pkt-gen gave $?"
 kill -CONT "$cap"
 # Marks come with the first packet after the loss was noticed.
 timeout "$event_limit_s" sh -c "while ! tshark -r '$work/lost.pcapng' -T fields -e frame.drop_count 2>/dev/null | grep -q '[1-9]'; do pkt-gen -i vale0:t -f tx -n 1 >/dev/null 2>&1; done" ||
@@ -89,7 +89,7 @@ kill -INT "$cap"
 ended "$cap" || fail "the capture gave $?"
 lost=$(sed -n 's/.* \([0-9][0-9]*\) lost, as this program was too slow$/\1/p' "$work/cap.log")
 captured=$(sed -n 's/.* \([0-9][0-9]*\) packets captured.*/\1/p' "$work/cap.log")
-[ -n "$lost" ] && [ "$lost" -gt 0 ] && [ $((lost + captured)) -ge 5000 ] || fail "losses are not counted: $(cat "$work/cap.log")"
+[ -n "$lost" ] && [ "$lost" -gt 0 ] && [ $((lost + captured)) -ge 20000 ] || fail "losses are not counted: $(cat "$work/cap.log")"
 marks=$(fields "$work/lost.pcapng" frame.drop_count | awk '{ sum += $1 } END { print sum + 0 }')
 [ "$marks" -eq "$lost" ] || fail "the marks say $marks, the summary $lost"
 

@@ -5,6 +5,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <bit>
+#include <cstddef>
 #include <cstring>
 
 namespace unetmap::parts {
@@ -26,37 +28,60 @@ constexpr uint16_t kEthernet = 1;
 constexpr uint8_t kNanoseconds = 9;
 constexpr uint8_t kFilterIsText = 0;
 
+constexpr size_t padded(size_t bytes) {
+  return (bytes + 3) / 4 * 4;
+}  // blocks begin at multiples of 4, as all parts are such
+
+// How a block of a packet begins. Times' high halves come first, in either byte order.
+struct PacketHead {
+  uint32_t type, block_bytes, interface, time_high, time_low, captured_bytes, original_bytes;
+};
+static_assert(sizeof(PacketHead) == 28 && std::endian::native == std::endian::little);
+
 }  // namespace
 
-// All numbers are little-endian, as the byte order mark says.
-void PcapngWriter::number(uint64_t value, size_t bytes) {
-  for (size_t i = 0; i < bytes; i++) pending_.push_back(uint8_t(value >> (8 * i)));
+// Room for so many bytes behind what is pending.
+uint8_t* PcapngWriter::room(size_t bytes) {
+  if (pending_bytes_ + bytes > capacity_) {
+    size_t more = std::max(2 * capacity_, 2 * kFlushBytes);
+    while (pending_bytes_ + bytes > more) more *= 2;
+    std::unique_ptr<uint8_t[]> larger(new uint8_t[more]);
+    memcpy(larger.get(), pending_.get(), pending_bytes_);
+    pending_ = std::move(larger);
+    capacity_ = more;
+  }
+  uint8_t* at = pending_.get() + pending_bytes_;
+  pending_bytes_ += bytes;
+  return at;
 }
 
-void PcapngWriter::padded(std::span<const uint8_t> bytes) {
-  pending_.insert(pending_.end(), bytes.begin(), bytes.end());
-  pending_.resize((pending_.size() + 3) / 4 * 4);  // blocks begin at multiples of 4, as all parts are such
+// All numbers are little-endian, as the byte order mark says.
+void PcapngWriter::number(uint64_t value, size_t bytes) { memcpy(room(bytes), &value, bytes); }
+
+void PcapngWriter::padded_bytes(std::span<const uint8_t> bytes) {
+  const size_t all = padded(bytes.size());
+  uint8_t* at = room(all);
+  std::copy(bytes.begin(), bytes.end(), at);
+  std::fill(at + bytes.size(), at + all, uint8_t{0});
 }
 
 void PcapngWriter::option(uint16_t code, std::span<const uint8_t> value) {
   const size_t bytes = std::min<size_t>(value.size(), 65535);
   number(code, 2);
   number(bytes, 2);
-  padded(value.first(bytes));
+  padded_bytes(value.first(bytes));
 }
 
-void PcapngWriter::option(uint16_t code, const std::string& text) {
+void PcapngWriter::option(uint16_t code, std::string_view text) {
   if (!text.empty()) option(code, std::span(reinterpret_cast<const uint8_t*>(text.data()), text.size()));
 }
 
 void PcapngWriter::option(uint16_t code, uint64_t value, size_t bytes) {
   number(code, 2);
   number(bytes, 2);
-  number(value, bytes);
-  pending_.resize((pending_.size() + 3) / 4 * 4);
+  number(value, padded(bytes));
 }
 
-// Its high half comes first, in either byte order.
 void PcapngWriter::time(uint64_t ns) {
   number(ns >> 32, 4);
   number(ns & 0xffffffff, 4);
@@ -69,7 +94,7 @@ void PcapngWriter::time_option(uint16_t code, uint64_t ns) {
 }
 
 size_t PcapngWriter::begin(uint32_t type) {
-  const size_t block = pending_.size();
+  const size_t block = pending_bytes_;
   number(type, 4);
   number(0, 4);
   return block;
@@ -78,9 +103,9 @@ size_t PcapngWriter::begin(uint32_t type) {
 // Closes the options, and writes the block's length at both ends.
 void PcapngWriter::end(size_t block) {
   option(kEnd, 0, 0);
-  const uint32_t bytes = uint32_t(pending_.size() - block + 4);
+  const uint32_t bytes = uint32_t(pending_bytes_ - block + 4);
   number(bytes, 4);
-  for (size_t i = 0; i < 4; i++) pending_[block + 4 + i] = uint8_t(bytes >> (8 * i));
+  memcpy(pending_.get() + block + offsetof(PacketHead, block_bytes), &bytes, sizeof bytes);
 }
 
 PcapngWriter::PcapngWriter(UniqueFd file, const Origin& origin)
@@ -103,41 +128,45 @@ uint32_t PcapngWriter::add_interface(const std::string& name, const std::string&
   option(kInterfaceName, name);
   option(kInterfaceDescription, description);
   option(kInterfaceResolution, kNanoseconds, 1);
-  if (!filter_.empty()) option(kInterfaceFilter, std::string(1, char(kFilterIsText)) + filter_);
+  if (!filter_.empty()) option(kInterfaceFilter, std::string(1, char(kFilterIsText)).append(filter_));
   end(block);
   return interfaces_++;
 }
 
 Result<void> PcapngWriter::write(const Packet& packet) {
-  const size_t block = begin(kPacket);
-  number(packet.interface, 4);
-  time(packet.time_ns);
-  number(packet.bytes.size(), 4);
-  number(packet.original_bytes, 4);
-  padded(packet.bytes);
+  const size_t block = pending_bytes_;
+  const PacketHead head{kPacket,
+                        0,
+                        packet.interface,
+                        uint32_t(packet.time_ns >> 32),
+                        uint32_t(packet.time_ns),
+                        uint32_t(packet.bytes.size()),
+                        uint32_t(packet.original_bytes)};
+  memcpy(room(sizeof head), &head, sizeof head);
+  padded_bytes(packet.bytes);
   option(kComment, packet.comment);
   if (packet.direction != Direction::kUnknown) option(kPacketFlags, uint32_t(packet.direction), 4);
   if (packet.lost_before) option(kPacketLost, packet.lost_before, 8);
   end(block);
-  return pending_.size() < kFlushBytes ? Result<void>() : flush();
+  return pending_bytes_ < kFlushBytes ? Result<void>() : flush();
 }
 
 // After a failure: a file ends with the last block that went into it whole, so that readers take it.
 void PcapngWriter::cut(size_t written) {
   size_t whole = 0;
   for (uint32_t bytes; whole + 8 <= written; whole += bytes) {
-    memcpy(&bytes, &pending_[whole + 4], sizeof bytes);
+    memcpy(&bytes, pending_.get() + whole + offsetof(PacketHead, block_bytes), sizeof bytes);
     if (bytes > written - whole) break;
   }
   struct stat is;
   if (fstat(file_.get(), &is) == 0 && S_ISREG(is.st_mode)) (void)!ftruncate(file_.get(), off_t(written_ + whole));
-  pending_.clear();
+  pending_bytes_ = 0;
 }
 
 Result<void> PcapngWriter::flush() {
   size_t done = 0;
-  while (done < pending_.size()) {
-    const ssize_t written = ::write(file_.get(), pending_.data() + done, pending_.size() - done);
+  while (done < pending_bytes_) {
+    const ssize_t written = ::write(file_.get(), pending_.get() + done, pending_bytes_ - done);
     if (written < 0 && errno == EINTR) continue;
     if (written < 0) {
       Error why = Error::from_errno(errno, "capture: write");
@@ -147,7 +176,7 @@ Result<void> PcapngWriter::flush() {
     done += size_t(written);
   }
   written_ += done;
-  pending_.clear();
+  pending_bytes_ = 0;
   return {};
 }
 

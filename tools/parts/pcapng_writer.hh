@@ -4,10 +4,10 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
+#include <memory>
 #include <span>
 #include <string>
-#include <vector>
+#include <string_view>
 
 #include "base/fd.hh"
 #include "base/result.hh"
@@ -32,7 +32,7 @@ class PcapngWriter {
     Direction direction = Direction::kUnknown;
     uint64_t lost_before = 0;  // since the packet before this one
     uint32_t interface = 0;
-    std::string comment;  // empty: none
+    std::string_view comment;  // empty: none
   };
   struct Totals {
     uint64_t start_ns = 0, end_ns = 0;
@@ -49,16 +49,18 @@ class PcapngWriter {
   uint32_t add_interface(const std::string& name, const std::string& description);
   Result<void> write(const Packet& packet);
   // Of the file, written or not.
-  uint64_t bytes() const { return written_ + pending_.size(); }
+  uint64_t bytes() const { return written_ + pending_bytes_; }
+  bool anything_pending() const { return pending_bytes_ != 0; }
   Result<void> flush();
   // The statistics that end a file, of its first interface; flushes.
   Result<void> finish(const Totals& totals);
 
  private:
+  uint8_t* room(size_t bytes);
   void number(uint64_t value, size_t bytes);
-  void padded(std::span<const uint8_t> bytes);
+  void padded_bytes(std::span<const uint8_t> bytes);
   void option(uint16_t code, std::span<const uint8_t> value);
-  void option(uint16_t code, const std::string& text);
+  void option(uint16_t code, std::string_view text);
   void option(uint16_t code, uint64_t value, size_t bytes);
   void time(uint64_t ns);
   void time_option(uint16_t code, uint64_t ns);
@@ -67,7 +69,8 @@ class PcapngWriter {
   void end(size_t block);
 
   UniqueFd file_;
-  std::vector<uint8_t> pending_;  // whole blocks
+  std::unique_ptr<uint8_t[]> pending_;  // whole blocks
+  size_t pending_bytes_ = 0, capacity_ = 0;
   const uint32_t snapshot_bytes_;
   const std::string filter_;
   uint32_t interfaces_ = 0;

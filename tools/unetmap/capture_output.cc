@@ -56,18 +56,22 @@ Result<void> CaptureOutput::next(uint64_t now_ns) {
   return {};
 }
 
-Result<void> CaptureOutput::write(parts::PcapngWriter::Packet packet, const std::string& interface) {
+Result<void> CaptureOutput::write(parts::PcapngWriter::Packet packet, std::string_view interface) {
   const bool full = rotation_.bytes != 0 && writer_->bytes() + packet.bytes.size() > rotation_.bytes;
   const bool late = rotation_.period_ns != 0 && packet.time_ns >= first_ns_ + rotation_.period_ns;
   if (first_ns_ != 0 && (full || late))
     if (auto begun = next(packet.time_ns); !begun) return begun;
   if (first_ns_ == 0) first_ns_ = packet.time_ns;
   if (!interface.empty()) {
-    auto [found, is_new] = interfaces_.try_emplace(interface, 0);
-    if (is_new) found->second = writer_->add_interface(interface, "port of the switch");
+    auto found = interfaces_.find(interface);
+    if (found == interfaces_.end()) {
+      const std::string name(interface);
+      found = interfaces_.emplace(name, writer_->add_interface(name, "port of the switch")).first;
+    }
     packet.interface = found->second;
   }
-  return told(writer_->write(packet));
+  auto written = writer_->write(packet);
+  return written ? written : told(std::move(written));
 }
 
 Result<void> CaptureOutput::finish(uint64_t now_ns) {

@@ -6,6 +6,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "base/fd.hh"
 #include "base/result.hh"
@@ -43,8 +44,9 @@ class CaptureOutput {
 
   Result<void> begin(const Origin& origin, uint64_t now_ns);
   // `interface`: of the file's interfaces other than the origin's, by name; empty: the origin's.
-  Result<void> write(parts::PcapngWriter::Packet packet, const std::string& interface = "");
+  Result<void> write(parts::PcapngWriter::Packet packet, std::string_view interface = {});
   Result<void> flush() { return told(writer_->flush()); }
+  bool anything_pending() const { return writer_->anything_pending(); }
   // The end of the last file.
   Result<void> finish(uint64_t now_ns);
   uint32_t files() const { return number_; }
@@ -60,9 +62,9 @@ class CaptureOutput {
   const Counts& counts_;
   Origin origin_;
   std::optional<parts::PcapngWriter> writer_;
-  std::map<std::string, uint32_t> interfaces_;  // of this file
-  Counts before_;                               // this file
-  uint64_t started_ns_ = 0, first_ns_ = 0;      // the file; its first packet, 0: none yet
+  std::map<std::string, uint32_t, std::less<>> interfaces_;  // of this file
+  Counts before_;                                            // this file
+  uint64_t started_ns_ = 0, first_ns_ = 0;                   // the file; its first packet, 0: none yet
   uint32_t number_ = 0;
 };
 

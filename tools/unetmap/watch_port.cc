@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // A copying monitor sees what the port sends and receives, and never slows it. What finds the monitor's ring full is
-// lost to the capture; the daemon knows how much, is asked twice a second, and the next packet carries the mark.
+// lost to the capture: it is looked at twice a second, and the next packet carries the mark. What was lost for other
+// reasons the daemon knows, who is asked at the end: packets do not wait for an answer.
 #include "watch_port.hh"
 
 #include <fmt/core.h>
 #include <poll.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
+#include <net/netmap_user.h>
 #include <algorithm>
 #include <array>
 #include <optional>
@@ -25,6 +28,23 @@ namespace {
 
 constexpr uint64_t kProgressNs = 500'000'000;
 constexpr size_t kLongestPacket = 65536;
+constexpr uint32_t kMonitorSlots = 8192;  // what comes while we are woken, or write
+
+// Makes the pages of a ring's buffers: each would stop us, and whoever sends, when its first packet comes, and a burst
+// in its first milliseconds would not find room.
+void make_pages(const netmap_ring& ring) {
+  uint32_t first = UINT32_MAX, last = 0;
+  for (uint32_t i = 0; i < ring.num_slots; i++) {
+    first = std::min(first, ring.slot[i].buf_idx);
+    last = std::max(last, ring.slot[i].buf_idx);
+  }
+  const auto page = size_t(sysconf(_SC_PAGESIZE));
+  const auto begin = reinterpret_cast<uintptr_t>(NETMAP_BUF(&ring, first)) / page * page;
+  const auto end = reinterpret_cast<uintptr_t>(NETMAP_BUF(&ring, last)) + ring.nr_buf_size;
+  (void)madvise(reinterpret_cast<void*>(begin), end - begin, MADV_POPULATE_WRITE);
+  // An older kernel makes them now, and a host that shadows our page tables looks at them.
+  for (uintptr_t at = begin; at < end; at += page) (void)*reinterpret_cast<const volatile uint8_t*>(at);
+}
 
 // What the daemon has on a port and on our monitor of it.
 class Counters {
@@ -81,7 +101,7 @@ class Watch {
  private:
   Result<void> take_ring(Ring ring, uint64_t now);
   Result<void> take(std::span<const uint8_t> bytes, size_t size, bool sent, uint64_t now);
-  Result<bool> wait();
+  Result<bool> wait(bool sleeps);
   void count_losses();
   bool full() const { return options_.count && out_.captured >= options_.count; }
 
@@ -108,7 +128,7 @@ Result<void> Watch::take(std::span<const uint8_t> bytes, size_t size, bool sent,
   if (options_.snapshot_bytes) bytes = bytes.first(std::min<size_t>(bytes.size(), options_.snapshot_bytes));
   const uint64_t lost = out_.lost - marked_lost_;
   marked_lost_ = out_.lost;
-  auto written = writer_.write({now, bytes, size, sent ? parts::Direction::kOut : parts::Direction::kIn, lost, 0, ""});
+  auto written = writer_.write({now, bytes, size, sent ? parts::Direction::kOut : parts::Direction::kIn, lost, 0, {}});
   out_.received++;
   out_.captured++;
   return written;
@@ -140,14 +160,15 @@ Result<void> Watch::take_ring(Ring ring, uint64_t now) {
 
 void Watch::count_losses() { out_.lost = std::max(out_.lost, counters_.lost()); }
 
-// Until there may be packets, or it is time for something else. False: the end.
-Result<bool> Watch::wait() {
+// Until there may be packets, or it is time for something else; just a look if it does not sleep. False: the end.
+Result<bool> Watch::wait(bool sleeps) {
   const uint64_t now = clock_ns(CLOCK_MONOTONIC);
   uint64_t until = next_progress_ns_;
   if (options_.duration_ns) until = std::min(until, start_ns_ + options_.duration_ns);
   const int timeout_ms = now < until ? int((until - now + 999'999) / 1'000'000) : 0;
   pollfd entries[2] = {{port_.fd(), POLLIN, 0}, {parts::stop_event(), POLLIN, 0}};
-  if (::poll(entries, 2, timeout_ms) < 0 && errno != EINTR) return Error::from_errno(errno, options_.port + ": wait");
+  if (::poll(entries, 2, sleeps ? timeout_ms : 0) < 0 && errno != EINTR)
+    return Error::from_errno(errno, options_.port + ": wait");
   if (entries[0].revents & (POLLERR | POLLHUP | POLLNVAL)) {
     return Error{ENXIO,
                  fmt::format("{}: the port is gone, or the daemon has ended; start the capture again", options_.port)};
@@ -162,18 +183,21 @@ Result<Watched> Watch::run(const std::function<void(const Watched&)>& progress) 
   if (result) result = writer_.flush();  // readers see the beginning at once
   std::optional<Error> gone;
   while (result && !full()) {
-    auto more = wait();
+    // Readers of the file see what there is before we sleep, and not earlier: while packets come, it is written in
+    // large pieces.
+    const bool pending = writer_.anything_pending();
+    auto more = wait(!pending);
     if (!more) gone = more.error();
-    const uint64_t now = clock_ns(CLOCK_REALTIME);
+    const uint64_t now = clock_ns(CLOCK_REALTIME), before = out_.received;
     for (size_t i = 0; i < port_.rx_rings() && result; i++) result = take_ring(port_.rx_ring(i), now);
+    if (result && pending && out_.received == before) result = writer_.flush();
     if (!result || gone || !*more) break;
     const uint64_t at = clock_ns(CLOCK_MONOTONIC);
     if (at >= next_progress_ns_) {
       next_progress_ns_ = at + kProgressNs;
-      count_losses();
+      out_.lost = std::max(out_.lost, port_.missed());
       progress(out_);
     }
-    result = writer_.flush();
     if (options_.duration_ns && at - start_ns_ >= options_.duration_ns) break;
   }
   count_losses();
@@ -212,8 +236,12 @@ Result<Watched> watch_port(const WatchOptions& options, const OpenFile& open_fil
   if (!spec) return spec.error();
   PortError why;
   // One ring, however many the port has: so packets are in the order in which they passed, a request before its answer.
-  std::optional<Port> port = Port::try_open(*spec, &why, [](nmreq_register& wanted) { wanted.nr_rx_rings = 1; });
+  std::optional<Port> port = Port::try_open(*spec, &why, [](nmreq_register& wanted) {
+    wanted.nr_rx_rings = 1;
+    wanted.nr_rx_slots = kMonitorSlots;
+  });
   if (!port) return Error{why.code, fmt::format("{}: cannot be watched: {}", options.port, why.text)};
+  make_pages(*port->rx_ring(0).get());
   Counters counters = Counters::of(asked_port(options.port));
   return Watch(options, std::move(*port), std::move(counters), std::move(*filter), open_file).run(progress);
 }

@@ -38,10 +38,11 @@ Result<Watched> watch_switch(const WatchOptions& options, const OpenFile& open_f
     }
     auto bytes = record.frame;
     if (options.snapshot_bytes) bytes = bytes.first(std::min<size_t>(bytes.size(), options.snapshot_bytes));
-    parts::PcapngWriter::Packet packet{head.time_ns,           bytes, head.frame_bytes,          parts::Direction::kOut,
-                                       out.lost - marked_lost, 0,     fate_text(record, name_of)};
+    const std::string fate = fate_text(record, name_of);
+    const parts::PcapngWriter::Packet packet{
+        head.time_ns, bytes, head.frame_bytes, parts::Direction::kOut, out.lost - marked_lost, 0, fate};
     marked_lost = out.lost;
-    auto written = file.write(std::move(packet), name_of(head.port, head.generation));
+    auto written = file.write(packet, name_of(head.port, head.generation));
     out.received++;
     out.captured++;
     if (!written) return written.error();
