@@ -22,12 +22,12 @@ from harness import machine, report  # noqa: E402
 from harness.children import Child, Children, Failed  # noqa: E402
 from harness.measure import run_group  # noqa: E402
 from harness.network import PACKAGES  # noqa: E402
-from rows import (card_driver, cards, core, guest_netmap, guests, ips, links, looking, nic, own_drivers, peers, rules, scale, switch,  # noqa: E402
+from rows import (capture, card_driver, cards, core, guest_netmap, guests, ips, links, looking, nic, own_drivers, peers, rules, scale, switch,  # noqa: E402
                   vhost)
 
 GROUPS = {**core.GROUPS, **scale.GROUPS, **peers.GROUPS, **vhost.GROUPS, **guests.GROUPS, **cards.GROUPS, **card_driver.GROUPS,
           **own_drivers.GROUPS, **guest_netmap.GROUPS, **nic.GROUPS, **switch.GROUPS, **rules.GROUPS, **links.GROUPS, **looking.GROUPS,
-          **ips.GROUPS}
+          **ips.GROUPS, **capture.GROUPS}
 NOT_WHEN_QUICK = ("peers-large", "vhost-large", "card-large", "driver-large")
 OPTIONAL_TARGETS = ("bench-vde-client", "bench-dpdk-client")
 EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2

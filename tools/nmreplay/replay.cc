@@ -14,6 +14,7 @@
 #include "base/output.hh"
 #include "parts/alarm.hh"
 #include "parts/capture_file.hh"
+#include "parts/lateness.hh"
 #include "parts/quantities.hh"
 #include "parts/stop.hh"
 #include "parts/system.hh"
@@ -22,7 +23,9 @@ namespace unetmap::nmreplay {
 namespace {
 
 constexpr size_t kShortest = 14, kMaxSlots = 64;
-constexpr uint64_t kSpinNs = 20'000;           // closer than this, sleeping would be late
+constexpr uint64_t kSpinNs = 20'000;           // closer than this, nobody sleeps
+constexpr uint64_t kMostEarlyNs = 500'000;     // than when a packet leaves, we are woken
+constexpr uint32_t kInTimePermille = 995;      // of those that we slept before
 constexpr uint64_t kDrainNs = 10'000'000'000;  // how long the last packets may take to leave
 
 class Replay {
@@ -45,6 +48,7 @@ class Replay {
   Port port_;
   parts::Link link_;
   parts::Alarm alarm_;
+  parts::Lateness lateness_{kInTimePermille, kMostEarlyNs};
   Outcome out_;
   std::vector<uint8_t> packet_;
   uint64_t start_ns_ = 0, last_ns_ = 0, report_ns_ = 0, reported_ = 0;
@@ -70,7 +74,8 @@ uint64_t Replay::due(const pcap_pkthdr& header, size_t bytes, bool& lost) {
   return outcome.leaves_ns;
 }
 
-// False when told to stop. What is in the ring leaves before we sleep.
+// False when told to stop. What is in the ring leaves before we sleep; who is woken early, as it may take long, looks
+// at the clock until it is time.
 bool Replay::wait_until(uint64_t at_ns) {
   for (uint64_t now = parts::now_ns(); now < at_ns && !parts::stop_wanted; now = parts::now_ns()) {
     if (unsynced_) {
@@ -79,12 +84,13 @@ bool Replay::wait_until(uint64_t at_ns) {
       continue;
     }
     report();
-    if (at_ns - now < kSpinNs) continue;
-    uint64_t until = at_ns - kSpinNs / 2;
+    const uint64_t early = kSpinNs / 2 + lateness_.expected_ns();
+    if (at_ns - now < early + kSpinNs / 2) continue;
+    uint64_t until = at_ns - early;
     if (options_.verbose) until = std::min(until, report_ns_ + 1'000'000'000);
     alarm_.set(until);
     pollfd entries[2] = {{alarm_.fd(), POLLIN, 0}, {parts::stop_event(), POLLIN, 0}};
-    ::poll(entries, 2, -1);
+    if (::poll(entries, 2, -1) > 0 && entries[0].revents) lateness_.note(parts::now_ns() - until);
   }
   return !parts::stop_wanted;
 }
@@ -229,7 +235,8 @@ Result<Outcome> replay(const Options& options) {
     return Replay(options, std::move(*port)).run();
   } catch (const std::system_error& error) {
     if (error.code().value() == ENXIO)
-      return Error{ENXIO, options.port + ": the port is gone: its daemon ended or the port was removed; start nmreplay again"};
+      return Error{ENXIO,
+                   options.port + ": the port is gone: its daemon ended or the port was removed; start nmreplay again"};
     return Error{error.code().value(), error.what()};
   }
 }

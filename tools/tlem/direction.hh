@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "delay_line.hh"
-#include "lateness.hh"
 #include "parts/alarm.hh"
+#include "parts/lateness.hh"
 #include "parts/link_model.hh"
 #include "parts/ring_port.hh"
 #include "router.hh"
@@ -72,8 +72,8 @@ class Direction {
   size_t from_number_;
   std::vector<uint8_t> routed_;  // the packet that is looked at, in route mode
   parts::Alarm alarm_;
-  Lateness lateness_;
-  uint64_t looked_ns_ = 0;  // what came before was taken
+  parts::Lateness lateness_;
+  uint64_t looked_ns_ = 0;                   // what came before was taken
   uint64_t awake_for_ = 0, awake_from_ = 0;  // when what the last alarm was set for leaves, and when it was to ring
   Counters counters_;
   std::string failure_;
