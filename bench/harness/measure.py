@@ -46,15 +46,20 @@ class Check:
     relation: str  # ">=" or "<=", or "" for a ratio that is only shown
     target: float
     text: str
+    detail: str = ""  # of the samples, what is compared instead of their values
+
+    def _figure(self, sample):
+        return sample.detail[self.detail] if self.detail else sample.value
 
     def outcome(self, rows):
         row, base = rows[self.row], rows[self.base] if self.base else None
         if not row.usable() or (base and not base.usable()):
             return None
         if base:
-            figures = [mine.value / other.value for mine, other in zip(row.samples, base.samples) if other.value]
+            pairs = [(self._figure(mine), self._figure(other)) for mine, other in zip(row.samples, base.samples)]
+            figures = [mine / other for mine, other in pairs if other]
         else:
-            figures = row.values()
+            figures = [self._figure(sample) for sample in row.samples]
         if not figures:
             return None
         median = statistics.median(figures)

@@ -74,17 +74,21 @@ class Counters:
         return struct.unpack_from("=Q", self._map)[0]
 
 
-def sample_pair(bench, children, receiver, received, sent):
-    """Delivered Mpps of a pair of clients once packets flow, with the CPU time of all programs and of the kernel's threads."""
+def sample_pair(bench, children, receiver, received, sent, switch=()):
+    """Delivered Mpps of a pair of clients once packets flow, with the CPU time of all programs and of the kernel's threads; `switch`:
+    which of them are the switch, whose time is told apart."""
     receiver.wait_for(lambda: received.packets() > FLOWING_PACKETS, "packets from the sender", START_TIMEOUT_S)
     time.sleep(WARM_UP_S)
     packets, out = received.packets(), sent.packets()
-    window = Window(children.pids(), kernel=True)
+    window, of_switch = Window(children.pids(), kernel=True), Window(switch)
     time.sleep(bench.seconds)
     packets, out = received.packets() - packets, sent.packets() - out
     window.close()
+    of_switch.close()
     children.check()
     detail = window.detail(packets)
+    if switch and packets:
+        detail["switch_cpu_ns"] = of_switch.cpu_ns / packets
     detail["sent_mpps"] = out / window.seconds / 1e6
     detail["loss_percent"] = max(0.0, 100 * (1 - packets / out)) if out else 0.0
     return Sample(packets / window.seconds / 1e6, detail)

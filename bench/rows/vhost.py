@@ -13,6 +13,7 @@ from harness.network import (Counters, make_namespace, need_command, need_progra
 from rows import dpdk
 
 OURS, OVS, TESTPMD = "virtio-user, VALE", "virtio-user, OVS-DPDK", "virtio-user, testpmd"
+FREE_OURS, FREE_OVS = "drivers that cost nothing, VALE", "drivers that cost nothing, OVS-DPDK"
 DAEMON = "/usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk"
 SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
 SENDER_MAC, RECEIVER_MAC = "02:00:00:00:00:01", "02:00:00:00:00:02"
@@ -47,7 +48,15 @@ def _sample(bench, undo, children, folder, length, sockets, option, switch_pids=
     time.sleep(2)  # its announcement is not repeated, and a switch may start a port only by and by
     start("tx", sent, sockets[0], SENDER_MAC)
     children.also(switch_pids)
-    return sample_pair(bench, children, receiver, received, sent)
+    return sample_pair(bench, children, receiver, received, sent, switch_pids)
+
+
+def _free_sample(bench, children, length, sockets, switch_pids):
+    """Both drivers in one thread on the first CPU: bench-vring-pair."""
+    received, sent = Counters(bench, "received"), Counters(bench, "sent")
+    pair = children.start([need_program(bench, "vring-pair"), *sockets, str(length), sent.path, received.path], cpu=bench.cpus[0])
+    children.also(switch_pids)
+    return sample_pair(bench, children, pair, received, sent, switch_pids)
 
 
 def free_sockets(bench, name):
@@ -72,6 +81,13 @@ def vale(bench, length):
         children = undo.enter_context(bench.netmap_children())
         pids = plug(bench, undo, sockets)
         return _sample(bench, undo, children, folder, length, sockets, DRIVER, pids)
+
+
+def vale_free(bench, length):
+    sockets = free_sockets(bench, "free")
+    with ExitStack() as undo:
+        children = undo.enter_context(bench.netmap_children())
+        return _free_sample(bench, children, length, sockets, plug(bench, undo, sockets))
 
 
 def plug(bench, undo, sockets, *kind, ports=("0", "1"), lossless=False):
@@ -109,9 +125,10 @@ def testpmd(bench, length):
 
 class OpenVswitch:
     """A bridge of OVS-DPDK (netdev datapath, action NORMAL) with two ports, its polling thread on the second CPU; in a
-    network namespace and a folder of its own, and gone with them."""
+    network namespace and a folder of its own, and gone with them. Its ports connect to `sockets`; without them it listens at
+    sockets of its own."""
 
-    def __init__(self, bench, undo, children, folder, sockets):
+    def __init__(self, bench, undo, children, folder, sockets=None):
         for program in (DAEMON, SCHEMA):
             if not os.path.exists(program):
                 raise Skipped(f"{program} is missing: apt install openvswitch-switch-dpdk, or ./dev bench --install")
@@ -137,9 +154,10 @@ class OpenVswitch:
         self.switch = children.start([DAEMON, self.database, f"--unixctl={self.control}", "--no-chdir"], netns=namespace)
         self.switch.wait_for(lambda: os.path.exists(self.control), "its control socket", 30)
         self.vsctl("add-br", "br0", "--", "set", "bridge", "br0", "datapath_type=netdev")
-        for number, path in enumerate(sockets):
-            self.vsctl("add-port", "br0", f"vh{number}", "--", "set", "Interface", f"vh{number}", "type=dpdkvhostuserclient",
-                       f"options:vhost-server-path={path}")
+        self.sockets = sockets or [os.path.join(self.folder, f"vh{number}") for number in range(2)]
+        for number, path in enumerate(self.sockets):
+            kind = ["type=dpdkvhostuserclient", f"options:vhost-server-path={path}"] if sockets else ["type=dpdkvhostuser"]
+            self.vsctl("add-port", "br0", f"vh{number}", "--", "set", "Interface", f"vh{number}", *kind)
 
     def vsctl(self, *words):
         run(["ovs-vsctl", f"--db={self.database}", "--timeout=20", *words])
@@ -150,15 +168,29 @@ def ovs(bench, length):
     folder, sockets = _prepare(bench, length)
     with ExitStack() as undo:
         children = undo.enter_context(Children())
-        OpenVswitch(bench, undo, children, folder, sockets)
+        vswitch = OpenVswitch(bench, undo, children, folder, sockets)
         return _sample(bench, undo, children, folder, length, sockets,
-                       ",server=1" + (OVS_DRIVER_LARGE if length == LARGE else DRIVER))
+                       ",server=1" + (OVS_DRIVER_LARGE if length == LARGE else DRIVER), [vswitch.switch.pid])
+
+
+def ovs_free(bench, length):
+    need_command("ovs-vsctl")
+    folder, _ = _prepare(bench, length)
+    with ExitStack() as undo:
+        children = undo.enter_context(Children())
+        vswitch = OpenVswitch(bench, undo, children, folder)
+        return _free_sample(bench, children, length, vswitch.sockets, [vswitch.switch.pid])
 
 
 def _group(name, length, target):
     rows = [Row(OURS, "Mpps", lambda b: vale(b, length), cpus=2), Row(OVS, "Mpps", lambda b: ovs(b, length), cpus=2),
-            Row(TESTPMD, "Mpps", lambda b: testpmd(b, length), cpus=2)]
-    checks = [Check(OURS, OVS, ">=", target, "times OVS-DPDK"), Check(OURS, TESTPMD, "", 0, "times testpmd's vhost")]
+            Row(TESTPMD, "Mpps", lambda b: testpmd(b, length), cpus=2),
+            Row(FREE_OURS, "Mpps", lambda b: vale_free(b, length), cpus=2), Row(FREE_OVS, "Mpps", lambda b: ovs_free(b, length), cpus=2)]
+    checks = [Check(OURS, OVS, ">=", target, "times OVS-DPDK"), Check(OURS, TESTPMD, "", 0, "times testpmd's vhost"),
+              Check(FREE_OURS, FREE_OVS, ">=", 2.5, "times OVS-DPDK, where drivers cost nothing"),
+              Check(OURS, OVS, "<=", 0.4, "of OVS-DPDK's own processor time a packet", "switch_cpu_ns"),
+              Check(FREE_OURS, FREE_OVS, "<=", 0.4, "of OVS-DPDK's own processor time a packet, where drivers cost nothing",
+                    "switch_cpu_ns")]
     return Group(name, f"Virtual machines: virtio-user to virtio-user over vhost-user, {length} bytes", rows, checks)
 
 

@@ -21,8 +21,8 @@
 #include "driver/passthrough/device.hh"
 #include "driver/passthrough/rings.hh"
 #include "driver/virtio_net/rings.hh"
-#include "proto/vhost_user/messages.hh"
 #include "vfio_client.hh"
+#include "vhost_client.hh"
 
 namespace {
 
@@ -129,8 +129,9 @@ class E1000 final : public Port, public driver::Registers {
 // The registers are the eventfds that QEMU would write to for a notification.
 class VirtioNet final : public Port, public driver::Registers {
  public:
-  explicit VirtioNet(const char* path) : socket_(peer::connect_to(path)) {
+  explicit VirtioNet(const char* path) {
     machine_ = std::make_unique<Machine>(driver::kMostDescriptors);
+    client_.emplace(path, virtio::kVersion1, machine_->fd(), machine_->at(), Machine::bytes(), kShared);
     driver::Shared& shared = machine_->shared;
     shared.model = driver::Model::kVirtioNet;
     shared.descriptors = machine_->slots;
@@ -142,12 +143,6 @@ class VirtioNet final : public Port, public driver::Registers {
       state.rx.ids[i] = i;
     }
     state.tx.free_count = shared.descriptors;
-    send(Id::kSetFeatures, virtio::kVersion1);
-    send(Id::kSetOwner, nullptr, 0, -1);
-    vhost_user::MemTable table{};
-    table.count = 1;
-    table.region[0] = {kShared, Machine::bytes(), uint64_t(machine_->at()), 0};
-    send(Id::kSetMemTable, &table, 8 + sizeof table.region[0], machine_->fd());
     const driver::VringPages rx = pages(driver::kRxDescriptors), tx = pages(driver::kTxDescriptors);
     tx_ = driver::virtio_tx(*this, shared, 0, tx, machine_->tx());
     rx_ = driver::virtio_rx(*this, shared, 0, rx, machine_->rx());
@@ -156,35 +151,18 @@ class VirtioNet final : public Port, public driver::Registers {
   }
   uint32_t read(uint32_t, unsigned) override { return UINT32_MAX; }
   void write(uint32_t, uint32_t value, unsigned) override {
-    if (value < std::size(kicks_)) (void)eventfd_write(kicks_[value], 1);
+    if (value < 2) client_->notify(value);
   }
 
  private:
-  using Id = vhost_user::Id;
   driver::VringPages pages(uint32_t first) const {
     return {machine_->page(first), machine_->page(first + 1), machine_->page(first + 2)};
   }
   void start_ring(uint32_t number, const driver::VringPages& at) {
-    const vhost_user::VringState size{number, machine_->slots}, begin{number, 0};
-    const vhost_user::VringAddr addresses{number, 0, uint64_t(at.descriptors), uint64_t(at.device), uint64_t(at.driver),
-                                          0};
-    send(Id::kSetVringNum, &size, sizeof size, -1);
-    send(Id::kSetVringBase, &begin, sizeof begin, -1);
-    send(Id::kSetVringAddr, &addresses, sizeof addresses, -1);
-    const int call = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    kicks_[number] = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    const uint64_t index = number;
-    send(Id::kSetVringCall, &index, sizeof index, call);
-    send(Id::kSetVringKick, &index, sizeof index, kicks_[number]);
-  }
-  void send(Id id, uint64_t value) { send(id, &value, sizeof value, -1); }
-  void send(Id id, const void* payload, uint32_t size, int fd) const {
-    vhost_user::Header header{uint32_t(id), vhost_user::kVersion, size};
-    peer::send_message(socket_, &header, sizeof header, payload, size, fd);
+    client_->start_ring(number, machine_->slots, at.descriptors, at.driver, at.device);
   }
 
-  int socket_;
-  int kicks_[2] = {-1, -1};
+  std::optional<peer::VhostClient> client_;
 };
 
 // Of a guest's: the BAR with the rings, and a doorbell.
