@@ -19,9 +19,9 @@ struct DeviceSettings {
   std::array<uint8_t, 6> mac{};
   bool promiscuous = false;
   uint32_t mtu = 1500;
-  uint32_t buffer_room = 2048;                       // bytes of a packet that a buffer of netmap's holds
-  uint32_t pairs = 1;                                // of rings, wanted: a device may have fewer
-  uint32_t descriptors = kMostDescriptors;           // wanted of each ring: a power of two
+  uint32_t buffer_room = 2048;              // bytes of a packet that a buffer of netmap's holds
+  uint32_t pairs = 1;                       // of rings, wanted: a device may have fewer
+  uint32_t descriptors = kMostDescriptors;  // wanted of each ring: a power of two
   Interrupts interrupts = Interrupts::kNone;
   uint32_t vectors = 1;                              // kMessages: so many different ones, at least 1
   bool paravirt = false;                             // the device is an e1000-paravirt
@@ -37,6 +37,8 @@ class Device {
   virtual Result<void> start(const DeviceSettings& settings, Shared& shared, const PauseFor& pause) = 0;
   // It touches no memory any more when this returns. From whatever state.
   virtual void stop(const PauseFor& pause) = 0;
+  // Whether it still is as start() left it: a machine that sleeps resets its devices.
+  [[nodiscard]] virtual bool running() = 0;
   [[nodiscard]] virtual bool link_up() = 0;
 };
 

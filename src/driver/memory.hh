@@ -66,8 +66,8 @@ enum class Interrupts : uint32_t {
   kNone,
   kMessages,    // for each pair, or for several
   kOneMessage,  // for the device
-  // A line, which the kernel masks when it has come, and whoever wants the next one lets through again: by an eventfd, or
-  // by the bit in the PCI function's command word.
+  // A line, which the kernel masks when it has come, and whoever wants the next one lets through again: by an eventfd,
+  // or by the bit in the PCI function's command word.
   kLineOfVfio,
   kLineOfUio
 };
@@ -82,6 +82,7 @@ struct Shared {
   uint32_t isr_at;      // virtio: what tells why the line is asserted, and is read to release it; 0: none
   uint32_t pair_count;
   uint32_t virtio_ways;
+  uint32_t e1000_kind;           // E1000Kind
   uint32_t block;                // e1000-paravirt: not 0, the card looks at the block
   uint32_t session;              // passed through: that of the host's which the rings are in
   uint32_t most_bytes;           // of a packet

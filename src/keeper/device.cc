@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <new>
+#include <optional>
 #include <span>
 
 #include "driver/control.hh"
@@ -13,6 +14,7 @@
 #include "driver/virtio_net/device.hh"
 #include "keeper/access.hh"
 #include "keeper/link_state.hh"
+#include "keeper/machine_sleep.hh"
 #include "keeper/pinned.hh"
 #include "keeper/tap.hh"
 #include "mem/memfd.hh"
@@ -64,9 +66,11 @@ Result<Opened> open_device(const PciFunction& function, wire::DeviceWay way) {
   if (!access) return access.error();
   out.access = std::move(*access);
   if (auto done = out.access->set_bus_master(false); !done) return done.error();
-  if (wire::is_82540em(function.vendor(), function.device())) {
+  if (wire::is_e1000(function.vendor(), function.device())) {
+    const auto kind = driver::e1000_kind(function.device());
+    if (!kind) return Error{ENOTSUP, fmt::format("{}: no driver here for this card", function.address())};
     if (auto done = open_registers(0, driver::E1000Device::kBarBytes, out); !done) return done.error();
-    out.device = std::make_unique<driver::E1000Device>(*out.registers);
+    out.device = std::make_unique<driver::E1000Device>(*out.registers, *kind);
     return out;
   }
   auto places = places_of(function);
@@ -86,7 +90,8 @@ std::string why_not(const Interface& interface, const Result<PciFunction>& funct
   if (geteuid() != 0) return fmt::format("{}: only root may drive devices; run unetmapd as root", interface.name);
   if (!wire::in_first_namespace())
     return fmt::format("{}: is in another network namespace than its kernel driver would put it into", interface.name);
-  if (std::string user = wire::user_of_interface(interface.name); !user.empty()) return fmt::format("{}: {}", interface.name, user);
+  if (std::string user = wire::user_of_interface(interface.name); !user.empty())
+    return fmt::format("{}: {}", interface.name, user);
   if (wire::is_virtio_net(function->vendor(), function->device())) {
     if (auto places = places_of(*function); !places) return fmt::format("{}: {}", interface.name, places.error().text);
     if (interface.mtu > kVirtioMtu && !function->virtio_feature(kMergeableBit))
@@ -134,10 +139,12 @@ class TakenHeld final : public Held {
     device = {};
   }
   bool needs_admin() const override { return true; }
-  int news() const override { return device.access ? device.access->news() : -1; }
-  bool going() override {
+  int news() const override { return device.access ? (asleep ? asleep->fd() : device.access->news()) : -1; }
+  std::string going() override {
     unplugged = unplugged || (device.access && device.access->unplugged());
-    return unplugged;
+    if (unplugged) return "its device was unplugged";
+    if (!asleep || !asleep->due() || !device.device || (device.device->running() && !asleep->slept())) return "";
+    return "its device was reset, as by a machine that sleeps (suspend); open it again";
   }
 
   wire::TakenDevice taken;
@@ -145,6 +152,7 @@ class TakenHeld final : public Held {
   bool unbound = false, unplugged = false;
   UniqueFd memory, buffers_held, memory_held;
   Opened device;
+  std::optional<MachineSleep> asleep;
   Bells bells;
   Tap tap;
 };
@@ -259,7 +267,8 @@ Result<void> take_best(TakenHeld& held, const PciFunction& function, const wire:
   for (wire::DeviceWay way : wire::kDeviceWays) {
     std::string obstacle = wire::obstacle(way, facts);
     if (obstacle.empty()) {
-      auto done = take(held, function, way, request, memfd, way == wire::DeviceWay::kVfio && facts.translated(), settings);
+      auto done =
+          take(held, function, way, request, memfd, way == wire::DeviceWay::kVfio && facts.translated(), settings);
       if (done) return {};
       last.code = done.error().code;
       obstacle = done.error().text;
@@ -322,6 +331,9 @@ Result<SetUp> bind_device(const wire::BindRequest& request, const Interface& int
       .paravirt = wire::is_paravirt_e1000(function->subsystem_vendor(), function->subsystem_device())};
   SetUp out;
   if (auto done = take_best(*held, *function, request, memfd, settings, out.reply.why); !done) return done.error();
+  auto asleep = MachineSleep::watch(held->device.access->news());
+  if (!asleep) return asleep.error();
+  held->asleep = std::move(*asleep);
   if (auto done = put_tap_in_place(*held, out.reply.said); !done) return done.error();
   // Until then what is sent goes nowhere. A cable that is not there is waited for no longer.
   for (uint32_t i = 0; held->taken.link.up && i < kLinkTries && !held->device.device->link_up(); i++)

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "base/result.hh"
@@ -19,8 +20,8 @@ class Held {
   virtual bool needs_admin() const = 0;
   // Readable when what is held may be going away by itself: ask going() then. -1: it never does.
   [[nodiscard]] virtual int news() const { return -1; }
-  // It is: the client hears of that, and then this object ends.
-  virtual bool going() { return false; }
+  // Why it is, as a sentence's end; the client hears of that, and then this object ends. Empty: it is not.
+  virtual std::string going() { return ""; }
 };
 
 // The reply, and what is to be held from then on.

@@ -46,8 +46,7 @@ Result<SetUp> carry_out(wire::ReceivedKeeperRequest& received) {
   if (auto* request = std::get_if<wire::AttachRequest>(&received.request))
     return attach(*request, received.fds.empty() ? -1 : received.fds[0].get());
   if (auto* request = std::get_if<wire::TapRequest>(&received.request)) return tap(*request);
-  return restore(std::get<wire::RestoreRequest>(received.request),
-                 received.fds.empty() ? -1 : received.fds[0].get());
+  return restore(std::get<wire::RestoreRequest>(received.request), received.fds.empty() ? -1 : received.fds[0].get());
 }
 
 // False: the other side is gone.
@@ -81,9 +80,9 @@ void leave_terminal() {
 
 // True while the channel is fine.
 bool pass_on(int channel, Watch& watch, std::unique_ptr<Held>& held, const std::string& interface) {
-  if (held && held->going()) {
+  if (const std::string why = held ? held->going() : ""; !why.empty()) {
     // The client first: it and its programs have to let go, too.
-    const wire::KeeperEvent gone{wire::KeeperEvent::Kind::kGone, interface, interface + ": its device was unplugged"};
+    const wire::KeeperEvent gone{wire::KeeperEvent::Kind::kGone, interface, interface + ": " + why};
     if (!wire::send_keeper(channel, KeeperMessage(gone), {}, MSG_DONTWAIT)) return false;
     held.reset();
   }

@@ -10,7 +10,10 @@
 
 namespace unetmap::wire {
 
-constexpr bool is_82540em(uint16_t vendor, uint16_t device) { return vendor == 0x8086 && device == 0x100e; }
+// 82540EM, 82574L (e1000e), 82576 (igb).
+constexpr bool is_e1000(uint16_t vendor, uint16_t device) {
+  return vendor == 0x8086 && (device == 0x100e || device == 0x10d3 || device == 0x10c9);
+}
 // An 82540EM of this subsystem has the paravirtual extension.
 constexpr bool is_paravirt_e1000(uint16_t vendor, uint16_t device) { return vendor == 0x1af4 && device == 0x1101; }
 // Modern, or a legacy one that is modern besides.
@@ -18,7 +21,7 @@ constexpr bool is_virtio_net(uint16_t vendor, uint16_t device) {
   return vendor == 0x1af4 && (device == 0x1041 || device == 0x1000);
 }
 constexpr bool is_driven(uint16_t vendor, uint16_t device) {
-  return is_82540em(vendor, device) || is_virtio_net(vendor, device);
+  return is_e1000(vendor, device) || is_virtio_net(vendor, device);
 }
 
 // Ports that the host passes through come as ivshmem devices with a doorbell, and have no interface to be called after:

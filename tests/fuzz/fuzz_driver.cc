@@ -156,7 +156,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
               "structures in the BAR");
       (void)VirtioNetDevice(registers, *places).start(settings, shared, [](uint32_t) {}).has_value();
     }
-    (void)E1000Device(registers).start(settings, shared, [](uint32_t) {}).has_value();
+    (void)E1000Device(registers, E1000Kind(choice >> 4 & 3)).start(settings, shared, [](uint32_t) {}).has_value();
     return 0;
   }
   shared.descriptors = kSlots;
@@ -171,7 +171,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     rx = virtio_rx(registers, shared, 0,
                    {machine->page(kRxDescriptors), machine->page(kRxAvailable), machine->page(kRxUsed)}, rx_ring);
   } else {
-    const E1000Tails tails(registers, choice & 8 ? machine->page(kControl) : nullptr);
+    shared.e1000_kind = choice >> 4 & 3;
+    const E1000Card& card = e1000_card(E1000Kind(shared.e1000_kind));
+    const E1000Tails tails(registers, choice & 8 ? machine->page(kControl) : nullptr, card);
     tx = std::make_unique<E1000Tx>(tails, shared, machine->page(kTxDescriptors), tx_ring);
     rx = std::make_unique<E1000Rx>(tails, shared, machine->page(kRxDescriptors), rx_ring);
   }

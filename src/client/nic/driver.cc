@@ -155,7 +155,7 @@ void DrivenDevice::arm_pair(uint32_t pair, bool in, bool out) {
         {page(pair, driver::kTxDescriptors), page(pair, driver::kTxAvailable), page(pair, driver::kTxUsed)},
         {page(pair, driver::kRxDescriptors), page(pair, driver::kRxAvailable), page(pair, driver::kRxUsed)}, in, out);
   } else if (pair == 0) {
-    driver::e1000_ask(*registers_, e1000_block(), in, out);
+    driver::e1000_ask(*registers_, e1000_block(), e1000_card(), in, out);
   }
 }
 

@@ -55,7 +55,8 @@ class DrivenDevice {
   uint8_t* page(uint32_t pair, driver::DmaPage page) const { return part(driver::page_of(pair, page)); }
   uint8_t* part(uint32_t page) const { return memory_.data() + driver::pool_offset(shared().part_page[page]); }
   uint8_t* e1000_block() const { return shared().block ? part(driver::kControl) : nullptr; }
-  driver::E1000Tails e1000_tails() const { return {*registers_, e1000_block()}; }
+  const driver::E1000Card& e1000_card() const { return driver::e1000_card(driver::E1000Kind(shared().e1000_kind)); }
+  driver::E1000Tails e1000_tails() const { return {*registers_, e1000_block(), e1000_card()}; }
 
   mem::Mapping memory_;
   UniqueFd holds_[2];

@@ -3,6 +3,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include "dev/e1000/csb.hh"
 #include "dev/e1000/registers.hh"
@@ -24,7 +25,15 @@ constexpr uint32_t kTipgCopper = 10 | 8u << 10 | 6u << 20;
 // With buffers of 1024 bytes a frame takes several; of 2048, which only a frame of up to 1522 bytes may fill here.
 constexpr uint32_t kBsize1024 = 1u << kRctlBsizeShift;
 constexpr uint32_t kOrdinaryMtu = 1500;
-constexpr uint32_t kMostBytes = 16288;
+
+// Of those on PCI Express.
+constexpr uint32_t kCtrlGioMasterDisable = 1u << 2, kStatusGioMasterEnable = 1u << 19;
+constexpr uint32_t kTxdctlReservedOne = 1u << 22;  // of the 82574L
+constexpr uint32_t kRfctl = 0x5008;
+constexpr uint32_t kMasterTries = 80, kMasterPause_us = 100;
+// Of the 82576. SRRCTL stands where the 82540EM has no register.
+constexpr uint32_t kSrrctl = reg::kRdbal + 0xc, kSrrctlOneBuffer = 1u << 25;
+constexpr uint32_t kXdctlEnable = 1u << 25, kRxdctlWriteBackEach = 1u << 16, kEitr = 0x1680, kRlpml = 0x5004;
 
 constexpr uint32_t kResetPause_us = 100, kDrainPause_us = 10'000, kPhyPause_us = 50, kPhyTries = 64, kResetTries = 100;
 
@@ -56,15 +65,35 @@ void E1000Device::set_filters(const DeviceSettings& settings) {
 
 void E1000Device::set_rings(const DeviceSettings& settings) {
   const uint64_t tx = settings.page_addresses[kTxDescriptors], rx = settings.page_addresses[kRxDescriptors];
-  for (auto [low, high, length, head, tail, address] :
-       {std::array<uint64_t, 6>{reg::kTdbal, reg::kTdbah, reg::kTdlen, reg::kTdh, reg::kTdt, tx},
-        std::array<uint64_t, 6>{reg::kRdbal, reg::kRdbah, reg::kRdlen, reg::kRdh, reg::kRdt, rx}}) {
-    registers_.write32(uint32_t(low), uint32_t(address));
-    registers_.write32(uint32_t(high), uint32_t(address >> 32));
-    registers_.write32(uint32_t(length), settings.descriptors * 16);
-    registers_.write32(uint32_t(head), 0);
-    registers_.write32(uint32_t(tail), 0);
+  for (const auto& [first, address] : {std::pair{card_.tx_registers, tx}, std::pair{card_.rx_registers, rx}}) {
+    auto at = [base = first - reg::kTdbal](uint32_t of_tx) { return base + of_tx; };
+    registers_.write32(at(reg::kTdbal), uint32_t(address));
+    registers_.write32(at(reg::kTdbah), uint32_t(address >> 32));
+    registers_.write32(at(reg::kTdlen), settings.descriptors * kDescriptorBytes);
+    registers_.write32(at(reg::kTdh), 0);
+    registers_.write32(at(reg::kTdt), 0);
   }
+}
+
+// What is not as in an 82540EM.
+void E1000Device::set_express(bool long_frames) {
+  if (!card_.advanced) {
+    registers_.write32(kRfctl, 0);  // legacy descriptors
+    registers_.write32(reg::kTxdctl, kTxdctlReservedOne);
+    return;
+  }
+  registers_.write32(kEitr, 0);
+  registers_.write32(kRlpml, card_.most_bytes);
+  registers_.write32(card_.rx(kSrrctl), kSrrctlOneBuffer | (long_frames ? 1 : 2));  // of 1024 bytes
+  registers_.write32(card_.rx(reg::kRxdctl), kXdctlEnable | kRxdctlWriteBackEach);
+  registers_.write32(card_.tx(reg::kTxdctl), kXdctlEnable);
+}
+
+// Until then a request of its own may be under way.
+void E1000Device::end_mastership(const PauseFor& pause) {
+  registers_.write32(reg::kCtrl, registers_.read32(reg::kCtrl) | kCtrlGioMasterDisable);
+  for (uint32_t i = 0; i < kMasterTries && (registers_.read32(reg::kStatus) & kStatusGioMasterEnable); i++)
+    pause(kMasterPause_us);
 }
 
 // It shows the block how far it is, and asks to be woken, when it is told of it.
@@ -87,26 +116,30 @@ Result<void> E1000Device::start(const DeviceSettings& settings, Shared& shared, 
   if (registers_.read32(reg::kStatus) == UINT32_MAX)
     return Error{EIO, "e1000: its registers read as all ones; it may be asleep or gone, look at lspci"};
   // Set the link up, and no tags out of frames.
-  registers_.write32(reg::kCtrl, kCtrlSlu | kCtrlAsde | kCtrlFd);
+  registers_.write32(reg::kCtrl, kCtrlSlu | (card_.advanced ? 0 : kCtrlAsde) | kCtrlFd);
   set_filters(settings);
   set_rings(settings);
+  const bool long_frames = settings.mtu > kOrdinaryMtu;
   // No interrupts but those that somebody waits for, and none of the timers.
-  for (uint32_t timer : {reg::kRdtr, reg::kRadv, reg::kTidv, reg::kTadv, reg::kItr}) registers_.write32(timer, 0);
+  if (!card_.advanced)
+    for (uint32_t timer : {reg::kRdtr, reg::kRadv, reg::kTidv, reg::kTadv, reg::kItr}) registers_.write32(timer, 0);
   registers_.write32(reg::kRxcsum, 0);
   registers_.write32(reg::kTipg, kTipgCopper);
   uint32_t rctl = kRctlEn | kRctlBam | kRctlMpe | kRctlSecrc;
   if (settings.promiscuous) rctl |= kRctlUpe;
-  if (settings.mtu > kOrdinaryMtu) rctl |= kRctlLpe | kBsize1024;
+  if (long_frames) rctl |= kRctlLpe | kBsize1024;
   if (!wake_phy(pause)) return Error{EIO, "e1000: its PHY does not answer; take another mode (--nic-mode)"};
+  if (card_.express) set_express(long_frames);
   shared.block = 0;
   set_block(settings, shared);
   registers_.write32(reg::kTctl, kTctlAtWork);
   registers_.write32(reg::kRctl, rctl);
   shared.model = Model::kE1000;
+  shared.e1000_kind = uint32_t(kind_);
   shared.descriptors = settings.descriptors;
   shared.pair_count = 1;
   shared.bar_bytes = kBarBytes;
-  shared.most_bytes = kMostBytes;
+  shared.most_bytes = card_.most_bytes;
   return {};
 }
 
@@ -116,11 +149,17 @@ void E1000Device::stop(const PauseFor& pause) {
   registers_.write32(reg::kTctl, kTctlPsp);
   (void)registers_.read32(reg::kStatus);  // the writes have arrived
   pause(kDrainPause_us);                  // what was under way is over
+  if (card_.express) end_mastership(pause);
   registers_.write32(reg::kCtrl, registers_.read32(reg::kCtrl) | kCtrlRst);
   pause(kResetPause_us);
   for (uint32_t i = 0; i < kResetTries && (registers_.read32(reg::kCtrl) & kCtrlRst); i++) pause(kResetPause_us);
   registers_.write32(reg::kImc, UINT32_MAX);
   (void)registers_.read32(reg::kIcr);
+}
+
+bool E1000Device::running() {
+  const uint32_t rctl = registers_.read32(reg::kRctl);
+  return rctl != UINT32_MAX && (rctl & kRctlEn);
 }
 
 bool E1000Device::link_up() { return registers_.read32(reg::kStatus) & kStatusLu; }

@@ -12,12 +12,9 @@ namespace reg = unetmap::e1000::reg;
 namespace csb = unetmap::e1000::csb;
 
 constexpr uint32_t kBytes = 16;  // of a descriptor
-// Legacy descriptors: address (64); then length (16), CSO, command, status, CSS (8 each), special (16) of the transmit
-// ring, length (16), checksum (16), status, errors (8 each), special (16) of the receive ring.
-constexpr uint64_t kEop = uint64_t{1} << 24, kIfcs = uint64_t{2} << 24, kRs = uint64_t{8} << 24;
-constexpr uint64_t kDone = uint64_t{1} << 32;  // DD, of either ring
-constexpr uint64_t kRxEop = uint64_t{2} << 32;
-constexpr unsigned kRxErrorsShift = 40;
+// Of the second word of a descriptor that sends, what legacy and advanced ones agree on, besides the length in 16 bits.
+constexpr uint64_t kEop = uint64_t{1} << 24, kRs = uint64_t{8} << 24;
+constexpr uint64_t kDone = uint64_t{1} << 32;  // DD
 
 constexpr uint32_t kReported = 1u << 31;  // of TxState::in_flight: the device tells when it is done with this one
 constexpr uint32_t kReportEach = 32;      // descriptors, at least
@@ -30,27 +27,23 @@ uint64_t load_acquire(const uint64_t* word) { return __atomic_load_n(word, __ATO
 
 }  // namespace
 
-uint32_t E1000Tails::tx() const {
-  return block_ ? load_relaxed32(block_ + csb::kGuestTdt) : registers_.read32(reg::kTdt);
-}
-uint32_t E1000Tails::rx() const {
-  return block_ ? load_relaxed32(block_ + csb::kGuestRdt) : registers_.read32(reg::kRdt);
-}
+uint32_t E1000Tails::tx() const { return block_ ? load_relaxed32(block_ + csb::kGuestTdt) : registers_.read32(tdt_); }
+uint32_t E1000Tails::rx() const { return block_ ? load_relaxed32(block_ + csb::kGuestRdt) : registers_.read32(rdt_); }
 
 void E1000Tails::set_tx(uint32_t tail) {
-  if (!block_) return registers_.write32(reg::kTdt, tail);
+  if (!block_) return registers_.write32(tdt_, tail);
   store_release32(block_ + csb::kGuestTdt, tail);
   full_barrier();
-  if (load_relaxed32(block_ + csb::kHostNeedTxkick)) registers_.write32(reg::kTdt, tail);
+  if (load_relaxed32(block_ + csb::kHostNeedTxkick)) registers_.write32(tdt_, tail);
 }
 
 void E1000Tails::set_rx(uint32_t tail, uint32_t size) {
-  if (!block_) return registers_.write32(reg::kRdt, tail);
+  if (!block_) return registers_.write32(rdt_, tail);
   store_release32(block_ + csb::kGuestRdt, tail);
   full_barrier();
   const uint32_t at = load_relaxed32(block_ + csb::kHostRxkickAt);
   const bool reached = at < size && (tail + size - at) % size < size / 2;
-  if (reached || load_relaxed32(block_ + csb::kHostNeedRxkick)) registers_.write32(reg::kRdt, tail);
+  if (reached || load_relaxed32(block_ + csb::kHostNeedRxkick)) registers_.write32(rdt_, tail);
 }
 
 void E1000Tails::quiet_tx() {
@@ -62,27 +55,33 @@ void E1000Tails::quiet_rx() {
 
 void E1000Tails::wake() {
   if (!block_) return;
-  registers_.write32(reg::kTdt, tx());
-  registers_.write32(reg::kRdt, rx());
+  registers_.write32(tdt_, tx());
+  registers_.write32(rdt_, rx());
 }
 
-void e1000_ask(Registers& registers, uint8_t* block, bool in, bool out) {
-  (void)registers.read32(reg::kIcr);  // what was is seen by the look that follows
+void e1000_ask(Registers& registers, uint8_t* block, const E1000Card& card, bool in, bool out) {
+  // What was is seen by the look that follows.
+  if (card.express)
+    registers.write32(reg::kIcr, UINT32_MAX);
+  else
+    (void)registers.read32(reg::kIcr);
   if (block) {
     if (in) store_release32(block + csb::kGuestNeedRxkick, 1);
     if (out) store_release32(block + csb::kGuestNeedTxkick, 1);
     full_barrier();
   }
   registers.write32(reg::kIms, (in ? unetmap::e1000::kReceiveCauses : 0) | (out ? unetmap::e1000::kTransmitCauses : 0));
+  if (card.express) (void)registers.read32(reg::kStatus);  // both have arrived before that look
 }
 
 uint32_t E1000Tx::put(const TxPacket& packet, uint32_t slot, uint32_t next) {
+  const uint64_t always = format_.tx_always | (uint64_t{packet.bytes} << kE1000TotalShift & format_.tx_total);
   for (uint32_t i = 0; i < packet.slots; i++, slot = ring_.next(slot), next = after(next)) {
     const Piece& piece = packet.pieces[i];
     const bool last = i + 1 == packet.slots, report = last && (piece.report || next % kReportEach == 0);
     uint64_t* to = words(descriptors_, next);
     store(to, ring_.memory.device_address(piece.buffer, piece.offset));
-    store(to + 1, piece.len | kIfcs | (last ? kEop : 0) | (report ? kRs : 0));
+    store(to + 1, piece.len | always | (last ? kEop : 0) | (report ? kRs : 0));
     state_.in_flight[slot].store((next + 1) | (report ? kReported : 0), std::memory_order_relaxed);
   }
   return next;
@@ -200,12 +199,12 @@ uint32_t E1000Rx::take(Tally& tally, uint32_t hwtail, uint32_t head, bool recove
   if (recovering) at = uint32_t(taken >> 32) % ring.num_slots;
   while (at != end && next != producer) {
     const uint64_t word = load_acquire(words(descriptors_, next) + 1);
-    if (!(word & kDone)) break;
-    const auto len = uint32_t(word & 0xffff);
+    if (!(word & format_.rx_done)) break;
+    const auto len = uint32_t(word >> format_.rx_length_shift & 0xffff);
     const uint32_t buffer = state_.posted[next].load(std::memory_order_relaxed) - 1;
-    const auto flags = uint16_t((word & kRxEop ? 0 : NS_MOREFRAG) | (recovering ? NS_BUF_CHANGED : 0));
+    const auto flags = uint16_t((word & format_.rx_end ? 0 : NS_MOREFRAG) | (recovering ? NS_BUF_CHANGED : 0));
     next = after(next);
-    if (len == 0 || len > ring.memory.room() || (word >> kRxErrorsShift & 0xff) != 0 ||
+    if (len == 0 || len > ring.memory.room() || (word & format_.rx_errors) != 0 ||
         !slots_.show(at, end, buffer, len, flags)) {
       tally.corrupt++;
       continue;

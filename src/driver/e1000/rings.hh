@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// The two rings of an 82540EM (SDM 3.2.3, 3.3.3), with netmap's buffers in their descriptors.
+// The two rings of an 82540EM (SDM 3.2.3, 3.3.3) or one of its successors, with netmap's buffers in their descriptors.
 #pragma once
 
+#include "driver/e1000/card.hh"
 #include "driver/queue.hh"
 
 namespace unetmap::driver {
@@ -11,7 +12,8 @@ namespace unetmap::driver {
 class E1000Tails {
  public:
   // `block`: the page kControl, where the card looks at that; else nothing.
-  E1000Tails(Registers& registers, uint8_t* block) : registers_(registers), block_(block) {}
+  E1000Tails(Registers& registers, uint8_t* block, const E1000Card& card = e1000_card(E1000Kind::k82540em))
+      : registers_(registers), block_(block), tdt_(card.tx(e1000::reg::kTdt)), rdt_(card.rx(e1000::reg::kRdt)) {}
   uint32_t tx() const;
   uint32_t rx() const;
   // `size`: descriptors of the ring.
@@ -26,17 +28,27 @@ class E1000Tails {
  private:
   Registers& registers_;
   uint8_t* block_;
+  uint32_t tdt_, rdt_;
 };
 
 // An interrupt when a packet is received (`in`), or one that was sent is over (`out`). Whoever asks looks at the rings
 // once more. `block`: as of E1000Tails.
-void e1000_ask(Registers& registers, uint8_t* block, bool in, bool out);
+void e1000_ask(Registers& registers, uint8_t* block, const E1000Card& card, bool in, bool out);
+
+inline const E1000Format& format_of(const Shared& shared) {
+  return e1000_card(E1000Kind(shared.e1000_kind)).advanced ? kE1000Advanced : kE1000Legacy;
+}
 
 class E1000Tx final : public TxQueue {
  public:
   // `descriptors`: the page kTxDescriptors.
   E1000Tx(const E1000Tails& tails, Shared& shared, uint8_t* descriptors, const Ring& ring)
-      : tails_(tails), shared_(shared), state_(shared.pairs[0].tx), descriptors_(descriptors), ring_(ring) {}
+      : tails_(tails),
+        shared_(shared),
+        state_(shared.pairs[0].tx),
+        descriptors_(descriptors),
+        format_(format_of(shared)),
+        ring_(ring) {}
   void sync(Tally& tally, uint32_t& hwcur, uint32_t& hwtail, uint32_t head, bool recover) override;
 
  private:
@@ -51,6 +63,7 @@ class E1000Tx final : public TxQueue {
   Shared& shared_;
   TxState& state_;
   uint8_t* descriptors_;
+  const E1000Format format_;
   Ring ring_;
 };
 
@@ -61,6 +74,7 @@ class E1000Rx final : public RxQueue {
         shared_(shared),
         state_(shared.pairs[0].rx),
         descriptors_(descriptors),
+        format_(format_of(shared)),
         slots_(ring, shared.pairs[0].rx) {}
   void sync(Tally& tally, uint32_t head, uint32_t& hwtail, bool recover) override;
 
@@ -74,6 +88,7 @@ class E1000Rx final : public RxQueue {
   Shared& shared_;
   RxState& state_;
   uint8_t* descriptors_;
+  const E1000Format format_;
   RxSlots slots_;
 };
 

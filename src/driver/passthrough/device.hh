@@ -16,6 +16,8 @@ class PassedDevice final : public Device {
   // Of `settings` nothing is wanted.
   Result<void> start(const DeviceSettings& settings, Shared& shared, const PauseFor& pause) override;
   void stop(const PauseFor& pause) override;
+  // Its memory is the host's, and stays.
+  [[nodiscard]] bool running() override { return true; }
   [[nodiscard]] bool link_up() override { return true; }
 
  private:

@@ -79,8 +79,8 @@ Result<VirtioPlaces> virtio_places(std::span<const uint8_t> config) {
     return Error{ENOTSUP, "virtio-net: its structures are not in one memory BAR, as those of QEMU are"};
   auto isr = capability(config, kIsrStructure);
   if (isr && (isr->offset == 0 || !usable(*isr, *common, 1))) isr.reset();
-  VirtioPlaces out{common->bar, common->offset, notify->offset, device->offset, word(config, notify->at + 16), 0,
-                   isr ? isr->offset : 0};
+  VirtioPlaces out{common->bar, common->offset,       notify->offset, device->offset, word(config, notify->at + 16),
+                   0,           isr ? isr->offset : 0};
   for (const auto& each : {common, notify, device, isr ? isr : common})
     out.bar_bytes = std::max(out.bar_bytes, each->offset + each->length);
   out.bar_bytes = (out.bar_bytes + kPageBytes - 1) / kPageBytes * kPageBytes;
@@ -96,7 +96,8 @@ Result<uint64_t> VirtioNetDevice::negotiate(const DeviceSettings& settings) {
     offered |= uint64_t{registers_.read32(places_.common + kDeviceFeature)} << (32 * half);
   }
   if (!(offered & kVersion1)) return Error{ENOTSUP, "virtio-net: a legacy device; start QEMU with disable-modern=off"};
-  uint64_t wanted = kVersion1 | kAccessPlatform | unetmap::virtio::kMac | unetmap::virtio::kStatus | kEventIdx | kRingPacked;
+  uint64_t wanted =
+      kVersion1 | kAccessPlatform | unetmap::virtio::kMac | unetmap::virtio::kStatus | kEventIdx | kRingPacked;
   if (settings.mtu + kTagged > settings.buffer_room) {
     wanted |= kMrgRxbuf;
     if (!(offered & kMrgRxbuf))
@@ -155,8 +156,10 @@ Result<uint32_t> VirtioNetDevice::queue_size(const DeviceSettings& settings, uin
 
 Result<void> VirtioNetDevice::set_pair(uint32_t pair, const DeviceSettings& settings, Shared& shared) {
   const auto address = [&](DmaPage page) { return settings.page_addresses[page_of(pair, page)]; };
-  // As many vectors as messages that the kernel passes on; where pairs have to share them, the last pairs share the last.
-  const uint32_t vector = settings.interrupts == Interrupts::kMessages ? std::min(pair, settings.vectors - 1) : kNoVector;
+  // As many vectors as messages that the kernel passes on; where pairs have to share them, the last pairs share the
+  // last.
+  const uint32_t vector =
+      settings.interrupts == Interrupts::kMessages ? std::min(pair, settings.vectors - 1) : kNoVector;
   auto rx = set_queue(rx_queue_number(pair), shared.descriptors,
                       {address(kRxDescriptors), address(kRxAvailable), address(kRxUsed)}, vector);
   if (!rx) return rx.error();
@@ -202,7 +205,8 @@ Result<void> VirtioNetDevice::set_pair_count(const DeviceSettings& settings, con
   const uint64_t address = settings.page_addresses[kControl];
   if (registers_.read(places_.common + kQueueSize, 2) < kControlSize || settings.control_page == nullptr)
     return Error{ENOTSUP, "virtio-net: its control queue is too small"};
-  auto notify = set_queue(number, kControlSize, {address, address + kControlDriver, address + kControlDevice}, kNoVector);
+  auto notify =
+      set_queue(number, kControlSize, {address, address + kControlDriver, address + kControlDevice}, kNoVector);
   if (!notify) return notify.error();
   uint8_t* page = settings.control_page;
   memset(page, 0, kPageBytes);
@@ -251,6 +255,11 @@ Result<void> VirtioNetDevice::start(const DeviceSettings& settings, Shared& shar
 void VirtioNetDevice::stop(const PauseFor& pause) {
   registers_.write(places_.common + kDeviceStatus, 0, 1);
   for (uint32_t i = 0; i < kResetTries && status() != 0; i++) pause(kResetPause_us);
+}
+
+bool VirtioNetDevice::running() {
+  const uint8_t now = status();
+  return now != UINT8_MAX && (now & kDriverOk);
 }
 
 bool VirtioNetDevice::link_up() {

@@ -25,6 +25,7 @@ class VirtioNetDevice final : public Device {
   VirtioNetDevice(Registers& registers, const VirtioPlaces& places) : registers_(registers), places_(places) {}
   Result<void> start(const DeviceSettings& settings, Shared& shared, const PauseFor& pause) override;
   void stop(const PauseFor& pause) override;
+  bool running() override;
   bool link_up() override;
 
  private:
