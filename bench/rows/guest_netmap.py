@@ -68,7 +68,7 @@ class Pair:
         for number, guest in enumerate(self.guests, 1):
             status = self.status(number, passed)
             exits += sum(status.get(name, 0) for name in ("doorbells", "kicks", "register_reads", "register_writes"))
-            found = re.findall(r"^ *\d+: +(\d+) .*(?:eth0|virtio|e1000)", guest.run("cat /proc/interrupts"), re.M)
+            found = re.findall(r"^ *\d+: +(\d+) .*(?:eth0|virtio|e1000|uio|vfio)", guest.run("cat /proc/interrupts"), re.M)
             interrupts += sum(map(int, found)) + status.get("interrupts", 0) * passed
         return exits, interrupts
 

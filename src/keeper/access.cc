@@ -27,7 +27,8 @@ class SysfsAccess final : public DeviceAccess {
     offset = 0;
     return function_.open_bar(bar);
   }
-  Result<void> set_bus_master(bool on) override { return function_.set_bus_master(on); }
+  // QEMU passes on no interrupts of a vhost device whose line is shut when it starts (7.2 and later).
+  Result<void> set_bus_master(bool on) override { return function_.set_bus_master(on, bool(uio_)); }
   Result<Bells> interrupts(uint32_t pairs, bool) override {
     Bells out;
     if (!uio_) return out;

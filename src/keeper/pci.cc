@@ -132,15 +132,16 @@ Result<std::vector<uint8_t>> PciFunction::config() const {
   return out;
 }
 
-Result<void> PciFunction::set_bus_master(bool on) const {
+Result<void> PciFunction::set_bus_master(bool on, bool line) const {
   UniqueFd fd(open(path("config").c_str(), O_RDWR | O_CLOEXEC));
   uint16_t command = 0;
   if (!fd || pread(fd.get(), &command, sizeof command, kCommand) != sizeof command)
     return Error::from_errno(errno, path("config"));
-  // Nobody here would hear of an interrupt, and others on its line would be asked again and again.
-  constexpr uint16_t kWhileDriven = kBusMaster | kNoIntx;
+  // Where nobody would hear of an interrupt, others on its line would be asked again and again.
   command |= kMemorySpace;
-  command = uint16_t(on ? command | kWhileDriven : command & ~kWhileDriven);
+  command = uint16_t(command & ~(kBusMaster | kNoIntx));
+  if (on) command |= kBusMaster;
+  if (on && !line) command |= kNoIntx;
   if (pwrite(fd.get(), &command, sizeof command, kCommand) == sizeof command) return {};
   Error out = Error::from_errno(errno, path("config"));
   if (out.code == EPERM) out.text += "; the kernel is locked down, which takes vfio-pci and an IOMMU";

@@ -41,8 +41,9 @@ class PciFunction {
   bool virtio_feature(unsigned bit) const;
 
   Result<std::vector<uint8_t>> config() const;
-  // Whether it may read and write memory by itself, and raises no INTx; its registers answer from now on.
-  Result<void> set_bus_master(bool on) const;
+  // Whether it may read and write memory by itself; its registers answer from now on. `line`: it may also raise INTx,
+  // as somebody is there to hear of it.
+  Result<void> set_bus_master(bool on, bool line = false) const;
   Result<UniqueFd> open_bar(unsigned bar) const;
   Result<UniqueFd> open_config() const;
   // Of a file in its folder of sysfs.
