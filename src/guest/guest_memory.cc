@@ -57,11 +57,22 @@ Result<GuestMemory::Entry> GuestMemory::map(const Region& region, int fd) const 
 // The largest first: most addresses are in it.
 static constexpr auto kBySize = [](const auto& a, const auto& b) { return a.bytes > b.bytes; };
 
+std::vector<GuestMemory::Entry>::iterator GuestMemory::find(const Region& region) {
+  return std::find_if(table_.begin(), table_.end(), [&](const Entry& entry) {
+    return entry.guest == region.guest && entry.bytes == region.bytes && entry.user == region.user;
+  });
+}
+
 Result<void> GuestMemory::add(const Region& region, int fd) {
-  if (auto good = check(table_, region); !good) return good;
+  const auto same = find(region);
+  if (same == table_.end())
+    if (auto good = check(table_, region); !good) return good;
   auto entry = map(region, fd);
   if (!entry) return entry.error();
-  table_.push_back(std::move(*entry));
+  if (same == table_.end())
+    table_.push_back(std::move(*entry));
+  else
+    *same = std::move(*entry);
   std::stable_sort(table_.begin(), table_.end(), kBySize);
   std::erase_if(away_, [&](const Region& gone) { return overlap(gone.guest, gone.bytes, region.guest, region.bytes); });
   generation_++;
@@ -69,10 +80,14 @@ Result<void> GuestMemory::add(const Region& region, int fd) {
 }
 
 Result<void> GuestMemory::remove(const Region& region) {
-  auto found = std::find_if(table_.begin(), table_.end(), [&](const Entry& entry) {
-    return entry.guest == region.guest && entry.bytes == region.bytes && entry.user == region.user;
-  });
-  if (found == table_.end()) return Error{ENOENT, named(region) + ": no such region"};
+  const auto found = find(region);
+  if (found == table_.end()) {
+    const bool gone = std::any_of(away_.begin(), away_.end(), [&](const Region& old) {
+      return old.guest == region.guest && old.bytes == region.bytes && old.user == region.user;
+    });
+    if (gone) return {};
+    return Error{ENOENT, named(region) + ": no such region"};
+  }
   table_.erase(found);
   if (away_.size() == kMaxRegions) away_.erase(away_.begin());
   away_.push_back(region);

@@ -41,11 +41,12 @@ class GuestMemory {
   GuestMemory(const GuestMemory&) = delete;
   GuestMemory& operator=(const GuestMemory&) = delete;
 
-  // Maps one region more. The descriptor is not needed afterwards. Errors: EINVAL empty, wrapping or overlapping
+  // Maps one region more; or one that is there anew: QEMU 7.2 tells of each once for every pair of queues, both when it
+  // comes and when it goes. The descriptor is not needed afterwards. Errors: EINVAL empty, wrapping or overlapping
   // region, file too short or of a kind that can block; ENOSPC too many; what mmap(2) gives.
   Result<void> add(const Region& region, int fd);
-  // Unmaps the region that `region` names by guest address, size and user address. ENOENT if there is none. A front-end
-  // that changes a region takes it away and adds it again, while rings run: see away().
+  // Unmaps the region that `region` names by guest address, size and user address. ENOENT if there was none. A
+  // front-end that changes a region takes it away and adds it again, while rings run: see away().
   Result<void> remove(const Region& region);
   // All of them at once; on error everything stays as it was. fds[i] belongs to regions[i].
   Result<void> replace(std::span<const Region> regions, std::span<const UniqueFd> fds);
@@ -115,6 +116,7 @@ class GuestMemory {
     std::unique_ptr<Window> window;
   };
 
+  std::vector<Entry>::iterator find(const Region& region);
   Result<Entry> map(const Region& region, int fd) const;
   static Result<void> check(const std::vector<Entry>& table, const Region& region);
   void mark(uint64_t guest, uint64_t bytes) const;

@@ -94,6 +94,27 @@ TEST_F(VhostUserBackend, MemoryMayChangeWhileRingsRun) {
   EXPECT_EQ(device.memory_changes, 4);
 }
 
+// QEMU 7.2 says the same for each pair of queues.
+TEST_F(VhostUserBackend, MemoryMayBeToldOfOnceForEachPair) {
+  agree();
+  give_memory();
+  start_ring(0);
+  const SingleRegion more{0, {1ull << 40, kMiB, 0x40000000, 0}};
+  for (int pair = 0; pair < 2; pair++) {
+    UniqueFd fd(test_memfd(kMiB));
+    front->send_value(Id::kAddMemReg, more, {fd.get()});
+    expect_good();
+    EXPECT_EQ(backend->memory().regions(), 3u);
+    EXPECT_NE(backend->memory().at(1ull << 40, kMiB), nullptr);
+  }
+  for (int pair = 0; pair < 2; pair++) {
+    front->send_value(Id::kRemMemReg, more);
+    expect_good();
+    EXPECT_EQ(backend->memory().regions(), 2u);
+  }
+  EXPECT_TRUE(device.refusals.empty());
+}
+
 TEST_F(VhostUserBackend, LogsAreSwitchedOnWhileRunning) {
   agree();
   give_memory();
