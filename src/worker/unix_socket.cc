@@ -138,6 +138,7 @@ void Link::closed() {
   if (lasts_) loop_.cancel(lasts_);
   lasts_ = 0;
   if (server_) {
+    cut_off_ = !proved_;
     loop_.change(listener_.get(), EPOLLIN);
     say("listening on " + path_);
   } else if (proved_) {

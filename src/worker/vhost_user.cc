@@ -20,7 +20,7 @@ namespace {
 
 constexpr uint32_t kMaxPairs = 32, kVirtioHeaderBytes = 12;
 constexpr uint32_t kGuestSpin_us = 50;  // of looking on after the last packet
-constexpr int64_t kPolled_ms = 1;  // between looks at idle rings that have no kick descriptor
+constexpr int64_t kPolled_ms = 1;       // between looks at idle rings that have no kick descriptor
 // A ring that is kicked, and in which nothing was ever written: so often, and for so long, before it is told.
 constexpr uint32_t kEmptyKicks = 2;
 constexpr int64_t kEmptyKicks_ms = 500;
@@ -100,6 +100,7 @@ class VhostUser final : public Kind, public vhost_user::Device, public Neighbour
   void connected(UniqueFd fd);
   void hear();
   void first_heard();
+  std::string early_end() const;
   void disconnect(const std::string& why);
   bool send();
   bool receive();
@@ -126,6 +127,7 @@ class VhostUser final : public Kind, public vhost_user::Device, public Neighbour
   bool try_again_ = false;  // tx_blocked_, but the next turn may find room
   uint32_t broken_ring_ = 0;
   bool heard_ = false;
+  bool ran_ = false;      // a queue has, since the front-end connected
   bool doubted_ = false;  // the memory that we see is not the guest's
   std::string trouble_;   // what is told of the device behind "connected to ..."
   std::vector<uint32_t> empty_kicks_ = std::vector<uint32_t>(2 * kMaxPairs, 0);  // by ring
@@ -139,6 +141,7 @@ class VhostUser final : public Kind, public vhost_user::Device, public Neighbour
 void VhostUser::connected(UniqueFd fd) {
   connection_.emplace(std::move(fd));
   connections_++;
+  ran_ = false;
   if (!loop_.watch(connection_->fd(), EPOLLIN, [this](uint32_t) { hear(); })) return disconnect("cannot be waited for");
   trouble_.clear();
   heard_ = false;
@@ -155,7 +158,6 @@ void VhostUser::connected(UniqueFd fd) {
 // The first word of a connection.
 void VhostUser::first_heard() {
   heard_ = true;
-  link_->carried();
   if (silence_) loop_.cancel(silence_);
   if (silence_ == 0) {
     trouble_.clear();
@@ -183,6 +185,12 @@ void VhostUser::hear() {
   }
 }
 
+// One that looks at what there is and leaves may come again for ever.
+std::string VhostUser::early_end() const {
+  return ", before any queue ran; its own messages may say why. The port has " + std::to_string(port_.rings()) +
+         " pairs of queues: one that wants more is plugged with --rings";
+}
+
 void VhostUser::disconnect(const std::string& why) {
   loop_.unwatch(connection_->fd());
   connection_.reset();
@@ -191,7 +199,7 @@ void VhostUser::disconnect(const std::string& why) {
   backend_.disconnected();
   broken_ = doubted_ = false;
   if (link_->spoken_of()) {
-    reporter_.say(name_ + ": " + why);
+    reporter_.say(name_ + ": " + why + (ran_ ? "" : early_end()));
     reporter_.state(false, why);
   }
   // Not from within: a client's next connection may come at once.
@@ -234,6 +242,8 @@ void VhostUser::ring_changed(uint32_t index) {
   virtio::RingFault why = index % 2 ? pairs_[index / 2].tx().start(backend_.memory(), setup)
                                     : pairs_[index / 2].rx().start(backend_.memory(), setup);
   if (why != virtio::RingFault::kNone) return breaks(index, virtio::describe(why));
+  ran_ = true;
+  link_->carried();
   if (!goes_on) call_changed(index);
   here.disarm();
 }

@@ -293,6 +293,38 @@ TEST(VhostUserClient, APeerThatSaysNothingIsToldOf) {
   unlink(path.c_str());
 }
 
+// As a QEMU that finds too few queues does, for ever.
+TEST(VhostUserServer, WhoComesAgainAndAgainIsToldOfOnce) {
+  auto told = [] {
+    const std::string log = output_of("unetmap log");
+    size_t times = 0;
+    for (size_t at = 0; (at = log.find("valeV:shy: front-end: gone", at)) != std::string::npos; at++) times++;
+    return times;
+  };
+  const std::string path = path_of("shy");
+  ASSERT_EQ(run("unetmap plug valeV:shy --vhost-user " + path), 0);
+  sockaddr_un name{};
+  name.sun_family = AF_UNIX;
+  strncpy(name.sun_path, path.c_str(), sizeof name.sun_path - 1);
+  for (int i = 0; i < 5; i++) {
+    const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    ASSERT_TRUE(eventually([&] { return connect(fd, reinterpret_cast<sockaddr*>(&name), sizeof name) == 0; }));
+    vhost_user::TestFrontEnd front(fd);
+    front.send(Id::kGetFeatures);
+    ASSERT_NE(front.answer<uint64_t>(Id::kGetFeatures), 0u);
+  }
+  // The next one is served when those are over.
+  Vm serious(path);
+  ASSERT_TRUE(eventually([&] { return serious.connect(); }));
+  EXPECT_TRUE(eventually([] { return output_of("unetmap ports").find("connected to") != std::string::npos; }));
+  EXPECT_EQ(told(), 1u) << output_of("unetmap log");
+  EXPECT_NE(output_of("unetmap log").find("--rings"), std::string::npos);
+  // Its own end is news.
+  serious.disconnect(true);
+  EXPECT_TRUE(eventually([&] { return told() == 2; })) << output_of("unetmap log");
+  EXPECT_EQ(run("unetmap unplug valeV:shy"), 0);
+}
+
 TEST(VhostUserOffers, AnnouncementsOnlyWithAControlQueue) {
   constexpr uint64_t kBoth = kGuestAnnounce | kCtrlVq;
   Plug plug("one");
