@@ -26,8 +26,8 @@ Result<UniqueFd> bind_unix(const std::string& path, int type, bool resume);
 Result<UniqueFd> connect_unix(const std::string& path, int type);
 
 // One connection at a time, of whichever side opens it. A server takes the next one when the first is over; a client
-// tries again and again, after pauses of up to a second. When a connection ends at once, the pauses go on, and nothing is
-// said of those that follow, until one lasts, or something came over it.
+// tries again and again, after pauses of up to a second. When a connection ends at once, the pauses go on, and nothing
+// is said of those that follow, until one lasts, or something came over it.
 class Link {
  public:
   struct Handlers {

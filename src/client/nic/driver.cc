@@ -40,8 +40,7 @@ Result<std::shared_ptr<DrivenDevice>> DrivenDevice::map(UniqueFd bar, std::span<
     return wrong;
   for (uint32_t page : shared.part_page)
     if (page > driver::kPoolPages - driver::kPartPages) return wrong;
-  out->pair_count_ =
-      std::min(shared.pair_count, shared.model == driver::Model::kE1000 ? 1 : driver::kMostPairs);
+  out->pair_count_ = std::min(shared.pair_count, shared.model == driver::Model::kE1000 ? 1 : driver::kMostPairs);
   out->bar_bytes_ = shared.bar_bytes;
   void* at = mmap(nullptr, out->bar_bytes_, PROT_READ | PROT_WRITE, MAP_SHARED, bar.get(), off_t(shared.bar_offset));
   if (at == MAP_FAILED) return Error::from_errno(errno, "registers of a device");
@@ -64,7 +63,8 @@ Result<std::shared_ptr<DrivenDevice>> DrivenDevice::map(UniqueFd bar, std::span<
 Result<void> DrivenDevice::take_bells(std::span<UniqueFd> fds) {
   interrupts_ = shared().interrupts;
   if (fds.empty()) interrupts_ = driver::Interrupts::kNone;
-  const size_t wanted = interrupts_ == driver::Interrupts::kNone ? 0 : pair_count_ + (driver::is_line(interrupts_) ? 1 : 0);
+  const size_t wanted =
+      interrupts_ == driver::Interrupts::kNone ? 0 : pair_count_ + (driver::is_line(interrupts_) ? 1 : 0);
   if (fds.size() != wanted) return Error{EPROTO, "unetmapd: bound to a device, but without its interrupts"};
   if (wanted == 0) return {};
   for (UniqueFd& fd : fds.first(pair_count_)) bells_.push_back(move_high(std::move(fd)));
