@@ -21,9 +21,10 @@ unpack() {
   [ -n "$mirror" ] || skip "apt knows no archive of Debian's here"
   mkdir -p "$root/tmp" "$apt/lists/partial" "$apt/archives/partial"
   for folder in bin sbin lib lib64; do mkdir -p "$root/usr/$folder" && ln -s "usr/$folder" "$root/$folder"; done
+  : >"$apt/status"
   echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $1 main" >"$apt/sources.list"
   cat >"$apt/conf" <<APT
-Dir::State "$apt"; Dir::State::status "/dev/null"; Dir::Cache "$apt"; Dir::Etc::sourcelist "$apt/sources.list"; Dir::Etc::sourceparts "/dev/null";
+Dir::State "$apt"; Dir::State::status "$apt/status"; Dir::Cache "$apt"; Dir::Etc::sourcelist "$apt/sources.list"; Dir::Etc::sourceparts "/dev/null";
 APT::Sandbox::User "root"; APT::Install-Recommends "false";
 APT
   shift
