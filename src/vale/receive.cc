@@ -2,6 +2,7 @@
 #include "vale/receive.hh"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 
 #include "ring/probes.hh"
@@ -11,6 +12,7 @@ namespace unetmap::vale {
 
 Receiver::Receiver(SwitchShared* shared, const RxView& view) : shared_(shared), view_(view) {
   chains_.reserve(view.exchange.shape().cells);
+  sorted_.reserve((view.exchange.shape().cells + 63) / 64);
 }
 
 // To the free ring.
@@ -29,6 +31,7 @@ uint32_t Receiver::give_back(uint32_t hwcur, uint32_t head) {
   uint64_t position = ex.tail_position(), before = position;
   uint32_t freed = 0;
   const bool plain = !ex.shape().offsets && !resetting_;
+  stretches_ = 0;
   for (uint32_t at = hwcur; at != head;) {
     const uint32_t end = head > at ? head : view_.num_slots;
     if (plain) at = give_back_plain(at, end, position);
@@ -36,8 +39,24 @@ uint32_t Receiver::give_back(uint32_t hwcur, uint32_t head) {
     if (at == view_.num_slots) at = 0;
   }
   if (plain) freed = uint32_t(position - before);
+  if (plain && stretches_ > kFewStretches && stretches_ * kShortStretch > freed) [[unlikely]]
+    sort_free(before, position);
   if (freed && !drained_) ex.publish_free(position);
   return freed;
+}
+
+// The cells that were just put at these places of the free ring, by number: many senders' packets come in any order,
+// and each is handed over by itself where cells do not follow each other.
+void Receiver::sort_free(uint64_t from, uint64_t to) {
+  const Exchange& ex = view_.exchange;
+  sorted_.assign((ex.shape().cells + 63) / 64, 0);
+  for (uint64_t position = from; position < to; position++) {
+    const uint32_t cell = ex.free_at(position);
+    sorted_[cell / 64] |= uint64_t{1} << cell % 64;
+  }
+  for (uint32_t word = 0; word < sorted_.size(); word++)
+    for (uint64_t left = sorted_[word]; left != 0; left &= left - 1)
+      ex.put_free(from++, 64 * word + uint32_t(std::countr_zero(left)));
 }
 
 // The slots in [at, end) up to the first with which something is to be done beside; where that is.
@@ -48,10 +67,13 @@ uint32_t Receiver::give_back_plain(uint32_t at, uint32_t end, uint64_t& position
   Atomic<uint32_t>* const own_of = view_.own;
   const netmap_slot* const slots = view_.slots;
   uint64_t next = position;
+  uint32_t follows = cells, stretches = 0;
   for (; at < end; at++) {
     const uint32_t cell = cell_of[at].load(std::memory_order_relaxed) ^ at;
     if (cell >= cells) [[unlikely]]
       break;
+    stretches += cell != follows;
+    follows = cell + 1;
     const uint32_t own = own_of[cell].load(std::memory_order_relaxed) ^ kInRing;
     if ((own ^ (base + cell)) != slots[at].buf_idx || (own & kInRing)) [[unlikely]]
       break;
@@ -59,6 +81,7 @@ uint32_t Receiver::give_back_plain(uint32_t at, uint32_t end, uint64_t& position
     ex.put_free(next++, cell);
   }
   position = next;
+  stretches_ += stretches;
   return at;
 }
 
@@ -198,8 +221,8 @@ uint32_t Receiver::take(uint32_t hwtail, uint32_t hwcur) {
     uint32_t next = chains_[i] + 1;
     for (uint32_t n = 0; next != 0;) {
       if (plain) {
-        const uint32_t placed =
-            view_.takes_buffers ? place_plain<true>(next - 1, hwtail, hwcur) : place_plain<false>(next - 1, hwtail, hwcur);
+        const uint32_t placed = view_.takes_buffers ? place_plain<true>(next - 1, hwtail, hwcur)
+                                                    : place_plain<false>(next - 1, hwtail, hwcur);
         taken += placed;
         n += placed;
         next += placed;
@@ -307,8 +330,7 @@ void Receiver::note_busy_senders() {
 
 bool Receiver::sender_left(uint16_t port, uint16_t ring, uint32_t seq) const {
   const PortEntry& entry = shared_->port[port];
-  return sync_mark(entry.tx_seq[ring]) != seq ||
-         !(entry.generation.load(std::memory_order_relaxed) & 1);
+  return sync_mark(entry.tx_seq[ring]) != seq || !(entry.generation.load(std::memory_order_relaxed) & 1);
 }
 
 void Receiver::begin_reset() {

@@ -22,8 +22,8 @@ struct RxView {
   Exchange exchange;
   uint64_t offset_mask = 0;
   const PortEntry* port = nullptr;  // the receiving one; foreign
-  // A zero-copy monitor, or a port with kPortExchanges: packets may come in buffers of their own, for which their sender
-  // took the cell's. Whoever can name a buffer of the region could write to it anyway.
+  // A zero-copy monitor, or a port with kPortExchanges: packets may come in buffers of their own, for which their
+  // sender took the cell's. Whoever can name a buffer of the region could write to it anyway.
   bool takes_buffers = false;
   // Then also: the private memory of the region, in which the slots of such senders are.
   const uint8_t* region = nullptr;
@@ -68,6 +68,7 @@ class Receiver {
   void recycle(uint32_t cell, uint64_t& position);
   uint32_t give_back_plain(uint32_t at, uint32_t end, uint64_t& position);
   uint32_t give_back_one(uint32_t at, uint64_t& position);
+  void sort_free(uint64_t from, uint64_t to);
   template <bool kTakes>
   uint32_t place_plain(uint32_t cell, uint32_t& hwtail, uint32_t hwcur);
   bool place(uint32_t cell, uint32_t& hwtail, uint32_t hwcur, uint64_t& free_position, uint32_t& follows);
@@ -84,6 +85,10 @@ class Receiver {
   RxView view_;
   std::vector<uint32_t> chains_;
   uint64_t packets_ = 0, bytes_ = 0;  // of one take()
+  // Cells are sorted that come back in more stretches, and shorter ones on average.
+  static constexpr uint32_t kFewStretches = 4, kShortStretch = 16;
+  uint32_t stretches_ = 0;        // of cells that follow each other, in one give_back()
+  std::vector<uint64_t> sorted_;  // a bit for each cell
   uint32_t goal_ = 0;
   bool resetting_ = false;
   bool drained_ = false;            // the free ring was emptied; cells that come back wait for the end

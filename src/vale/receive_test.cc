@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <random>
 #include <set>
 
 #include "vale/test_switch.hh"
@@ -191,7 +193,8 @@ TEST_F(StretchTest, FlagsOfASlotAreThoseOfThePacket) {
   b.hwtail = b.receiver->take(b.hwtail, b.rx_head);
   ASSERT_EQ(shown().size(), kPackets);
   for (uint32_t i = 0; i < kPackets; i++)
-    EXPECT_EQ(b.rx_slots[(b.rx_head + i) % b.slots].flags, i == 5 ? 2 << NS_PORT_SHIFT | NS_MOREFRAG : 1 << NS_PORT_SHIFT);
+    EXPECT_EQ(b.rx_slots[(b.rx_head + i) % b.slots].flags,
+              i == 5 ? 2 << NS_PORT_SHIFT | NS_MOREFRAG : 1 << NS_PORT_SHIFT);
   EXPECT_EQ(b.rx.packets, kPackets - 1);
 }
 
@@ -241,7 +244,8 @@ TEST_F(StretchTest, WithGapsAndOtherBuffers) {
     ASSERT_EQ(shown().size(), sent.size());
     for (uint32_t i = 0, at = b.rx_head; i < sent.size(); i++, at = (at + 1) % b.slots) {
       netmap_slot& slot = b.rx_slots[at];
-      ASSERT_EQ(std::string(reinterpret_cast<char*>(b.buffer(slot)), slot.len), sent[i]) << "round " << round << " packet " << i;
+      ASSERT_EQ(std::string(reinterpret_cast<char*>(b.buffer(slot)), slot.len), sent[i])
+          << "round " << round << " packet " << i;
       if ((i + round) % 7 == 0) std::swap(slot.buf_idx, spare);
     }
     b.receiver->give_back(b.rx_head, b.hwtail);
@@ -252,6 +256,21 @@ TEST_F(StretchTest, WithGapsAndOtherBuffers) {
 }
 
 // A cell that is twice in one sender's hands closes its chain over those in between.
+// Where many senders' packets came in any order, cells follow each other again when they have been given back: each
+// sender's next packets are handed over together.
+TEST_F(AuditTest, CellsThatCameInAnyOrderAreFreeInTheirs) {
+  std::vector<Hand> hands;
+  for (uint32_t i = 0; i < kCells; i++) hands.emplace_back(ex, 1);
+  std::shuffle(hands.begin(), hands.end(), std::mt19937(1));
+  for (Hand& hand : hands) hand.deliver(ex);
+  EXPECT_EQ(sync().size(), kCells);
+  sync();
+  const uint64_t head = ex.shared().free_head;
+  ASSERT_EQ(ex.tail_position() - head, kCells);
+  for (uint32_t i = 0; i < kCells; i++) EXPECT_EQ(ex.free_at(head + i), i);
+  expect_whole();
+}
+
 TEST_F(AuditTest, AChainShorterThanToldIsMissed) {
   for (uint32_t at : {2u, 9u}) ex.put_free(at, 5);
   Hand hand(ex, 12);
