@@ -62,13 +62,20 @@ class StoppedPairs:
         finally:
             pair.signal(signal.SIGSTOP)
 
+    def wake_all(self):
+        """Before their end: one that stands still hears of no signal, and would be left behind."""
+        for pair in self._pairs.values():
+            with contextlib.suppress(OSError):  # one has ended already
+                pair.signal(signal.SIGCONT)
+
 
 @contextlib.contextmanager
 def awake_pair(bench, kind, name):
     """A pair of bench's StoppedPairs of that kind, awake."""
     try:
         if kind not in bench.stopped_pairs:
-            bench.stopped_pairs[kind] = kind(bench)
+            pairs = bench.stopped_pairs[kind] = kind(bench)
+            bench.undo.callback(pairs.wake_all)
         with bench.stopped_pairs[kind].awake(name) as pair:
             yield pair
     except AssertionError as reason:
