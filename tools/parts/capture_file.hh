@@ -9,6 +9,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "base/result.hh"
 
@@ -22,6 +23,7 @@ class Capture {
   // All interfaces of a pcapng file must be of one kind, so that no file ends in the middle for another one's sake.
   static Result<Capture> open(const std::string& path);
 
+  // A check sequence (FCS) that the file says its frames end with is left out.
   struct Record {
     pcap_pkthdr header;              // caplen bytes were stored of len that the packet had; ts.tv_usec are nanoseconds
     std::span<const uint8_t> bytes;  // valid until the next call
@@ -40,13 +42,21 @@ class Capture {
   struct Close {
     void operator()(pcap_t* file) const { pcap_close(file); }
   };
-  Capture(pcap_t* file, std::string path, bool nanoseconds)
-      : file_(file), path_(std::move(path)), nanoseconds_(nanoseconds) {}
+  Capture(pcap_t* file, std::string path, bool nanoseconds, bool has_limit, uint32_t check_bytes)
+      : file_(file),
+        path_(std::move(path)),
+        nanoseconds_(nanoseconds),
+        has_limit_(has_limit),
+        check_bytes_(check_bytes) {}
+  bool read_rest(Record& record, off_t before);
 
   std::unique_ptr<pcap_t, Close> file_;
   std::string path_;
   bool nanoseconds_;
+  bool has_limit_;        // a pcap file, at whose snapshot length libpcap cuts records that are longer
+  uint32_t check_bytes_;  // that each frame ends with
   uint64_t records_ = 0;
+  std::vector<uint8_t> whole_;
 };
 
 // A record's time, and its bytes as all programs here send them: as many as the packet had, zeroes where the file has
@@ -62,7 +72,7 @@ std::string shortened_note(uint64_t packets);
 
 class CaptureWriter {
  public:
-  // A pcap file with the link type, the snapshot length and the unit of stamps of `like`.
+  // A pcap file with the link type, the unit of stamps and, where no record is longer, the snapshot length of `like`.
   static Result<CaptureWriter> create(const std::string& path, const Capture& like);
   // `header` as a Record has it; false, once the file cannot be written any more.
   bool write(pcap_pkthdr header, std::span<const uint8_t> bytes);
@@ -72,12 +82,14 @@ class CaptureWriter {
   struct Close {
     void operator()(pcap_dumper_t* file) const { pcap_dump_close(file); }
   };
-  CaptureWriter(pcap_dumper_t* file, std::string path, bool nanoseconds)
-      : file_(file), path_(std::move(path)), nanoseconds_(nanoseconds) {}
+  CaptureWriter(pcap_dumper_t* file, std::string path, bool nanoseconds, uint32_t limit)
+      : file_(file), path_(std::move(path)), nanoseconds_(nanoseconds), limit_(limit) {}
 
   std::unique_ptr<pcap_dumper_t, Close> file_;
   std::string path_;
   bool nanoseconds_;
+  uint32_t limit_;  // as the file's header says it
+  uint32_t longest_ = 0;
 };
 
 }  // namespace unetmap::parts

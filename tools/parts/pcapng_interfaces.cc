@@ -20,7 +20,7 @@ namespace {
 
 constexpr uint32_t kSection = 0x0a0d0d0a, kInterfaceBlock = 1;
 constexpr uint32_t kOrder = 0x1a2b3c4d, kOrderSwapped = 0x4d3c2b1a;
-constexpr uint16_t kNameOption = 2;
+constexpr uint16_t kNameOption = 2, kCheckOption = 13;
 constexpr uint32_t kLongestSnapshot = 262144;  // as libpcap has it; 0 means no limit
 constexpr size_t kHead = 8, kInterfaceFixed = 8, kMostOptions = 65536;
 
@@ -40,6 +40,7 @@ File open_regular(const std::string& path) {
 struct Description {
   uint16_t link_type = 0;
   uint32_t snapshot = 0;
+  uint32_t check_bytes = 0;
   std::string name;
 };
 
@@ -72,13 +73,14 @@ class Walk {
 };
 
 Description Walk::description(const std::vector<uint8_t>& body) const {
-  Description out{half(body.data()), word(body.data() + 4), {}};
+  Description out{half(body.data()), word(body.data() + 4), 0, {}};
   if (out.snapshot == 0 || out.snapshot > kLongestSnapshot) out.snapshot = kLongestSnapshot;
   for (size_t at = kInterfaceFixed; at + 4 <= body.size();) {
     const uint16_t code = half(&body[at]), bytes = half(&body[at + 2]);
     at += 4;
     if (code == 0 || at + bytes > body.size()) break;
     if (code == kNameOption) out.name.assign(reinterpret_cast<const char*>(&body[at]), bytes);
+    if (code == kCheckOption && bytes == 1) out.check_bytes = body[at];
     at += (bytes + 3u) / 4 * 4;
   }
   return out;
@@ -150,6 +152,13 @@ FileKind kind_of_capture(const std::string& path) {
   }
 }
 
+uint32_t pcapng_check_bytes(const std::string& path) {
+  File file = open_regular(path);
+  if (!file) return 0;
+  const std::optional<Description> first = Walk(file.get()).next();
+  return first ? first->check_bytes : 0;
+}
+
 std::string mixed_interfaces(const std::string& path) {
   File file = open_regular(path);
   if (!file) return {};
@@ -175,6 +184,12 @@ std::string mixed_interfaces(const std::string& path) {
           "{} was captured with {} bytes of a packet and {} with {}, which libpcap does not read; make one "
           "file of it by: editcap -F nsecpcap FILE NEWFILE",
           called(0, *first), first->snapshot, called(number, *other), other->snapshot);
+    }
+    if (other->check_bytes != first->check_bytes) {
+      return fmt::format(
+          "frames of {} end with {} bytes of check sequence and those of {} with {}, and a file is played as a whole; "
+          "save the packets of one interface into a file of their own",
+          called(0, *first), first->check_bytes, called(number, *other), other->check_bytes);
     }
   }
 }
