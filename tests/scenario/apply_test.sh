@@ -154,6 +154,8 @@ says_of 'unetmap.toml:1: port.eth0: is no port of a switch; .*vale0:1' '[port.et
 says_of 'unetmap.toml:2: port."vale0:a".plug.kind: is to be one of' '[port."vale0:a"]' 'plug = { kind = "tap", socket = "x" }'
 says_of 'unetmap.toml:3: port."vale0:a".plug.sokket: there is no such key' '[port."vale0:a".plug]' 'kind = "dgram"' 'sokket = "x"' 'socket = "y"'
 says_of 'unetmap.toml:3: switch.vale0.pins."02:": is no Ethernet address' '[switch.vale0]' '[switch.vale0.pins]' '"02:" = "vale0:1"'
+for odd in '[[[' '[[[a]]]' '[[=]]' '[[.]]' '[[ ['; do says_of 'unetmap.toml: has what is no TOML' "$odd"; done
+says_of 'unetmap.toml:1: port."vale0:a*": is longer than .* 63 bytes' "[port.\"vale0:$(printf '%058d' 0 | tr 0 a)\"]" 'isolated = 1'
 wrong 1 'absent.toml: No such file' unetmap apply "$work/absent.toml" --yes
 wrong 1 "${work##*/}: Is a directory" unetmap apply "$work" --yes
 

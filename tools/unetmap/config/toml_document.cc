@@ -1,9 +1,18 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "toml_document.hh"
 
+namespace {
+// What the parser asserts of a file is not true of each file ("[[[" is one): that is a fault of the file's, and no
+// reason to abort.
+struct NotToml {};
+}  // namespace
+#define TOML_ASSERT(expr) ((expr) ? static_cast<void>(0) : throw NotToml())
 #define TOML_HEADER_ONLY 1
 #define TOML_EXCEPTIONS 0
 #include <toml++/toml.h>
+#ifdef NDEBUG
+#error "toml++ takes its assertions for true then"
+#endif
 
 #include <algorithm>
 #include <cmath>
@@ -106,7 +115,13 @@ Result<TomlDocument> TomlDocument::read(const std::string& file) {
 }
 
 Result<TomlDocument> TomlDocument::parse(const std::string& text, const std::string& name) {
-  toml::parse_result parsed = toml::parse(text, name);
+  toml::parse_result parsed;
+  try {
+    parsed = toml::parse(text, name);
+  } catch (const NotToml&) {
+    return Error{EINVAL,
+                 name + ": has what is no TOML, such as a [ too many; see unetmap.toml(5) for what a file is like"};
+  }
   if (!parsed) {
     const toml::parse_error& error = parsed.error();
     std::string cause(error.description());

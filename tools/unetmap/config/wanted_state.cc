@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Reads what a file wants, and says where it makes no sense.
 #include <fmt/core.h>
+#include <net/netmap.h>
 
 #include <algorithm>
 #include <cstdio>
@@ -120,6 +121,8 @@ class Reader {
   Result<Json> port(const Path& at, const std::string& name, const Json& thing) {
     if (!name.starts_with("vale") || name.find(':') == std::string::npos || name.ends_with(":"))
       return bad(at, "is no port of a switch; name one such as \"vale0:1\"");
+    if (name.size() >= NETMAP_REQ_IFNAMSIZ)
+      return bad(at, fmt::format("is longer than a port's name can be, {} bytes", NETMAP_REQ_IFNAMSIZ - 1));
     Json out = Json::object();
     const auto names = port_property_names();
     for (auto& [key, value] : thing.items()) {
