@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "program.hh"
+
+#include <cstdio>
+
+#include "base/output.hh"
+#include "options.hh"
+#include "parts/json_report.hh"
+#include "run.hh"
+
+namespace unetmap::pktgen {
+
+int pkt_gen_main(int argc, char** argv) {
+  unetmap::check_output_at_exit("pkt-gen");
+  if (argc == 1) {  // as the experiments text has it
+    fputs(usage_text().c_str(), stderr);
+    return 2;
+  }
+  unetmap::Result<Options> options = parse_options(argc, argv);
+  if (!options) {
+    unetmap::parts::fail("pkt-gen", options.error().text + "; see pkt-gen -h");
+    return unetmap::parts::ended("pkt-gen", 2, unetmap::parts::json_wanted(argc, argv));
+  }
+  if (options->help) {
+    fputs(usage_text().c_str(), stdout);
+    return 0;
+  }
+  if (options->version) {
+    puts("pkt-gen of unetmap " UNETMAP_VERSION);
+    return 0;
+  }
+  return run(*options);
+}
+
+}  // namespace unetmap::pktgen
