@@ -2,13 +2,20 @@
 // Two virtio-net drivers that cost next to nothing, in one thread: all frames of the sender are written once, nobody
 // reads those of the receiver, and whatever a device is done with it may have again at once. What a switch makes of it
 // is its own rate.
-//   bench-vring-pair SENDER_SOCKET RECEIVER_SOCKET FRAME_LENGTH SENT_FILE RECEIVED_FILE
+// With STATIONS the receiver first tells of so many addresses, and each frame is for another one of them, in random
+// order.
+//   bench-vring-pair SENDER_SOCKET RECEIVER_SOCKET FRAME_LENGTH SENT_FILE RECEIVED_FILE [STATIONS]
+#include <sched.h>
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <new>
+#include <numeric>
+#include <random>
 #include <utility>
+#include <vector>
 
 #include "dev/virtio_net/features.hh"
 #include "vhost_client.hh"
@@ -74,6 +81,15 @@ class Driver {
     std::atomic_thread_fence(std::memory_order_seq_cst);
     if (!(ring.used.flags.load(std::memory_order_relaxed) & kNoNotify)) client_.notify(number);
   }
+  // The address behind which the station is, as the destination or the source of the frame in that buffer of the
+  // sending ring.
+  void write_station(uint32_t buffer, uint32_t station, bool source) {
+    uint8_t* const at = memory_.ring[kTx].buffer[buffer % kSize] + kHeader + (source ? 6 : 0);
+    const uint32_t last = __builtin_bswap32(station);
+    at[0] = 2;
+    at[1] = 1;
+    std::memcpy(at + 2, &last, sizeof last);
+  }
   // How many the device is done with since the last look.
   uint32_t take(uint32_t number) {
     const uint16_t now = memory_.ring[number].used.index.load(std::memory_order_acquire);
@@ -98,22 +114,47 @@ class Driver {
   uint16_t seen_[kRings] = {};
 };
 
+// Each number below `count` once, in random order.
+std::vector<uint32_t> shuffled(uint32_t count) {
+  std::vector<uint32_t> out(count);
+  std::iota(out.begin(), out.end(), 0);
+  std::shuffle(out.begin(), out.end(), std::mt19937(1));
+  return out;
+}
+
+// So that the switch knows where the receiver is, and has heard before the first frame for it comes.
+void announce(Driver& receiver, uint32_t stations) {
+  for (uint32_t next = 0; next < std::max(stations, 1u) && !peer::stop; next++) {
+    if (stations) receiver.write_station(next, next, true);
+    receiver.give(kTx, 1);
+    while (!peer::stop && receiver.take(kTx) == 0) sched_yield();
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 6) {
-    std::fprintf(stderr,
-                 "usage: bench-vring-pair SENDER_SOCKET RECEIVER_SOCKET FRAME_LENGTH SENT_FILE RECEIVED_FILE\n");
+  if (argc != 6 && argc != 7) {
+    std::fprintf(
+        stderr,
+        "usage: bench-vring-pair SENDER_SOCKET RECEIVER_SOCKET FRAME_LENGTH SENT_FILE RECEIVED_FILE [STATIONS]\n");
     return 2;
   }
   const size_t bytes = peer::parse_frame_length(argv[3]);
   peer::Counters sent(argv[4]), received(argv[5]);
   peer::stop_on_signal();
   Driver sender(argv[1], bytes, true), receiver(argv[2], bytes, false);
-  // So that the switch knows where the receiver is, and has heard before the first frame for it comes.
-  receiver.give(kTx, 1);
-  while (!peer::stop && receiver.take(kTx) == 0) usleep(1000);
-  sender.give(kTx, kSize);
+  const std::vector<uint32_t> order = shuffled(argc == 7 ? uint32_t(std::strtoul(argv[6], nullptr, 10)) : 0);
+  announce(receiver, uint32_t(order.size()));
+  uint32_t buffer = 0, station = 0;
+  const auto send = [&](uint32_t count) {
+    for (uint32_t i = 0; i < count && !order.empty(); i++) {
+      sender.write_station(buffer++, order[station], false);
+      station = station + 1 < order.size() ? station + 1 : 0;
+    }
+    sender.give(kTx, count);
+  };
+  send(kSize);
   while (!peer::stop) {
     if (const uint32_t count = receiver.take(kRx)) {
       received.add(count, uint64_t{count} * bytes);
@@ -122,7 +163,7 @@ int main(int argc, char** argv) {
     if (const uint32_t count = sender.take(kRx)) sender.give(kRx, count);
     if (const uint32_t count = sender.take(kTx)) {
       sent.add(count, uint64_t{count} * bytes);
-      sender.give(kTx, count);
+      send(count);
     }
   }
 }

@@ -17,6 +17,19 @@ extern "C" {
 uint64_t unetmap_port_id(int fd);
 
 /*
+ * For the frames of one port, for a moment: how the switch is set, and who watches, is looked at when it begins. Lives no longer than the
+ * descriptor is registered.
+ */
+struct unetmap_router {
+  uint64_t own[6];
+};
+void unetmap_router_begin(struct unetmap_router *router, int fd);
+/* unetmap_route(fd, addresses), as things were when the router began. */
+uint64_t unetmap_router_find(struct unetmap_router *router, const unsigned char *addresses);
+/* Has what that will read fetched: some frames before it is called, where destinations are many. */
+void unetmap_router_expect(const struct unetmap_router *router, const unsigned char *addresses);
+
+/*
  * What NIOCTXSYNC would decide for a frame of the port `fd` that begins with these 12 bytes (destination, source): the id
  * of the one port that it goes to. Learns the source address, as sending does. 0 when the frame has to take the usual
  * way: for everybody, for nobody, watched by a monitor, or to a port whose virtio-net headers differ.

@@ -20,7 +20,9 @@ Neighbour* Handover::route(std::span<const uint8_t> beginning) {
   known_ = true;
   low_ = low;
   high_ = high;
-  last_to_ = ready(neighbours_.find(fd_, last_));
+  if (!begun_) unetmap_router_begin(&router_, fd_);
+  begun_ = true;
+  last_to_ = ready(neighbours_.find(router_, last_));
   // An address that is learned in the middle of a batch: what went through the switch comes first.
   const uint64_t address = uint64_t{1} << ((low << 16) * 0x9e3779b97f4a7c15 >> 58);
   if (!last_to_)

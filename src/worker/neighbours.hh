@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <cstring>
 #include <span>
 #include <vector>
 
@@ -46,9 +47,9 @@ class Neighbours {
     std::erase_if(members_, [&](const Member& member) { return member.who == &who; });
   }
   bool alone() const { return members_.size() < 2; }
-  // Who gets frames of the port `fd` with these addresses; nullptr: the switch shall see to it.
-  Neighbour* find(int fd, const uint8_t* addresses) const {
-    uint64_t id = unetmap_route(fd, addresses);
+  // Who gets frames of the router's port with these addresses; nullptr: the switch shall see to it.
+  Neighbour* find(unetmap_router& router, const uint8_t* addresses) const {
+    const uint64_t id = unetmap_router_find(&router, addresses);
     for (const Member& member : members_)
       if (member.id == id && id != 0) return member.who;
     return nullptr;
@@ -76,6 +77,13 @@ class Handover {
 
   // Who gets a packet that begins so straight; nullptr: nobody, it goes through the switch.
   Neighbour* route(std::span<const uint8_t> beginning);
+  // A packet that begins so is routed soon.
+  void expect(std::span<const uint8_t> beginning) {
+    if (!begun_ || beginning.size() < sizeof last_) return;
+    uint64_t low;
+    memcpy(&low, beginning.data(), sizeof low);
+    if (low != low_) unetmap_router_expect(&router_, beginning.data());
+  }
   // It has no room any more: what comes for it goes through the switch.
   void full(const Neighbour* who);
 
@@ -93,6 +101,8 @@ class Handover {
     bool ready, full;
   } touched_[kMost];
   uint32_t count_ = 0;
+  unetmap_router router_;
+  bool begun_ = false;  // router_
   bool known_ = false;
   uint64_t low_ = 0;
   uint32_t high_ = 0;

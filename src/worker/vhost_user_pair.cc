@@ -15,6 +15,7 @@ constexpr uint32_t kPacketsAtOnce = 256;                        // packets of a 
 constexpr size_t kScratchBytes = 256 * 1024;
 
 constexpr uint32_t kCacheLine = 64, kMaxAhead = 2048;
+constexpr size_t kRoutesAhead = 4;  // packets
 
 // The lines of a long frame behind those that TxQueue::fetch asked for, while the one before is being copied.
 void prefetch(const virtio::TxPacket& packet) {
@@ -61,6 +62,10 @@ QueuePair::Moved QueuePair::send() {
     for (; accepted < fetched; accepted++) {
       const virtio::TxPacket& packet = scratch_.packets[accepted];
       if (accepted + 1 < fetched) prefetch(scratch_.packets[accepted + 1]);
+      if (!alone && accepted + kRoutesAhead < fetched) {
+        const virtio::Piece& first = scratch_.packets[accepted + kRoutesAhead].frame[0];
+        handover.expect({first.at, first.bytes});
+      }
       if (Neighbour* to = alone ? nullptr : route(handover, packet)) {
         if (pass(*to, packet)) {
           patience_.over();
