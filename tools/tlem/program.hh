@@ -1,9 +1,0 @@
-// SPDX-License-Identifier: BSD-2-Clause
-// What main() does, compiled in one go with the rest of the program: main.cc alone would cost the same headers again.
-#pragma once
-
-namespace unetmap::tlem {
-
-int tlem_main(int argc, char** argv);
-
-}  // namespace unetmap::tlem
