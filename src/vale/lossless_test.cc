@@ -28,13 +28,13 @@ std::vector<Case> cases() {
   return out;
 }
 
-std::string name_of(const ::testing::TestParamInfo<Case>& info) {
+std::string case_name(const ::testing::TestParamInfo<Case>& info) {
   const char* const forms[] = {"Plain", "Flood", "HeaderApart", "Segments"};
   return std::string(forms[int(info.param.form)]) + "Slots" + std::to_string(info.param.slots) + "Batch" +
          std::to_string(info.param.batch);
 }
 
-INSTANTIATE_TEST_SUITE_P(Table, LosslessTest, ::testing::ValuesIn(cases()), name_of);
+INSTANTIATE_TEST_SUITE_P(Table, LosslessTest, ::testing::ValuesIn(cases()), case_name);
 
 // One packet of `form` from a, of the number `n`; what is to arrive for it is added to `expected`.
 void queue(TestSwitch& sw, TestPort& a, Form form, uint32_t n, std::vector<std::string>& expected) {

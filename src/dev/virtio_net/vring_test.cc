@@ -248,7 +248,7 @@ TEST_P(VringTest, LogsWhatItWritesToTheRing) {
   EXPECT_FALSE(marked(kData));
 }
 
-std::string name_of(const testing::TestParamInfo<uint64_t>& info) {
+std::string features_name(const testing::TestParamInfo<uint64_t>& info) {
   std::string name = info.param & kRingPacked ? "Packed" : "Split";
   if (info.param & kEventIdx) name += "EventIdx";
   if (info.param & kIndirectDesc) name += "Indirect";
@@ -261,7 +261,7 @@ INSTANTIATE_TEST_SUITE_P(Layouts, VringTest,
                                          kInOrder | kEventIdx | kIndirectDesc, kRingPacked, kRingPacked | kEventIdx,
                                          kRingPacked | kIndirectDesc, kRingPacked | kInOrder,
                                          kRingPacked | kEventIdx | kIndirectDesc | kInOrder),
-                         name_of);
+                         features_name);
 
 TEST(Vring, RefusesRingsThatCannotBe) {
   TestGuest guest;

@@ -111,10 +111,10 @@ class DriverE1000Test : public testing::TestWithParam<bool> {
 
 class DriverE1000PlainTest : public DriverE1000Test {};
 class DriverE1000ParavirtTest : public DriverE1000Test {};
-std::string name_of(const testing::TestParamInfo<bool>& info) { return info.param ? "Paravirt" : "Plain"; }
-INSTANTIATE_TEST_SUITE_P(Cards, DriverE1000Test, testing::Bool(), name_of);
-INSTANTIATE_TEST_SUITE_P(Cards, DriverE1000PlainTest, testing::Values(false), name_of);
-INSTANTIATE_TEST_SUITE_P(Cards, DriverE1000ParavirtTest, testing::Values(true), name_of);
+std::string card_name(const testing::TestParamInfo<bool>& info) { return info.param ? "Paravirt" : "Plain"; }
+INSTANTIATE_TEST_SUITE_P(Cards, DriverE1000Test, testing::Bool(), card_name);
+INSTANTIATE_TEST_SUITE_P(Cards, DriverE1000PlainTest, testing::Values(false), card_name);
+INSTANTIATE_TEST_SUITE_P(Cards, DriverE1000ParavirtTest, testing::Values(true), card_name);
 
 TEST_P(DriverE1000Test, EveryLengthGoesOut) {
   for (uint32_t len = 14; len <= machine.buffers().room(); len++) {

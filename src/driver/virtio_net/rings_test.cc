@@ -113,7 +113,7 @@ class DriverVirtioTest : public testing::TestWithParam<Way> {
 };
 
 constexpr uint64_t kEvents = virtio::kEventIdx, kPacked = virtio::kRingPacked, kMerged = virtio::kMrgRxbuf;
-std::string name_of(const testing::TestParamInfo<Way>& info) {
+std::string way_name(const testing::TestParamInfo<Way>& info) {
   const uint64_t features = info.param.features;
   return std::string(features & kPacked ? "Packed" : "Split") + (features & kEvents ? "Events" : "") +
          (features & kMerged ? "Merged" : "");
@@ -126,10 +126,10 @@ constexpr Way kPlainPacked{kPacked, 1500}, kPackedEvents{kPacked | kEvents, 1500
 INSTANTIATE_TEST_SUITE_P(Ways, DriverVirtioTest,
                          testing::Values(Way{0, 1500}, Way{kEvents, 1500}, kSplitMerged, kPlainPacked, kPackedEvents,
                                          kPackedMerged),
-                         name_of);
-INSTANTIATE_TEST_SUITE_P(Ways, DriverSplitTest, testing::Values(Way{0, 1500}, Way{kEvents, 1500}), name_of);
-INSTANTIATE_TEST_SUITE_P(Ways, DriverPackedTest, testing::Values(kPlainPacked, kPackedEvents, kPackedMerged), name_of);
-INSTANTIATE_TEST_SUITE_P(Ways, DriverMergedTest, testing::Values(kSplitMerged, kPackedMerged), name_of);
+                         way_name);
+INSTANTIATE_TEST_SUITE_P(Ways, DriverSplitTest, testing::Values(Way{0, 1500}, Way{kEvents, 1500}), way_name);
+INSTANTIATE_TEST_SUITE_P(Ways, DriverPackedTest, testing::Values(kPlainPacked, kPackedEvents, kPackedMerged), way_name);
+INSTANTIATE_TEST_SUITE_P(Ways, DriverMergedTest, testing::Values(kSplitMerged, kPackedMerged), way_name);
 
 TEST_P(DriverVirtioTest, InterruptsComeWhenTheyAreAskedFor) {
   for (uint32_t lap = 0; lap < 300; lap++) {
