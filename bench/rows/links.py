@@ -2,13 +2,17 @@
 """What tlem makes of a link, held against what it was asked for: delay and loss."""
 import json
 import math
+import re
 
+from harness.children import Failed
 from harness.measure import Check, Group, Row, Sample
+from harness.network import need_program
 from rows import pktgen
 
 # Where pkt-gen's percentiles are 32 us apart; half of that is one way's.
 DELAY_US = 500
 PINGS, PINGS_A_SECOND = 1000, 500
+PACKETS_TIMED, INTERVAL_US = 1000, 2000
 LOSS, PACKETS, PACKETS_A_SECOND = 0.02, 100_000, 50_000
 LIMIT_S = 120
 # Of a normal distribution, 99 % lie within so many standard deviations.
@@ -29,6 +33,20 @@ def _line(bench, generators, *model):
         generators.set_lossless(line, end)
 
 
+def _on_their_way_us(bench, *model):
+    """The median of packets that a reader waits for without sleeping: from one end of the line to the other, or over one switch."""
+    far = "vale1" if model else "vale0"
+    with pktgen.PktGen(bench) as generators:
+        if model:
+            _line(bench, generators, *model)
+        clock = generators.children.start([need_program(bench, "arrivals"), f"{far}:clock", PACKETS_TIMED, "vale0:stamps", INTERVAL_US],
+                                          cpu=bench.cpus[-1])
+        found = re.search(r"packets=(\d+) least_ns=(\d+) p50_ns=(\d+)", clock.finish(LIMIT_S))
+    if not found or int(found[1]) != PACKETS_TIMED:
+        raise Failed(f"of {PACKETS_TIMED} packets {found[1] if found else 'none'} came")
+    return (int(found[2]) + int(found[3])) / 1000
+
+
 def _round_trip_us(bench, *model):
     far = "vale1" if model else "vale0"
     with pktgen.PktGen(bench) as generators:
@@ -41,7 +59,13 @@ def _round_trip_us(bench, *model):
 
 
 def delay(bench):
-    """How far the median of one way is from what was asked, without what the same ports take with no line between."""
+    """How far the median is from what was asked, without what the same ports take with no line between."""
+    own, with_line = _on_their_way_us(bench), _on_their_way_us(bench, "-D", f"{DELAY_US}u")
+    return Sample(abs(with_line - own - DELAY_US), {"on_their_way_us": with_line})
+
+
+def delay_asleep(bench):
+    """The same of one way of a ping, whose ends sleep: that they have to be woken is in it."""
     own = _round_trip_us(bench)
     with_line = _round_trip_us(bench, "-D", f"{DELAY_US}u")
     return Sample(abs((with_line - own) / 2 - DELAY_US), {"round_trip_us": with_line})
@@ -68,9 +92,10 @@ def loss(bench):
 
 
 def links(_bench):
-    rows = [Row("delay", "us", delay), Row("loss", "sd", loss)]
+    rows = [Row("delay", "us", delay), Row("delay, ends asleep", "us", delay_asleep), Row("loss", "sd", loss)]
     return Group("links", f"tlem: {DELAY_US} us and {LOSS:.0%} loss, against what comes out", rows,
                  [Check("delay", None, "<=", 50, "us from what was asked, at the median"),
+                  Check("delay, ends asleep", None, "", 0, "us from what was asked, between ends that have to be woken"),
                   Check("loss", None, "<=", WITHIN_99_PERCENT, "standard deviations from what was asked")])
 
 
