@@ -64,16 +64,25 @@ int collect_one(nl_msg* message, void* argument) {
   return NL_OK;
 }
 
+// What the kernel tells while others change it may lack something, or have it twice; then it says so, and is asked
+// again.
+constexpr int kMostTries = 100;
+
 Result<void> collect_all(int type, unsigned char family, uint32_t index, std::vector<std::string>& out) {
-  auto socket = route_socket();
-  if (!socket) return socket.error();
-  Collected wanted{index, &out};
-  nl_socket_modify_cb(socket->get(), NL_CB_VALID, NL_CB_CUSTOM, collect_one, &wanted);
-  // Of one size with the header of either kind.
-  rtmsg head{};
-  head.rtm_family = family;
-  int failed = nl_send_simple(socket->get(), type, NLM_F_DUMP, &head, sizeof head);
-  if (failed >= 0) failed = nl_recvmsgs_default(socket->get());
+  const size_t before = out.size();
+  int failed = -NLE_DUMP_INTR;
+  for (int i = 0; i < kMostTries && failed == -NLE_DUMP_INTR; i++) {
+    out.resize(before);
+    auto socket = route_socket();
+    if (!socket) return socket.error();
+    Collected wanted{index, &out};
+    nl_socket_modify_cb(socket->get(), NL_CB_VALID, NL_CB_CUSTOM, collect_one, &wanted);
+    // Of one size with the header of either kind.
+    rtmsg head{};
+    head.rtm_family = family;
+    failed = nl_send_simple(socket->get(), type, NLM_F_DUMP, &head, sizeof head);
+    if (failed >= 0) failed = nl_recvmsgs_default(socket->get());
+  }
   if (failed < 0) return Error{EIO, fmt::format("netlink: {}", nl_geterror(failed))};
   return {};
 }
