@@ -46,7 +46,7 @@ uint8_t* PcapngWriter::room(size_t bytes) {
     size_t more = std::max(2 * capacity_, 2 * kFlushBytes);
     while (pending_bytes_ + bytes > more) more *= 2;
     std::unique_ptr<uint8_t[]> larger(new uint8_t[more]);
-    memcpy(larger.get(), pending_.get(), pending_bytes_);
+    std::copy_n(pending_.get(), pending_bytes_, larger.get());
     pending_ = std::move(larger);
     capacity_ = more;
   }
