@@ -73,8 +73,9 @@ class Router {
   uint16_t header_len_ = 0;
   bool watched_ = false;
 };
-static_assert(sizeof(Router) <= sizeof(unetmap_router) && alignof(Router) <= alignof(unetmap_router) &&
-              std::is_trivially_destructible_v<Router>);
+static_assert(sizeof(Router) <= sizeof(unetmap_router));
+static_assert(alignof(Router) <= alignof(unetmap_router));
+static_assert(std::is_trivially_destructible_v<Router>);
 
 }  // namespace
 }  // namespace unetmap::client
