@@ -41,19 +41,29 @@ bool keeps_state_while_addresses_change() {
   wanted.ifr_flags = IFF_TAP | IFF_NO_PI;
   if (!tap || ioctl(tap.get(), TUNSETIFF, &wanted) != 0) return false;
   for (uint32_t i = 0; i < kAddresses; i++) EXPECT_TRUE(set_address(socket.get(), i, 0x0a000001 + 2 * i));
-  std::atomic<bool> over = false;
+  // With each look come some changes: fewer than the looks that may be needed for it.
+  constexpr uint32_t kLooks = 100, kChanges = 40;
+  std::atomic<uint32_t> look = 0;
   std::thread others([&] {
     constexpr uint32_t kLast = kAddresses - 1;  // with the first, all of its network would go
-    for (uint32_t i = 1; !over; i++) EXPECT_TRUE(set_address(socket.get(), kLast, 0x0a000001 + 2 * kLast + i % 2));
+    for (uint32_t seen = 0; seen < kLooks;) {
+      look.wait(seen);
+      seen = look;
+      for (uint32_t i = 0; i < kChanges && seen < kLooks; i++)
+        EXPECT_TRUE(set_address(socket.get(), kLast, 0x0a000001 + 2 * kLast + i % 2));
+    }
   });
   auto interface = look_up("um-kept");
   EXPECT_TRUE(interface) << interface.error().text;
-  for (int i = 0; i < 100 && interface; i++) {
+  while (look + 1 < kLooks && interface) {
+    look++;
+    look.notify_one();
     auto state = link_state(*interface);
     EXPECT_TRUE(state) << state.error().text;
     if (!state) break;
   }
-  over = true;
+  look = kLooks;
+  look.notify_one();
   others.join();
   return true;
 }
