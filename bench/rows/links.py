@@ -2,12 +2,9 @@
 """What tlem makes of a link, held against what it was asked for: delay and loss."""
 import json
 import math
-import re
 
-from harness.children import Failed
 from harness.measure import Check, Group, Row, Sample
-from harness.network import need_program
-from rows import pktgen
+from rows import arrivals, pktgen
 
 # Where pkt-gen's percentiles are 32 us apart; half of that is one way's.
 DELAY_US = 500
@@ -39,12 +36,9 @@ def _on_their_way_us(bench, *model):
     with pktgen.PktGen(bench) as generators:
         if model:
             _line(bench, generators, *model)
-        clock = generators.children.start([need_program(bench, "arrivals"), f"{far}:clock", PACKETS_TIMED, "vale0:stamps", INTERVAL_US],
-                                          cpu=bench.cpus[-1])
-        found = re.search(r"packets=(\d+) least_ns=(\d+) p50_ns=(\d+)", clock.finish(LIMIT_S))
-    if not found or int(found[1]) != PACKETS_TIMED:
-        raise Failed(f"of {PACKETS_TIMED} packets {found[1] if found else 'none'} came")
-    return (int(found[2]) + int(found[3])) / 1000
+        clock = arrivals.start(bench, generators.children, f"{far}:clock", PACKETS_TIMED, "vale0:stamps", INTERVAL_US)
+        took = arrivals.microseconds(clock, PACKETS_TIMED, LIMIT_S)
+    return took["least"] + took["p50"]
 
 
 def _round_trip_us(bench, *model):

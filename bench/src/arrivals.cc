@@ -2,9 +2,10 @@
 // How late packets come, of which each says when it was to leave: eight bytes behind its addresses and type,
 // nanoseconds since some moment that only the sender knows. Looks without sleeping, until COUNT packets have come or
 // none for some seconds.
-//   bench-arrivals PORT COUNT
-// Prints `ready`, then the packets that came, and how much later than the earliest of them, in comparison with what
-// they say, the median and the 99.9th percentile were: `packets=N p50_ns=N p999_ns=N`.
+//   bench-arrivals PORT COUNT [SENDING_PORT INTERVAL_US]
+// With a second port it sends them itself, one in an interval: then what is said is how long they were on their way.
+// Prints `ready`, then how many came, how late the earliest of them was in comparison with what it says, and how much
+// later than that the median and the 99.9th percentile were: `packets=N least_ns=N p50_ns=N p999_ns=N`.
 #include <libnetmap.h>
 #include <net/netmap.h>
 #include <net/netmap_user.h>

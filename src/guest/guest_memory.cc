@@ -57,10 +57,15 @@ Result<GuestMemory::Entry> GuestMemory::map(const Region& region, int fd) const 
 // The largest first: most addresses are in it.
 static constexpr auto kBySize = [](const auto& a, const auto& b) { return a.bytes > b.bytes; };
 
+// Of what `region` names, in the table or among those that are gone.
+static auto named_by(const Region& region) {
+  return [&region](const auto& each) {
+    return each.guest == region.guest && each.bytes == region.bytes && each.user == region.user;
+  };
+}
+
 std::vector<GuestMemory::Entry>::iterator GuestMemory::find(const Region& region) {
-  return std::find_if(table_.begin(), table_.end(), [&](const Entry& entry) {
-    return entry.guest == region.guest && entry.bytes == region.bytes && entry.user == region.user;
-  });
+  return std::find_if(table_.begin(), table_.end(), named_by(region));
 }
 
 Result<void> GuestMemory::add(const Region& region, int fd) {
@@ -82,10 +87,7 @@ Result<void> GuestMemory::add(const Region& region, int fd) {
 Result<void> GuestMemory::remove(const Region& region) {
   const auto found = find(region);
   if (found == table_.end()) {
-    const bool gone = std::any_of(away_.begin(), away_.end(), [&](const Region& old) {
-      return old.guest == region.guest && old.bytes == region.bytes && old.user == region.user;
-    });
-    if (gone) return {};
+    if (std::any_of(away_.begin(), away_.end(), named_by(region))) return {};
     return Error{ENOENT, named(region) + ": no such region"};
   }
   table_.erase(found);

@@ -28,9 +28,8 @@ constexpr uint16_t kEthernet = 1;
 constexpr uint8_t kNanoseconds = 9;
 constexpr uint8_t kFilterIsText = 0;
 
-constexpr size_t padded(size_t bytes) {
-  return (bytes + 3) / 4 * 4;
-}  // blocks begin at multiples of 4, as all parts are such
+// Blocks begin at multiples of 4, as all parts are such.
+constexpr size_t padded(size_t bytes) { return (bytes + 3) / 4 * 4; }
 
 // How a block of a packet begins. Times' high halves come first, in either byte order.
 struct PacketHead {
@@ -128,7 +127,7 @@ uint32_t PcapngWriter::add_interface(const std::string& name, const std::string&
   option(kInterfaceName, name);
   option(kInterfaceDescription, description);
   option(kInterfaceResolution, kNanoseconds, 1);
-  if (!filter_.empty()) option(kInterfaceFilter, std::string(1, char(kFilterIsText)).append(filter_));
+  if (!filter_.empty()) option(kInterfaceFilter, std::string(1, char(kFilterIsText)) + filter_);
   end(block);
   return interfaces_++;
 }

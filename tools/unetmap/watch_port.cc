@@ -5,12 +5,12 @@
 #include "watch_port.hh"
 
 #include <fmt/core.h>
+#include <net/netmap_user.h>
 #include <poll.h>
 #include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
-#include <net/netmap_user.h>
 #include <algorithm>
 #include <array>
 #include <optional>
@@ -102,7 +102,6 @@ class Watch {
   Result<void> take_ring(Ring ring, uint64_t now);
   Result<void> take(std::span<const uint8_t> bytes, size_t size, bool sent, uint64_t now);
   Result<bool> wait(bool sleeps);
-  void count_losses();
   bool full() const { return options_.count && out_.captured >= options_.count; }
 
   const WatchOptions& options_;
@@ -158,8 +157,6 @@ Result<void> Watch::take_ring(Ring ring, uint64_t now) {
   return {};
 }
 
-void Watch::count_losses() { out_.lost = std::max(out_.lost, counters_.lost()); }
-
 // Until there may be packets, or it is time for something else; just a look if it does not sleep. False: the end.
 Result<bool> Watch::wait(bool sleeps) {
   const uint64_t now = clock_ns(CLOCK_MONOTONIC);
@@ -200,7 +197,7 @@ Result<Watched> Watch::run(const std::function<void(const Watched&)>& progress) 
     }
     if (options_.duration_ns && at - start_ns_ >= options_.duration_ns) break;
   }
-  count_losses();
+  out_.lost = std::max(out_.lost, counters_.lost());
   if (result) result = writer_.finish(clock_ns(CLOCK_REALTIME));
   out_.files = writer_.files();
   // Who read the file has had enough: an end like others.
