@@ -75,6 +75,7 @@ if options.token:
     sys.exit(0)
 if options.unix:
     assert b"unetmap_up 1" in expect(200, "/metrics")
+    assert b"unetmap_up 1" in expect(200, "http://any.example/metrics")
     expect(403, "/api/set", "POST", b"{}")
     sys.exit(0)
 
@@ -96,6 +97,12 @@ expect(404, "/api/fdb?switch=vale99")
 expect(200, "/api/ports")
 expect(200, "/api/daemon")
 expect(200, "/api/live", Origin=own, Sec_Fetch_Site="same-origin")
+# Whole addresses, as to a proxy: their host counts, whatever the field says.
+expect(200, f"{own}/api/fdb?switch=vale0")
+expect(200, f"{own}?any=1", Host="evil.example")
+expect(421, "http://evil.example/api/live")
+expect(400, f"https://{netloc}/")
+expect(404, f"{own}/nothing")
 # Other names, other sites.
 expect(421, "/", Host="evil.example")
 expect(403, "/api/live", Origin="http://evil.example")

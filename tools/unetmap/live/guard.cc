@@ -35,6 +35,16 @@ std::string cookie_of(const std::string& header, const std::string& name) {
 
 }  // namespace
 
+void HttpRequest::to_origin_form() {
+  static const std::string kScheme = "http://";
+  if (lower(path.substr(0, kScheme.size())) != kScheme) return;
+  const size_t end = std::min(path.find('/', kScheme.size()), path.size());
+  const std::string named = path.substr(kScheme.size(), end - kScheme.size());
+  if (named.empty() || named.find('@') != std::string::npos) return;
+  host = named;
+  path = end == path.size() ? "/" : path.substr(end);
+}
+
 bool Guard::has_token(const HttpRequest& request) const {
   static const std::string kBearer = "Bearer ";
   if (request.authorization.starts_with(kBearer) &&
@@ -48,6 +58,7 @@ std::optional<Refusal> Guard::check(const HttpRequest& request) const {
   const bool reads = request.method == "GET" || request.method == "HEAD";
   if (!reads && request.method != "POST")
     return Refusal{405, request.method + ": only GET, HEAD and POST are answered"};
+  if (!request.path.starts_with('/')) return Refusal{400, request.path + ": asked for is /PATH, or http://HOST/PATH"};
   const std::string host = lower(request.host);
   if (!rules_.hosts.empty() && std::find(rules_.hosts.begin(), rules_.hosts.end(), host) == rules_.hosts.end())
     return Refusal{421, "Host '" + request.host +

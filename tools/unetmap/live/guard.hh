@@ -17,6 +17,10 @@ struct HttpRequest {
   std::string method, path;
   std::string host, origin, fetch_site, authorization, cookie;
   std::string token_argument;  // ?token=
+
+  // A target in absolute form, http://HOST/PATH, asks for /PATH, of HOST whatever the field says (RFC 9112, 3.2.2).
+  // What is no such target stays as it is.
+  void to_origin_form();
 };
 
 struct GuardRules {

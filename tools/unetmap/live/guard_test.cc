@@ -39,6 +39,35 @@ TEST(Guard, RefusesOtherNames) {
   }
 }
 
+TEST(Guard, KnowsAbsoluteTargets) {
+  const Guard guard({{kHost}, "", false});
+  struct Case {
+    const char *target, *host;
+    unsigned status;
+    const char* path;
+  };
+  const Case cases[] = {
+      {"http://127.0.0.1:8080/api/live", kHost, 0, "/api/live"},
+      {"HTTP://127.0.0.1:8080/", kHost, 0, "/"},
+      {"http://127.0.0.1:8080", kHost, 0, "/"},
+      // Whatever the field says.
+      {"http://127.0.0.1:8080/", "evil.example", 0, "/"},
+      {"http://evil.example/", kHost, 421, "/"},
+      {"http:///metrics", kHost, 400, "http:///metrics"},
+      {"http://127.0.0.1:8080@evil.example/", kHost, 400, "http://127.0.0.1:8080@evil.example/"},
+      {"https://127.0.0.1:8080/", kHost, 400, "https://127.0.0.1:8080/"},
+      {"metrics", kHost, 400, "metrics"},
+      {"/http://evil.example/", kHost, 0, "/http://evil.example/"},
+  };
+  for (const Case& c : cases) {
+    HttpRequest request = get(c.target);
+    request.host = c.host;
+    request.to_origin_form();
+    EXPECT_EQ(status(guard, request), c.status) << c.target;
+    EXPECT_EQ(request.path, c.path);
+  }
+}
+
 TEST(Guard, RefusesOtherSites) {
   const Guard guard({{kHost}, "", true});
   HttpRequest request = get("/api/live");

@@ -102,6 +102,7 @@ struct HttpCallbacks {
          header(connection, "Authorization"), header(connection, "Cookie"), argument(connection, "token")},
         std::move(pending->body),
         [connection](const char* name) { return argument(connection, name); }};
+    query.request.to_origin_form();
     try {
       return send(connection, server->handler_(query));
     } catch (const std::exception& error) {  // nothing may pass through the C library
