@@ -136,13 +136,13 @@ def round_trip(bench, length, ping_cpu, pong_cpu, more=()):
     return Sample(1e6 / answers, {key: detail[key] for key in ("cpus_used", "cpus_used_by_others")})
 
 
-def many_to_one(bench, length, count):
-    """Delivered Mpps of `count` senders, taking turns on the two CPUs, to one lossless port; also how even they are."""
+def many_to_one(bench, length, count, cpus):
+    """Delivered Mpps of `count` senders, on these CPUs in turn, to one lossless port on the first CPU; also how even they are."""
     with PktGen(bench) as generators:
         receiver = generators.start("rx", "vale0:rx", bench.cpus[0])
         generators.set_lossless(receiver, "vale0:rx")
         generators.announce("vale0:rx", RECEIVER_MAC)
-        senders = [generators.start("tx", f"vale0:tx{i}", bench.cpus[(i + 1) % 2], "-l", length, "-S", f"02:00:00:00:01:{i:02x}",
+        senders = [generators.start("tx", f"vale0:tx{i}", cpus[i % len(cpus)], "-l", length, "-S", f"02:00:00:00:01:{i:02x}",
                                     "-D", RECEIVER_MAC) for i in range(count)]
         for sender in senders:
             sender.wait_for(lambda sender=sender: any(packets > 0 for _, packets, _ in reports(sender)), "reports of packets")

@@ -100,7 +100,7 @@ struct alignas(128) RxKring {
   WaitList readers;                     // pipes only, whose receive rings have no exchange
   WaitList writers;
 };
-static_assert(sizeof(RxKring) == 128);
+static_assert(sizeof(RxKring) == 256);
 
 // What is known of an interface's queue beside its krings, by who holds the lock of the ring in question: for rings whose
 // other side is the kernel. Behind it: u32 in_flight[tx_slots], buffer + 1 of each slot whose transmission is not over.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Sleepers to be woken through their doorbell (an eventfd of the daemon's making), named by their file id. A sleeper adds itself,
-// looks once more at what it waits for and only then sleeps; a waker publishes first, then takes the list.
+// looks once more at what it waits for and only then sleeps; a waker publishes first, then takes the list, or one off it.
 #pragma once
 
 #include <cstdint>
@@ -11,12 +11,13 @@
 namespace unetmap {
 
 struct WaitList {
-  static constexpr uint32_t kEntries = 6;
+  static constexpr uint32_t kEntries = 10;
   Atomic<uint32_t> any;       // 0: nobody sleeps. Set last by a sleeper, cleared first by a waker
   Atomic<uint32_t> overflow;  // more sleepers than entries: ask the daemon to ring for the whole port
+  Atomic<uint32_t> turn;      // the entry from which take_waiter() looks
   Atomic<uint32_t> file[kEntries];
 };
-static_assert(sizeof(WaitList) == 32);
+static_assert(sizeof(WaitList) == 52);
 
 // After it the caller looks at what it waits for, by loads of any order, and sleeps if there is nothing.
 inline void add_waiter(WaitList& list, uint32_t file_id) {
@@ -44,6 +45,17 @@ inline void add_waiter(WaitList& list, uint32_t file_id) {
 // For a waker that has published by a sequentially consistent operation: whether the list has to be taken.
 inline bool somebody_waits(const WaitList& list) { return list.any.load(std::memory_order_seq_cst) != 0; }
 
+// Whether anybody is on it but this file.
+inline bool others_wait(const WaitList& list, uint32_t file_id) {
+  if (list.any.load(std::memory_order_relaxed) == 0) return false;
+  bool others = list.overflow.load(std::memory_order_relaxed) != 0;
+  for (auto& entry : list.file) {
+    const uint32_t file = entry.load(std::memory_order_relaxed);
+    others |= file != 0 && file != file_id;
+  }
+  return others;
+}
+
 // Takes everybody off the list: ring(file) for each, false where it cannot. Returns false if there is somebody whom only the
 // daemon can ring for.
 template <class Ring>
@@ -57,6 +69,33 @@ bool take_waiters(WaitList& list, Ring&& ring) {
   if (list.overflow.load(std::memory_order_relaxed) && list.overflow.exchange(0, std::memory_order_acq_rel))
     all_rung = false;
   return all_rung;
+}
+
+// Takes one sleeper off the list, each in its turn: its file, 0 if there is none. Where all wait for room of which each takes
+// what it can, and passes on the rest. `overflow`, and who is counted there, stays for take_waiters().
+inline uint32_t take_waiter(WaitList& list) {
+  constexpr uint32_t kTries = 2, n = WaitList::kEntries;
+  for (uint32_t i = 0; i < kTries && somebody_waits(list); i++) {
+    const uint32_t turn = list.turn.load(std::memory_order_relaxed) % n;
+    uint32_t taken = 0;
+    bool others = false;
+    for (uint32_t ahead = 0; ahead < n && !others; ahead++) {
+      const uint32_t at = (turn + ahead) % n;
+      if (list.file[at].load(std::memory_order_relaxed) == 0) continue;
+      others = taken != 0;
+      if (others || (taken = list.file[at].exchange(0, std::memory_order_acq_rel)) == 0) continue;
+      list.turn.store(at + 1, std::memory_order_relaxed);
+    }
+    if (!others && list.overflow.load(std::memory_order_relaxed) == 0) {
+      list.any.exchange(0, std::memory_order_seq_cst);
+      // Whoever came meanwhile had said so before that.
+      others = list.overflow.load(std::memory_order_relaxed) != 0;
+      for (auto& entry : list.file) others |= entry.load(std::memory_order_relaxed) != 0;
+      if (others) list.any.exchange(1, std::memory_order_seq_cst);
+    }
+    if (taken) return taken;
+  }
+  return 0;
 }
 
 }  // namespace unetmap

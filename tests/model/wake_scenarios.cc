@@ -28,13 +28,18 @@ const Registered sleeper("sleeper", "a receiver that sleeps until something come
 
 // For senders that wait for room at a lossless port, each with a packet or more.
 struct Room {
-  RingSetup ring{1};
-  Bell reader, writers[2];
+  explicit Room(uint32_t cells = 1) : ring(cells) {}
+  RingSetup ring;
+  Bell reader, writers[3];
 
   void send(uint32_t sender, uint32_t packets) {
+    bool waited = false;
     while (ring.pushed(sender) < packets) {
       writers[sender].drain();
-      if (ring.send(sender, 1, &reader) > 0) continue;
+      const bool sent = ring.send(sender, 1, &reader) > 0;
+      if (waited && ring.exchange().free_cells() > 0) wake_one();
+      waited = !sent;
+      if (sent) continue;
       add_waiter(ring.exchange().shared().writers, sender + 1);
       if (ring.exchange().free_cells() == 0) writers[sender].wait();
     }
@@ -47,13 +52,16 @@ struct Room {
         return true;
       });
   }
-  // As poll() does.
+  void wake_one() {
+    if (uint32_t file = take_waiter(ring.exchange().shared().writers)) writers[file - 1].ring();
+  }
+  // As poll() does: one is woken where there is room, all where the receiver goes to sleep.
   void receive(RingSetup::Process& process, uint32_t packets) {
     for (;;) {
       reader.drain();
       process.sync();
-      wake();
-      if (ring.received(0) + ring.received(1) == packets) return;
+      wake_one();
+      if (ring.received(0) + ring.received(1) + ring.received(2) == packets) return;
       add_waiter(ring.exchange().shared().readers, kFile);
       wake();
       if (!process.receiver.anything() && ring.kring.hwcur.load(Order::relaxed) == ring.head) reader.wait();
@@ -82,6 +90,16 @@ const Registered room_for_two("room for two", "two senders that wait for one cel
   return [r] { r->ring.check_all_came(); };
 });
 
+const Registered room_by_turns("room by turns", "three senders that wait for two cells: each is woken alone, and passes on what it leaves", [] {
+  auto r = std::make_shared<Room>(2);
+  for (uint32_t sender = 0; sender < 3; sender++) add_thread([r, sender] { r->send(sender, sender == 0 ? 2 : 1); });
+  add_thread([r] {
+    RingSetup::Process p(r->ring);
+    r->receive(p, 4);
+  });
+  return [r] { r->ring.check_all_came(); };
+});
+
 const Registered room_once("room, once", "a receiver that gives back what it has, and does not look again", [] {
   auto r = std::make_shared<Room>();
   auto p = std::make_shared<RingSetup::Process>(r->ring);
@@ -91,7 +109,7 @@ const Registered room_once("room, once", "a receiver that gives back what it has
   add_thread([r] { r->send(0, 1); });
   add_thread([r, p] {
     p->sync();
-    r->wake();
+    r->wake_one();
   });
   return nullptr;
 });

@@ -3,6 +3,9 @@
 // the sender arrives, in order, without a frame that comes behind.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <fstream>
+#include <memory>
 #include <thread>
 
 #include "endpoints.hh"
@@ -138,6 +141,62 @@ TEST(LosslessProgramTest, WhatIsHandedOverGoesOnInPoll) {
     ASSERT_EQ(write(stop, &one, 8), 8);
     sleeper.join();
     close(stop);
+  }
+}
+
+char state_of(pid_t pid) {
+  std::ifstream stat("/proc/" + std::to_string(pid) + "/stat");
+  std::string number, name;
+  char state = 0;
+  stat >> number >> name >> state;
+  return state;
+}
+
+// Of several that sleep until there is room each is woken in its turn: one that is stopped when it is his holds the
+// others up neither at a receiver that sleeps nor at one that looks again and again.
+TEST(LosslessProgramTest, WhoIsStoppedHoldsUpNobodyWhoWaitsBehindHim) {
+  constexpr size_t kSenders = 4, kFrames = 200;
+  for (bool receiver_sleeps : {false, true}) {
+    SCOPED_TRACE(receiver_sleeps ? "a receiver that sleeps" : "a receiver that does not sleep");
+    Program to("valeM:few", {.slots = 16, .lossless = true});
+    std::vector<std::unique_ptr<Program>> from;
+    std::vector<pid_t> sleepers;
+    for (size_t i = 0; i < kSenders; i++) {
+      from.push_back(std::make_unique<Program>("valeM:from" + std::to_string(i), Shape{}));
+      ASSERT_TRUE(introduce(to, kReceiver, *from.back()));
+    }
+    for (size_t i = 0; i < kSenders; i++) {
+      std::vector<Bytes> frames;
+      for (size_t n = 1; n <= kFrames; n++) frames.push_back(vm::frame_from_to(uint8_t(kSender + i), kReceiver, n, 60));
+      ASSERT_EQ(from[i]->put(frames), kFrames);
+      sleepers.push_back(flows::spawn([&] {
+        pollfd fd{from[i]->get_port()->fd, 0, 0};
+        for (;;) poll(&fd, 1, -1);
+      }));
+      ASSERT_TRUE(eventually([&] { return state_of(sleepers.back()) == 'S'; }));
+    }
+    kill(sleepers[0], SIGSTOP);
+    ASSERT_TRUE(eventually([&] { return state_of(sleepers[0]) == 'T'; }));
+    std::vector<size_t> got(kSenders);
+    auto others_came = [&] {
+      return std::all_of(got.begin() + 1, got.end(), [](size_t each) { return each == kFrames; });
+    };
+    auto take_until = [&](const std::function<bool()>& enough) {
+      pollfd fd{to.get_port()->fd, POLLIN, 0};
+      for (uint64_t until = flows::now_ms() + 20000; !enough() && flows::now_ms() < until;) {
+        if (receiver_sleeps) poll(&fd, 1, 1000);
+        for (const Bytes& frame : to.get())
+          if (frame[11] >= kSender && frame[11] < kSender + kSenders) got[frame[11] - kSender]++;
+      }
+      return enough();
+    };
+    EXPECT_TRUE(take_until(others_came)) << got[1] << ", " << got[2] << " and " << got[3] << " frames came";
+    kill(sleepers[0], SIGCONT);
+    EXPECT_TRUE(take_until([&] { return got[0] == kFrames; })) << got[0] << " frames came of who was stopped";
+    for (pid_t pid : sleepers) {
+      kill(pid, SIGKILL);
+      waitpid(pid, nullptr, 0);
+    }
   }
 }
 

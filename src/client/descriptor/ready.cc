@@ -189,6 +189,12 @@ bool give_way(Bound& bound, Descriptor& d, short wanted) {
 bool spin(Descriptor& d, short wanted) noexcept {
   Bound* bound = d.bound_now();
   if (!bound) return false;
+  // Where others sleep until there is room, it is theirs in turn, and who spins would take it first each time.
+  auto others_first = [bound](auto& ring) {
+    WaitList* list = ring->writers();
+    return list && others_wait(*list, bound->info.file_id);
+  };
+  if ((wanted & kOut) && std::any_of(bound->tx.begin(), bound->tx.end(), others_first)) return false;
   const Peers peers = peers_of(*bound, wanted);
   if (!peers.elsewhere) return peers.here && give_way(*bound, d, wanted);
   uint32_t budget = bound->spin_ns.load(std::memory_order_relaxed);

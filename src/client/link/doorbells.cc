@@ -73,6 +73,15 @@ void wake_waiters(WaitList& list, int connection, const wire::ResolveRequest& po
   if (!take_waiters(list, ring_one)) tell(connection, wire::Op::kRing, bytes_of(port));
 }
 
+bool wake_waiter(WaitList& list, int connection, uint16_t port) {
+  const uint32_t file = take_waiter(list);
+  if (file == 0) return true;
+  probe::wake(file, port);
+  if (ring_file(file, connection)) return true;
+  add_waiter(list, file);
+  return false;
+}
+
 void forget_doorbells() {
   Doorbells& all = doorbells();
   std::lock_guard hold(all.mutex);

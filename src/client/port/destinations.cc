@@ -112,6 +112,11 @@ void Destinations::wake(RxExchange& ring, vale::Dest& dest) {
   wake_waiters(ring.readers, port_.connection.fd(), {dest.generation, dest.port, 0});
 }
 
+void Destinations::pass_on(const vale::Exchange& ring, uint16_t port) {
+  if (somebody_waits(ring.shared().writers) && ring.free_cells() > 0)
+    (void)wake_waiter(ring.shared().writers, port_.connection.fd(), port);
+}
+
 void Destinations::enter(std::atomic<uint32_t>& seq) {
   seq_ = &seq;
   enter_sync(seq);
@@ -145,6 +150,7 @@ void Destinations::relieve(vale::Dest& dest, const vale::Exchange& ex, bool empt
       syscall(SYS_epoll_pwait, relief_.get(), &event, 1, 1, nullptr, 8);
     errno = saved;
   }
+  pass_on(ex, dest.port);
   if (seq_) enter(*seq_);
 }
 

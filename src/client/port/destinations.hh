@@ -26,6 +26,8 @@ class Destinations final : public vale::Outside {
   vale::Dest* resolve(uint16_t port, uint32_t generation) override;
   void wake(RxExchange& ring, vale::Dest& dest) override;
   void relieve(vale::Dest& dest, const vale::Exchange& ex, bool empty_handed) override;
+  // What room is left at a ring of a port's, for which the caller had waited: to the next who waits.
+  void pass_on(const vale::Exchange& ring, uint16_t port);
   // Around each time that cells may be in our hands: marks `seq` (PortEntry::tx_seq) odd in between.
   void enter(std::atomic<uint32_t>& seq);
   void leave();

@@ -108,4 +108,10 @@ void RxRing::wake_writers() {
   wake_waiters(writers(), port_.connection.fd(), {port_.info.port.generation, port_.info.port.index, 0});
 }
 
+void RxRing::wake_writer() {
+  WaitList& list = writers();
+  if (list.overflow.load(std::memory_order_relaxed) || !wake_waiter(list, port_.connection.fd(), port_.info.port.index))
+    wake_writers();
+}
+
 }  // namespace unetmap::client

@@ -58,13 +58,13 @@ int SwitchRxRing::receive(ServiceIndexes& at, uint32_t head, bool recover) {
     step_reset(hwtail, head);
   hwtail = receiver_.take(hwtail, head);
   kring_->hwtail.store(hwtail, std::memory_order_relaxed);
-  // Whoever waits for room is woken when that pays: we have nothing more to do, or half of the ring is free and he
+  // Who waits for room is woken, one after the other, when that pays: we have nothing more to do, or half of the ring is free and he
   // can run beside us, not instead of us. A look that neither gave back nor brought anything is by somebody who keeps
   // slots, and will not be done with all of them.
   bool in_vain = !gave_back && hwtail == before && ex.free_cells() > 0;
   if (somebody_waits(ex.shared().writers) &&
       (hwtail == head || in_vain || (ex.free_cells() >= ex.shape().cells / 2 && peer_elsewhere())))
-    wake_writers();
+    wake_writer();
   at = {head, hwtail};
   return 0;
 }

@@ -16,7 +16,10 @@ int SwitchTxRing::send(ServiceIndexes& at, uint32_t head, bool recover) {
   if (recover && view_.exchanges) [[unlikely]]
     at.hwcur = past_exchanged(at.hwcur, head);
   if (head == at.hwcur) return 0;
-  at.hwcur = forward(at.hwcur, head);
+  if (PortEntry* entry = port_.entry())
+    at.hwcur = forward(*entry, at.hwcur, head);
+  else
+    at.hwcur = head;
   at.hwtail = before(at.hwcur);
   return 0;
 }
@@ -31,24 +34,31 @@ uint32_t SwitchTxRing::past_exchanged(uint32_t hwcur, uint32_t head) const {
   return at;
 }
 
-uint32_t SwitchTxRing::forward(uint32_t hwcur, uint32_t head) {
-  PortEntry* entry = port_.entry();
-  if (!entry) return head;
+uint32_t SwitchTxRing::forward(PortEntry& entry, uint32_t hwcur, uint32_t head) {
   if (!forwarder_)
     forwarder_ = std::make_unique<vale::Forwarder>(port_.sw->shared(), port_.info.port.index,
                                                    port_.info.port.generation, destinations_, port_.info.name);
   destinations_.refresh(blocked_);
+  // Who waited for room was woken for it alone, and leaves the rest of it to the next.
+  const vale::Dest* const waited = blocked_;
+  const uint32_t ring = blocked_ring_;
+  hwcur = forward_slots(entry, hwcur, head);
+  if (waited) destinations_.pass_on(waited->rings[ring], waited->port);
+  return hwcur;
+}
+
+uint32_t SwitchTxRing::forward_slots(PortEntry& entry, uint32_t hwcur, uint32_t head) {
   if (waits_for_room() && blocked_ring().free_cells() == 0) return hwcur;
   if (own_first_) [[unlikely]] {
-    hwcur = forward(*entry, view_, hwcur, own_until_);
+    hwcur = forward(entry, view_, hwcur, own_until_);
     if (hwcur != own_until_) return hwcur;
     own_first_ = false;
   }
-  if (!elsewhere_.slots) return forward(*entry, view_, hwcur, head);
+  if (!elsewhere_.slots) return forward(entry, view_, hwcur, head);
   // Where what is decided or shown depends on more than addresses, the packets must not change in between.
-  if (!contents_count(*entry)) return forward(*entry, elsewhere_, hwcur, head);
+  if (!contents_count(entry)) return forward(entry, elsewhere_, hwcur, head);
   stage(hwcur, head);
-  return forward(*entry, view_, hwcur, head);
+  return forward(entry, view_, hwcur, head);
 }
 
 uint32_t SwitchTxRing::forward(PortEntry& entry, const vale::TxView& view, uint32_t hwcur, uint32_t head) {
