@@ -28,7 +28,8 @@ const Registered sleeper("sleeper", "a receiver that sleeps until something come
 
 // For senders that wait for room at a lossless port, each with a packet or more.
 struct Room {
-  explicit Room(uint32_t cells = 1) : ring(cells) {}
+  explicit Room(bool by_turns, uint32_t cells = 1) : by_turns(by_turns), ring(cells) {}
+  const bool by_turns;  // who is woken while the receiver runs: one, who passes on what it leaves, or all
   RingSetup ring;
   Bell reader, writers[3];
 
@@ -37,7 +38,7 @@ struct Room {
     while (ring.pushed(sender) < packets) {
       writers[sender].drain();
       const bool sent = ring.send(sender, 1, &reader) > 0;
-      if (waited && ring.exchange().free_cells() > 0) wake_one();
+      if (by_turns && waited && ring.exchange().free_cells() > 0) wake_one();
       waited = !sent;
       if (sent) continue;
       add_waiter(ring.exchange().shared().writers, sender + 1);
@@ -55,12 +56,12 @@ struct Room {
   void wake_one() {
     if (uint32_t file = take_waiter(ring.exchange().shared().writers)) writers[file - 1].ring();
   }
-  // As poll() does: one is woken where there is room, all where the receiver goes to sleep.
+  // As poll() does: whoever the receiver wakes while it runs, before it sleeps it wakes all.
   void receive(RingSetup::Process& process, uint32_t packets) {
     for (;;) {
       reader.drain();
       process.sync();
-      wake_one();
+      by_turns ? wake_one() : wake();
       if (ring.received(0) + ring.received(1) + ring.received(2) == packets) return;
       add_waiter(ring.exchange().shared().readers, kFile);
       wake();
@@ -70,7 +71,7 @@ struct Room {
 };
 
 const Registered room("room", "a sender that waits for room at a lossless port, and a receiver that waits for packets", [] {
-  auto r = std::make_shared<Room>();
+  auto r = std::make_shared<Room>(false);
   add_thread([r] { r->send(0, 2); });
   add_thread([r] {
     RingSetup::Process p(r->ring);
@@ -80,7 +81,7 @@ const Registered room("room", "a sender that waits for room at a lossless port, 
 });
 
 const Registered room_for_two("room for two", "two senders that wait for one cell", [] {
-  auto r = std::make_shared<Room>();
+  auto r = std::make_shared<Room>(false);
   add_thread([r] { r->send(0, 2); });
   add_thread([r] { r->send(1, 1); });
   add_thread([r] {
@@ -91,7 +92,7 @@ const Registered room_for_two("room for two", "two senders that wait for one cel
 });
 
 const Registered room_by_turns("room by turns", "three senders that wait for two cells: each is woken alone, and passes on what it leaves", [] {
-  auto r = std::make_shared<Room>(2);
+  auto r = std::make_shared<Room>(true, 2);
   for (uint32_t sender = 0; sender < 3; sender++) add_thread([r, sender] { r->send(sender, sender == 0 ? 2 : 1); });
   add_thread([r] {
     RingSetup::Process p(r->ring);
@@ -101,7 +102,7 @@ const Registered room_by_turns("room by turns", "three senders that wait for two
 });
 
 const Registered room_once("room, once", "a receiver that gives back what it has, and does not look again", [] {
-  auto r = std::make_shared<Room>();
+  auto r = std::make_shared<Room>(false);
   auto p = std::make_shared<RingSetup::Process>(r->ring);
   // Before: a packet, which the receiver has.
   r->ring.send(2, 1);
@@ -109,7 +110,7 @@ const Registered room_once("room, once", "a receiver that gives back what it has
   add_thread([r] { r->send(0, 1); });
   add_thread([r, p] {
     p->sync();
-    r->wake_one();
+    r->wake();
   });
   return nullptr;
 });
