@@ -145,6 +145,14 @@ class Small(unittest.TestCase):
             machine.choose(0, countdown=True)
             self.assertIn("disk /dev/vda", self.up(machine))
 
+    def test_grub_from_sticks(self):
+        """Firmware, GRUB and Linux read the stick one after the other, each by a driver of its own; the entry that waits."""
+        for kind, disk in (("bios", "usb"), ("bios", "usb2"), ("uefi", "usb"), ("uefi", "usb2")):
+            with self.subTest(f"{kind}, {disk}"), Machine(self.image, kind, disk=disk, memory="512M") as machine:
+                machine.choose(3)
+                machine.expect("unetmap: waiting 10 s for slow devices", "the fourth entry", 900)
+                self.assertIn("disk /dev/sda", self.up(machine))
+
 
 def main():
     global CACHE, RELEASE

@@ -26,6 +26,9 @@ DISKS = {
     "virtio": ["-drive", "file={image},format=raw,if=virtio,snapshot=on"],
     "usb": ["-device", "qemu-xhci,id=usb", "-drive", "file={image},format=raw,if=none,id=stick,snapshot=on",
             "-device", "usb-storage,id=plugged,bus=usb.0,drive=stick,removable=on"],
+    # USB 2, as in PCs before about 2012.
+    "usb2": ["-device", "usb-ehci,id=usb", "-drive", "file={image},format=raw,if=none,id=stick,snapshot=on",
+             "-device", "usb-storage,id=plugged,bus=usb.0,drive=stick,removable=on"],
     "cd": ["-drive", "file={image},format=raw,if=ide,media=cdrom,readonly=on"],
     # Written to: the caller's own copy.
     "writable": ["-drive", "file={image},format=raw,if=virtio"],
