@@ -8,6 +8,7 @@
 #include <cerrno>
 
 #include "../peers/client.hh"
+#include "base/fd_message.hh"
 
 namespace peer {
 
@@ -22,20 +23,8 @@ inline int connect_to(const char* path) {
 
 inline void send_message(int socket, const void* header, size_t header_size, const void* payload, size_t size, int fd) {
   iovec parts[] = {{const_cast<void*>(header), header_size}, {const_cast<void*>(payload), size}};
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof fd)] = {};
-  msghdr message{};
-  message.msg_iov = parts;
-  message.msg_iovlen = 2;
-  if (fd >= 0) {
-    message.msg_control = control;
-    message.msg_controllen = sizeof control;
-    cmsghdr* c = CMSG_FIRSTHDR(&message);
-    c->cmsg_level = SOL_SOCKET;
-    c->cmsg_type = SCM_RIGHTS;
-    c->cmsg_len = CMSG_LEN(sizeof fd);
-    std::memcpy(CMSG_DATA(c), &fd, sizeof fd);
-  }
-  if (sendmsg(socket, &message, MSG_NOSIGNAL) != ssize_t(header_size + size)) fail("send", "socket");
+  const unetmap::FdMessage message(parts, {&fd, fd >= 0 ? 1u : 0u});
+  if (sendmsg(socket, message.header(), MSG_NOSIGNAL) != ssize_t(header_size + size)) fail("send", "socket");
 }
 
 // So many bytes, with the descriptor that comes beside them; -1 if none does.

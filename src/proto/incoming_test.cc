@@ -5,6 +5,10 @@
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 
+#include <vector>
+
+#include "base/fd_message.hh"
+
 namespace unetmap::proto {
 namespace {
 
@@ -22,22 +26,8 @@ class IncomingTest : public testing::Test {
     here_.emplace(UniqueFd(pair[1]), "peer", kMostBytes, kMostFds);
   }
   void send(const std::string& bytes, size_t fds = 0) {
-    iovec io{const_cast<char*>(bytes.data()), bytes.size()};
-    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * 8)] = {};
-    msghdr message{};
-    message.msg_iov = &io;
-    message.msg_iovlen = 1;
-    if (fds > 0) {
-      message.msg_control = control;
-      message.msg_controllen = CMSG_SPACE(sizeof(int) * fds);
-      cmsghdr* c = CMSG_FIRSTHDR(&message);
-      c->cmsg_level = SOL_SOCKET;
-      c->cmsg_type = SCM_RIGHTS;
-      c->cmsg_len = CMSG_LEN(sizeof(int) * fds);
-      const int fd = event_.get();
-      for (size_t i = 0; i < fds; i++) memcpy(CMSG_DATA(c) + i * sizeof fd, &fd, sizeof fd);
-    }
-    ASSERT_EQ(sendmsg(there_.get(), &message, 0), ssize_t(bytes.size()));
+    const FdMessage message(bytes.data(), bytes.size(), std::vector<int>(fds, event_.get()));
+    ASSERT_EQ(sendmsg(there_.get(), message.header(), 0), ssize_t(bytes.size()));
   }
   static std::string message(size_t bytes, char with = 'x') {
     const Header header{uint32_t(bytes)};

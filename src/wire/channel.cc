@@ -6,29 +6,18 @@
 
 #include <cstdlib>
 
+#include "base/fd_message.hh"
 #include "wire/messages.hh"
 
 namespace unetmap::wire {
 
 // Raw system calls here: in a client sendmsg(2) and recvmsg(2) are among those that libunetmap.so stands in front of.
 Result<void> send(int socket, std::span<const uint8_t> bytes, std::span<const int> fds, int flags) {
-  iovec part{const_cast<uint8_t*>(bytes.data()), bytes.size()};
-  alignas(cmsghdr) char space[CMSG_SPACE(sizeof(int) * kMaxFds)] = {};
-  msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  if (!fds.empty()) {
-    if (fds.size() > kMaxFds) return Error{EINVAL, "send: too many descriptors"};
-    message.msg_control = space;
-    message.msg_controllen = CMSG_SPACE(sizeof(int) * fds.size());
-    cmsghdr* head = CMSG_FIRSTHDR(&message);
-    head->cmsg_level = SOL_SOCKET;
-    head->cmsg_type = SCM_RIGHTS;
-    head->cmsg_len = CMSG_LEN(sizeof(int) * fds.size());
-    memcpy(CMSG_DATA(head), fds.data(), sizeof(int) * fds.size());
-  }
+  static_assert(kMaxFds <= FdMessage::kMaxFds);
+  if (fds.size() > kMaxFds) return Error{EINVAL, "send: too many descriptors"};
+  const FdMessage message(bytes.data(), bytes.size(), fds);
   for (;;) {
-    if (syscall(SYS_sendmsg, socket, &message, flags | MSG_NOSIGNAL) >= 0) return {};
+    if (syscall(SYS_sendmsg, socket, message.header(), flags | MSG_NOSIGNAL) >= 0) return {};
     if (errno != EINTR) return Error::from_errno(errno, "send");
   }
 }

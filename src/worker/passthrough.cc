@@ -16,6 +16,7 @@
 #include <optional>
 
 #include "base/bell.hh"
+#include "base/fd_message.hh"
 #include "dev/passthrough/device.hh"
 #include "mem/memfd.hh"
 #include "proto/ivshmem/greeting.hh"
@@ -78,22 +79,9 @@ Result<void> PassedSession::greet() const {
   const int host = doorbell.get(), guest = interrupt.get();
   for (const ivshmem::Message& message :
        ivshmem::messages({passthrough::kGuestPeer, passthrough::kHostPeer, memory_fd.get(), {&host, 1}, {&guest, 1}})) {
-    uint64_t value = htole64(uint64_t(message.value));
-    iovec part{&value, sizeof value};
-    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
-    msghdr header{};
-    header.msg_iov = &part;
-    header.msg_iovlen = 1;
-    if (message.fd >= 0) {
-      header.msg_control = control;
-      header.msg_controllen = sizeof control;
-      cmsghdr* rights = CMSG_FIRSTHDR(&header);
-      rights->cmsg_level = SOL_SOCKET;
-      rights->cmsg_type = SCM_RIGHTS;
-      rights->cmsg_len = CMSG_LEN(sizeof(int));
-      memcpy(CMSG_DATA(rights), &message.fd, sizeof(int));
-    }
-    if (sendmsg(socket.get(), &header, MSG_NOSIGNAL) != ssize_t(sizeof value))
+    const uint64_t value = htole64(uint64_t(message.value));
+    const FdMessage sent(&value, sizeof value, {&message.fd, message.fd >= 0 ? 1u : 0u});
+    if (sendmsg(socket.get(), sent.header(), MSG_NOSIGNAL) != ssize_t(sizeof value))
       return Error::from_errno(errno, "the client did not take the memory");
   }
   return {};

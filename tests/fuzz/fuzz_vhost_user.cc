@@ -19,7 +19,9 @@
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <vector>
 
+#include "base/fd_message.hh"
 #include "dev/virtio_net/rx_queue.hh"
 #include "dev/virtio_net/tx_queue.hh"
 #include "proto/vhost_user/backend.hh"
@@ -153,24 +155,10 @@ class FrontEnd {
     connection_ = std::make_unique<Connection>(UniqueFd(pair[1]));
   }
   void send(const uint8_t* bytes, size_t size, int fds, bool events, int memory) {
-    iovec io{const_cast<uint8_t*>(bytes), size};
-    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * 4)] = {};
-    msghdr message{};
-    message.msg_iov = &io;
-    message.msg_iovlen = 1;
-    UniqueFd event;
-    if (fds > 0) {
-      if (events) event = UniqueFd(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
-      message.msg_control = control;
-      message.msg_controllen = CMSG_SPACE(sizeof(int) * static_cast<size_t>(fds));
-      cmsghdr* const c = CMSG_FIRSTHDR(&message);
-      c->cmsg_level = SOL_SOCKET;
-      c->cmsg_type = SCM_RIGHTS;
-      c->cmsg_len = CMSG_LEN(sizeof(int) * static_cast<size_t>(fds));
-      const int fd = events ? event.get() : memory;
-      for (int i = 0; i < fds; i++) std::memcpy(CMSG_DATA(c) + sizeof(int) * static_cast<size_t>(i), &fd, sizeof fd);
-    }
-    (void)!sendmsg(ours_.get(), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    const UniqueFd event(fds > 0 && events ? eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC) : -1);
+    const std::vector<int> rights(static_cast<size_t>(fds), events ? event.get() : memory);
+    const FdMessage message(bytes, size, rights);
+    (void)!sendmsg(ours_.get(), message.header(), MSG_NOSIGNAL | MSG_DONTWAIT);
   }
   // Until nothing more comes; a connection that is refused is followed by a new one.
   void hear() {

@@ -9,6 +9,7 @@
 #include <functional>
 #include <thread>
 
+#include "base/fd_message.hh"
 #include "descriptors_port.hh"
 
 namespace descriptors {
@@ -46,20 +47,9 @@ bool becomes_free(const std::string& name) {
 }
 
 void send_fd(int socket, int fd) {
-  char byte = 'f';
-  iovec part{&byte, 1};
-  alignas(cmsghdr) char space[CMSG_SPACE(sizeof fd)] = {};
-  msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  message.msg_control = space;
-  message.msg_controllen = sizeof space;
-  cmsghdr* head = CMSG_FIRSTHDR(&message);
-  head->cmsg_level = SOL_SOCKET;
-  head->cmsg_type = SCM_RIGHTS;
-  head->cmsg_len = CMSG_LEN(sizeof fd);
-  memcpy(CMSG_DATA(head), &fd, sizeof fd);
-  if (sendmsg(socket, &message, 0) != 1) abort();
+  const char byte = 'f';
+  const unetmap::FdMessage message(&byte, 1, {&fd, 1});
+  if (sendmsg(socket, message.header(), 0) != 1) abort();
 }
 
 int receive_fd(int socket) {

@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 
+#include "base/fd_message.hh"
 #include "csb_port.hh"
 #include "flows.hh"
 
@@ -435,16 +436,9 @@ TEST(Kloop, IsStoppedByAnyHolderOfTheDescriptor) {
   }
   csb::Loop loop(port);
   ASSERT_TRUE(eventually([&] { return loop.thread_id() && sleeps(loop.thread_id()); }));
-  char byte = 0;
-  iovec data{&byte, 1};
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
-  msghdr message{.msg_iov = &data, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
-  cmsghdr* rights = CMSG_FIRSTHDR(&message);
-  rights->cmsg_level = SOL_SOCKET;
-  rights->cmsg_type = SCM_RIGHTS;
-  rights->cmsg_len = CMSG_LEN(sizeof(int));
-  memcpy(CMSG_DATA(rights), &port.fd, sizeof(int));
-  ASSERT_EQ(sendmsg(pair[0], &message, 0), 1);
+  const char byte = 0;
+  const unetmap::FdMessage message(&byte, 1, {&port.fd, 1});
+  ASSERT_EQ(sendmsg(pair[0], message.header(), 0), 1);
   int status;
   waitpid(receiver, &status, 0);
   EXPECT_EQ(WEXITSTATUS(status), 0);

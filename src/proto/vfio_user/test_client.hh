@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "base/fd.hh"
+#include "base/fd_message.hh"
 #include "proto/vfio_user/messages.hh"
 
 namespace unetmap::vfio_user {
@@ -41,21 +42,8 @@ class TestClient {
   void close() { socket_.reset(); }
 
   void send_raw(const void* bytes, size_t size, const std::vector<int>& fds = {}) {
-    iovec io{const_cast<void*>(bytes), size};
-    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * 64)] = {};
-    msghdr message{};
-    message.msg_iov = &io;
-    message.msg_iovlen = 1;
-    if (!fds.empty()) {
-      message.msg_control = control;
-      message.msg_controllen = CMSG_SPACE(sizeof(int) * fds.size());
-      cmsghdr* c = CMSG_FIRSTHDR(&message);
-      c->cmsg_level = SOL_SOCKET;
-      c->cmsg_type = SCM_RIGHTS;
-      c->cmsg_len = CMSG_LEN(sizeof(int) * fds.size());
-      memcpy(CMSG_DATA(c), fds.data(), sizeof(int) * fds.size());
-    }
-    ASSERT_EQ(sendmsg(fd(), &message, MSG_NOSIGNAL), ssize_t(size));
+    const FdMessage message(bytes, size, fds);
+    ASSERT_EQ(sendmsg(fd(), message.header(), MSG_NOSIGNAL), ssize_t(size));
   }
   void send(Command command, const std::string& payload = {}, const std::vector<int>& fds = {}, uint32_t flags = 0) {
     Header header{++last_id_, uint16_t(command), uint32_t(sizeof(Header) + payload.size()), flags, 0};

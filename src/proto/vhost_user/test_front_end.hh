@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "base/fd_message.hh"
 #include "proto/vhost_user/messages.hh"
 
 namespace unetmap::vhost_user {
@@ -27,21 +28,8 @@ class TestFrontEnd {
   int fd() const { return socket_; }
 
   void send_raw(const void* bytes, size_t size, const std::vector<int>& fds = {}) {
-    iovec io{const_cast<void*>(bytes), size};
-    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * 64)] = {};
-    msghdr message{};
-    message.msg_iov = &io;
-    message.msg_iovlen = 1;
-    if (!fds.empty()) {
-      message.msg_control = control;
-      message.msg_controllen = CMSG_SPACE(sizeof(int) * fds.size());
-      cmsghdr* c = CMSG_FIRSTHDR(&message);
-      c->cmsg_level = SOL_SOCKET;
-      c->cmsg_type = SCM_RIGHTS;
-      c->cmsg_len = CMSG_LEN(sizeof(int) * fds.size());
-      memcpy(CMSG_DATA(c), fds.data(), sizeof(int) * fds.size());
-    }
-    ASSERT_EQ(sendmsg(socket_, &message, MSG_NOSIGNAL), ssize_t(size));
+    const FdMessage message(bytes, size, fds);
+    ASSERT_EQ(sendmsg(socket_, message.header(), MSG_NOSIGNAL), ssize_t(size));
   }
 
   void send(Id id, const void* payload, uint32_t size, const std::vector<int>& fds = {}, uint32_t flags = kVersion) {
