@@ -3,6 +3,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <string>
 
 namespace unetmap::wire {
 
@@ -19,8 +20,13 @@ Result<ReplyParts> take_apart(std::span<const uint8_t> datagram) {
   if (datagram.size() < sizeof head) return Error{EPROTO, "unetmapd: reply cut short; end it and try again"};
   memcpy(&head, datagram.data(), sizeof head);
   std::span<const uint8_t> rest = datagram.subspan(sizeof head);
-  if (head.magic != kMagic || head.version != kVersion || uint64_t{head.body_bytes} + head.text_bytes != rest.size())
-    return Error{EPROTO, "unetmapd: reply not understood; is the daemon of the same version? End it and try again"};
+  // Whatever else it says has the form of its version, not of ours.
+  if (head.magic == kMagic && head.version != kVersion)
+    return Error{EPROTO, "unetmapd: is of another version of unetmap (its protocol is " + std::to_string(head.version) +
+                             ", this program's " + std::to_string(kVersion) +
+                             "); end it and try again, or use the programs that came with it"};
+  if (head.magic != kMagic || uint64_t{head.body_bytes} + head.text_bytes != rest.size())
+    return Error{EPROTO, "unetmapd: reply not understood; end it and try again"};
   ReplyParts parts;
   parts.error = head.error;
   parts.has_bind = head.has_bind != 0;
