@@ -2,6 +2,7 @@
 #include "wire/device_ways.hh"
 
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 #include <filesystem>
 #include <fstream>
@@ -173,8 +174,12 @@ std::string user_of_interface(const std::string& interface, const std::string& r
   return "";
 }
 
-// The cookie of the namespace that came with the kernel is 1 (Linux 5.14). /proc/1/ns is not for everybody to read.
+// Its inode is always the same since Linux 6.18 (NET_NS_INIT_INO of its linux/nsfs.h), which no other has in older
+// ones; there its cookie is 1 (5.14 to 6.17). /proc/1/ns is not for everybody to read.
 bool in_first_namespace() {
+  constexpr ino_t kFirstInode = 0xeffffff9;
+  struct stat here {};
+  if (stat("/proc/thread-self/ns/net", &here) == 0 && here.st_ino == kFirstInode) return true;
   UniqueFd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   uint64_t cookie = 0;
   socklen_t bytes = sizeof cookie;

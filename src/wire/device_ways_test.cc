@@ -3,6 +3,9 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sched.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
@@ -127,6 +130,19 @@ TEST_F(FakeTree, WhatStandsOnAnInterface) {
   EXPECT_EQ(user_of_interface("eth0", root), "");
   fs::create_directories(root + "/sys/class/net/eth0/upper_eth0.5");
   EXPECT_EQ(user_of_interface("eth0", root), "eth0.5 stands on it");
+}
+
+TEST(DeviceWays, TheFirstNamespaceIsKnownAndNoOther) {
+  std::error_code none;
+  const std::string here = fs::read_symlink("/proc/self/ns/net", none).string();
+  if (here == "net:[4026531833]")  // since Linux 6.18
+    EXPECT_TRUE(in_first_namespace());
+  const pid_t child = fork();
+  if (child == 0) _exit(unshare(CLONE_NEWUSER | CLONE_NEWNET) != 0 ? 77 : in_first_namespace() ? 1 : 0);
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  if (WEXITSTATUS(status) == 77) GTEST_SKIP() << "no namespaces here";
+  EXPECT_EQ(WEXITSTATUS(status), 0) << "a namespace of our own was taken for the first";
 }
 
 TEST(DeviceWays, NamesComeBack) {
