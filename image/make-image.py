@@ -10,7 +10,7 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 SOURCE = os.path.dirname(HERE)
 sys.path[:0] = [HERE, os.path.join(SOURCE, "vm")]
-from bootimage import contents, disk, programs  # noqa: E402
+from bootimage import contents, disk, icu, programs  # noqa: E402
 from bootimage.kernel import Kernel  # noqa: E402
 from bootimage.release import DEFAULT, RELEASES  # noqa: E402
 from bootimage.root import EXCLUDED, HOOKS, root_tar  # noqa: E402
@@ -62,6 +62,8 @@ def make(choice):
     libraries = programs.missing_libraries(installed, base)
     guest = programs.guest_image(choice.build, cache, release.name)
     tree = contents.tree(epoch, installed, libraries, kernel, guest)
+    for path, file in icu.without_tables(base, work).items():
+        tree.file(path, file, 0o644)
     folder = os.path.join(work, "disk")
     contents.disk_folder(folder, base, kernel, work)
     disk.squashfs(tree, base, contents.LEFT_OUT, os.path.join(folder, "live/root.squashfs"), os.path.join(work, "squashfs.log"), epoch, choice.level)

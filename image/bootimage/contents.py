@@ -37,8 +37,11 @@ LEFT_OUT = (
     "/usr/share/qemu/petalogix*", "/usr/share/qemu/qemu_vga.ndrv", "/usr/share/qemu/vof*", "/usr/share/qemu/canyonlands*",
     "/usr/share/qemu/bamboo*", "/usr/share/qemu/npcm*", "/usr/share/qemu/*.dtb", "/usr/share/qemu/dtb", "/usr/share/qemu/firmware",
     "/usr/share/seabios/*xen*", "/usr/lib/x86_64-linux-gnu/qemu/accel-qtest*", "/usr/bin/qemu-storage-daemon",
-    # Nobody compiles here, nor reads about it.
-    "/usr/lib/x86_64-linux-gnu/*.a", "/usr/lib/gcc/*", "/usr/include/*", "/usr/share/gdb", "/usr/lib/debug", "/usr/share/pixmaps/*",
+    "/usr/bin/qemu-system-x86_64-microvm", "/usr/bin/qemu-system-i386", "/usr/libexec/*qemu-system-i386",
+    # Nobody compiles here, nor reads about it. What xrdb depends on is a whole C preprocessor, and its libraries.
+    "/usr/lib/x86_64-linux-gnu/libisl.so*", "/usr/lib/x86_64-linux-gnu/libmpc.so*", "/usr/lib/x86_64-linux-gnu/libmpfr.so*",
+    "/usr/lib/x86_64-linux-gnu/*.a", "/usr/lib/gcc/*", "/usr/libexec/gcc/*", "/usr/include/*", "/usr/share/gdb", "/usr/lib/debug",
+    "/usr/share/pixmaps/*",
     "/usr/share/icons/*", "/usr/share/zoneinfo/right", "/usr/share/zoneinfo/posix", "/usr/share/wireshark/help",
     "/usr/share/perl/*/unicore/lib", "/usr/share/perl/*/Unicode/Collate*", "/usr/share/X11/locale/*/Compose",
     "/usr/lib/systemd/catalog/*.*.catalog", "/usr/lib/udev/hwdb.d", "/usr/share/mime", "/boot/*",

@@ -20,7 +20,7 @@ KEPT = re.compile("drivers/(" + "|".join((
     "char/(hw_random|tpm)", "cpufreq/", "acpi/", "thermal/", "hv/", "xen/", "firmware/", "ptp/", "pps/", "phy/", "mfd/lpc", "dca/", "cdrom/",
     "bus/mhi", r"parport/parport\.", "message/fusion", "tty/serial", "pci/", "platform/x86/(wmi|intel_pmc)", "misc/(vmw|enclosure)", "vfio/",
     "iommu", "uio/", "dma/", "hwmon/coretemp", "powercap")) + ")")
-DROPPED = re.compile("drivers/|sound/|samples/"
+DROPPED = re.compile("drivers/|sound/|samples/|lib/test_|lib/kunit/|lib/tests/"
                      "|fs/(?!overlayfs|squashfs|isofs|ext4|jbd2|mbcache|fat|nls|fuse|binfmt_misc|configfs|efivarfs|udf|exfat|9p|netfs|autofs)"
                      "|net/(wireless|mac80211|bluetooth|nfc|can|ax25|netrom|rose|atm|decnet|appletalk|ieee802154|mac802154|6lowpan|rxrpc|dccp"
                      "|sctp|tipc|smc|rds|batman|ceph|sunrpc|phonet|lapb|x25)")
