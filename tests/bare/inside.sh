@@ -4,8 +4,8 @@
 set -euo pipefail
 cd /root/unetmap
 export DEBIAN_FRONTEND=noninteractive
-# Where bare.sh has a cache mounted: what was compiled in another folder is found.
-export CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=1
+# Where bare.sh has a cache mounted, by its name, as debhelper gives builds another home: what was compiled in another folder is found.
+export CCACHE_DIR=/root/.cache/ccache CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=1
 
 fail() {
   echo "FAIL: $*" >&2
