@@ -14,9 +14,8 @@ namespace {
 constexpr size_t kLimitAt = 16, kRecordHead = 16;  // of a pcap file; what is in front of each record's bytes
 constexpr uint32_t kMostLimit = 262144;            // as libpcap has it for Ethernet
 
-// How many bytes of check sequence each frame of the file ends with.
-uint32_t check_bytes_of(pcap_t* file, FileKind kind, const std::string& path) {
-  if (kind == FileKind::kPcapng) return pcapng_check_bytes(path);
+// How many bytes of check sequence each frame of a pcap file ends with.
+uint32_t check_bytes_of(pcap_t* file) {
   const uint32_t extension = uint32_t(pcap_datalink_ext(file));
   return LT_FCS_LENGTH_PRESENT(extension) ? LT_FCS_LENGTH(extension) * 2 : 0;
 }
@@ -25,10 +24,9 @@ uint32_t check_bytes_of(pcap_t* file, FileKind kind, const std::string& path) {
 
 Result<Capture> Capture::open(const std::string& path) {
   const FileKind kind = kind_of_capture(path);
-  if (kind == FileKind::kPcapng) {
-    if (std::string mixed = mixed_interfaces(path); !mixed.empty())
-      return Error{EINVAL, fmt::format("capture {}: {}", path, mixed)};
-  }
+  PcapngFacts facts;
+  if (kind == FileKind::kPcapng) facts = pcapng_facts(path);
+  if (!facts.mixed.empty()) return Error{EINVAL, fmt::format("capture {}: {}", path, facts.mixed)};
   char reason[PCAP_ERRBUF_SIZE] = "";
   pcap_t* file = pcap_open_offline_with_tstamp_precision(path.c_str(), PCAP_TSTAMP_PRECISION_NANO, reason);
   if (!file) {
@@ -38,7 +36,10 @@ Result<Capture> Capture::open(const std::string& path) {
     return Error{EINVAL, fmt::format("capture {}: {}; give a pcap or pcapng file", path, cause)};
   }
   const bool has_limit = kind == FileKind::kPcapMicro || kind == FileKind::kPcapNano;
-  return Capture(file, path, kind != FileKind::kPcapMicro, has_limit, check_bytes_of(file, kind, path));
+  if (kind != FileKind::kPcapng) facts.check_bytes = check_bytes_of(file);
+  Capture out(file, path, kind != FileKind::kPcapMicro, has_limit, facts.check_bytes);
+  if (facts.packets_tell) out.packet_checks_.emplace(path, facts.check_bytes);
+  return out;
 }
 
 // Of a record that is longer than the file's header says (findings/openvswitch-capture-limit.sh) libpcap gives the
@@ -71,7 +72,8 @@ Result<std::optional<Capture::Record>> Capture::next() {
   const bool cut = has_limit_ && header->caplen < header->len && int(header->caplen) == snapshot_bytes();
   if (cut && !read_rest(record, before))
     return Error{EIO, fmt::format("capture {}: record {}: {}", path_, records_, strerror(errno))};
-  if (record.header.len > check_bytes_) record.header.len -= check_bytes_;
+  const uint32_t check_bytes = packet_checks_ ? packet_checks_->next() : check_bytes_;
+  if (record.header.len > check_bytes) record.header.len -= check_bytes;
   record.header.caplen = std::min(record.header.caplen, record.header.len);
   record.bytes = record.bytes.first(record.header.caplen);
   return std::optional<Record>(record);

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/result.hh"
+#include "pcapng_interfaces.hh"
 
 namespace unetmap::parts {
 
@@ -23,7 +24,7 @@ class Capture {
   // All interfaces of a pcapng file must be of one kind, so that no file ends in the middle for another one's sake.
   static Result<Capture> open(const std::string& path);
 
-  // A check sequence (FCS) that the file says its frames end with is left out.
+  // A check sequence (FCS) that the file says its frames, or this one, end with is left out.
   struct Record {
     pcap_pkthdr header;              // caplen bytes were stored of len that the packet had; ts.tv_usec are nanoseconds
     std::span<const uint8_t> bytes;  // valid until the next call
@@ -55,6 +56,7 @@ class Capture {
   bool nanoseconds_;
   bool has_limit_;        // a pcap file, at whose snapshot length libpcap cuts records that are longer
   uint32_t check_bytes_;  // that each frame ends with
+  std::optional<PacketChecks> packet_checks_;  // where packets say that by themselves
   uint64_t records_ = 0;
   std::vector<uint8_t> whole_;
 };

@@ -173,5 +173,34 @@ TEST_F(CaptureFile, CheckSequencesAreLeftOut) {
   EXPECT_NE(mixed.error().text.find("check sequence"), std::string::npos) << mixed.error().text;
 }
 
+// As where what a machine sends is captured before its card puts the check sequence behind it.
+TEST_F(CaptureFile, PacketsSayByThemselvesWhetherTheyEndWithACheckSequence) {
+  const auto said = [](uint32_t number) {
+    std::string packet;
+    for (uint32_t word : {0, 0, 0, 61, 61}) add(packet, word);
+    const Bytes bytes = frame(61);
+    packet.append(bytes.begin(), bytes.end());
+    packet.append(3, '\0');    // to a whole word
+    add(packet, uint16_t(1));  // a comment
+    add(packet, uint16_t(5));
+    packet += std::string("hello\0\0\0", 8);
+    add(packet, uint16_t(2));  // flags
+    add(packet, uint16_t(4));
+    add(packet, 1 | number << 5);
+    add(packet, 0);
+    return block(6, packet);
+  };
+  for (uint8_t usual : {0, 2}) {
+    write(pcapng({usual}) + said(4) + said(0) + said(1));
+    const auto packets = read(path_);
+    ASSERT_EQ(packets.size(), 4u);
+    EXPECT_EQ(packets[0].length, 64u - usual);
+    EXPECT_EQ(packets[1].length, 57u);
+    EXPECT_EQ(packets[2].length, 61u - usual);
+    EXPECT_EQ(packets[3].length, 60u);
+    for (const Packet& packet : packets) EXPECT_EQ(packet.bytes.size(), packet.length);
+  }
+}
+
 }  // namespace
 }  // namespace unetmap::parts
