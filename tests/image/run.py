@@ -60,6 +60,10 @@ class Images(unittest.TestCase):
         self.assertIn("10.0.2.15", self.address(machine, "eth0"), "no address by DHCP")
         self.assertEqual(machine.run("systemctl is-active ssh.service", check=False), "inactive", "remote logins are open")
         self.assertEqual(machine.run("systemctl --failed --no-legend --plain", check=False), "")
+        # Of what is left out or done later so that the prompt comes sooner.
+        self.assertEqual(machine.run("stat -c %a /dev/null /dev/net/tun /dev/ptmx; [ -d $XDG_RUNTIME_DIR ] && echo there").split(),
+                         ["666", "666", "666", "there"])
+        self.assertEqual(machine.run("systemctl is-active user@1000.service", check=False), "inactive")
 
     def address(self, machine, interface):
         return machine.run(f"for i in $(seq 60); do ip -o -4 addr show dev {interface} | grep -m1 inet && break; sleep 0.5; done", 180)
@@ -107,6 +111,12 @@ class Boots(Images):
             for name in ("pkt-gen", "unetmap", "launch-qemu.sh"):
                 self.assertTrue(machine.run(f"man -w {name}"))
             self.assertIn("launch-qemu.sh", machine.run("ls ~"))
+            # What the first Tab does: 124 tells the shell to look once more.
+            tab = "load_completion; echo $?; complete -p -D | grep -c _comp; type load_completion >/dev/null 2>&1 || echo gone"
+            self.assertEqual(machine.run(tab).split(), ["124", "1", "gone"])
+            with self.subTest("a service manager for tc"):
+                machine.run("sudo touch /run/user-manager && sudo systemctl start user@1000.service", 300)
+                machine.run("systemctl --user is-system-running --wait", 300)
             with self.subTest("another terminal"):
                 machine.keys("alt", "f2")
                 machine.run("for i in $(seq 60); do pgrep -t tty2 agetty && break; sleep 1; done", 300)
