@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""netmap in a guest with the kernel of Debian 13, or of the release that DRIVER_KERNEL names, by our own driver (mode `driver`) of QEMU's
+"""netmap in a guest with the kernel of Debian 13, or of the release that UNETMAP_GUEST_KERNEL names, by our own driver (mode `driver`) of QEMU's
 own virtio-net."""
 import os
 import unittest
@@ -10,7 +10,7 @@ from guestlib.driven import Driven
 
 class DriverTrixie(Driven, unittest.TestCase):
     DEVICE, LINK, KERNEL_DRIVER, SLEEPS = "virtio-net-pci", "stream", "virtio_net", True
-    KERNEL = os.environ.get("DRIVER_KERNEL", "trixie")
+    KERNEL = os.environ.get("UNETMAP_GUEST_KERNEL", "trixie")
 
 
 if __name__ == "__main__":

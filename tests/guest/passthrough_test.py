@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """A port of the host's passed through to a guest (`unetmap plug --passthrough`): its netmap programs on ptnet0, by QEMU's ivshmem-doorbell and
-a stock kernel without a module of ours."""
+a stock kernel without a module of ours: that of the release which UNETMAP_GUEST_KERNEL names."""
 import json
 import os
 import re
@@ -18,13 +18,14 @@ MOST_DOORBELLS = 0.005  # a packet
 class Passthrough(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        guests.require("unetmapd", "unetmap", "unetmap-worker", "unetmap-keeper", "pkt-gen")
+        kernel = os.environ.get("UNETMAP_GUEST_KERNEL", guests.KERNEL_RELEASE)
+        guests.require("unetmapd", "unetmap", "unetmap-worker", "unetmap-keeper", "pkt-gen", kernels=(kernel,))
         guests.own_network()
         cls.rig = cls.enterClassContext(guests.Rig())
         path = os.path.join(cls.rig.folder, "passed")
         cls.rig.call("unetmap", "plug", PORT, "--passthrough", path)
         cls.vm, = cls.rig.boot({"vm01": "qemu --vale 02"}, {"vm01": {
-            "DEVICE": "e1000", "LINK": "dgram",
+            "DEVICE": "e1000", "LINK": "dgram", "KERNEL": kernel,
             "EXTRA": f"-chardev socket,id=passed,path={path} -device ivshmem-doorbell,chardev=passed"}})
         cls.daemon = cls.vm.start("unetmapd --foreground --nic-buffers 4096")
         cls.vm.run("until unetmap ports >/dev/null 2>&1; do sleep 0.1; done")
