@@ -28,19 +28,6 @@ constexpr uint16_t kFlagsOption = 2;                    // of packets
 constexpr uint32_t kLongestSnapshot = 262144;           // as libpcap has it; 0 means no limit
 constexpr size_t kHead = 8, kInterfaceFixed = 8, kPacketFixed = 20, kStoredAt = 12, kMostOptions = 65536;
 
-struct Close {
-  void operator()(FILE* file) const { fclose(file); }
-};
-using File = std::unique_ptr<FILE, Close>;
-
-// Only what can be read again from its beginning.
-File open_regular(const std::string& path) {
-  File file(fopen(path.c_str(), "re"));
-  struct stat status;
-  if (file && (fstat(fileno(file.get()), &status) != 0 || !S_ISREG(status.st_mode))) file.reset();
-  return file;
-}
-
 struct Description {
   uint16_t link_type = 0;
   uint32_t snapshot = 0;
@@ -64,7 +51,14 @@ void each_option(std::span<const uint8_t> list, Half half, Visit visit) {
 
 class PcapngWalk {
  public:
+  struct Close {
+    void operator()(FILE* file) const { fclose(file); }
+  };
+  using File = std::unique_ptr<FILE, Close>;
+
   explicit PcapngWalk(const std::string& path) : file_(open_regular(path)) {}
+  // Only what can be read again from its beginning.
+  static File open_regular(const std::string& path);
   // The next interface of the file; none at its end, at a section whose byte order is not the first one's, or where it
   // makes no sense.
   std::optional<Description> next_interface();
@@ -101,6 +95,13 @@ class PcapngWalk {
   size_t sections_ = 0;
   std::optional<size_t> swapped_section_;
 };
+
+PcapngWalk::File PcapngWalk::open_regular(const std::string& path) {
+  File file(fopen(path.c_str(), "re"));
+  struct stat status;
+  if (file && (fstat(fileno(file.get()), &status) != 0 || !S_ISREG(status.st_mode))) file.reset();
+  return file;
+}
 
 Description PcapngWalk::description(std::span<const uint8_t> body) const {
   Description out{half(body.data()), word(body.data() + 4), 0, {}};
@@ -230,7 +231,7 @@ std::string difference(const Description& first, size_t number, const Descriptio
 }  // namespace
 
 FileKind kind_of_capture(const std::string& path) {
-  File file = open_regular(path);
+  const PcapngWalk::File file = PcapngWalk::open_regular(path);
   uint32_t magic = 0;
   if (!file || fread(&magic, sizeof magic, 1, file.get()) != 1) return FileKind::kUnknown;
   switch (magic) {
