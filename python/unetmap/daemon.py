@@ -9,7 +9,7 @@ from typing import Any, Dict, List, Optional
 
 from ._errors import Error
 
-_MAGIC, _VERSION = 0x6D70756E, 1
+_MAGIC, _VERSION = 0x6D70756E, 2
 _QUERY, _SET, _PLUG, _UNPLUG = 8, 9, 10, 11
 _REQUEST = struct.Struct("=IHHII")
 _REPLY = struct.Struct("=IHHiIII")
@@ -75,8 +75,11 @@ class Daemon:
         if len(data) < _REPLY.size:
             raise Error(6, f"unetmapd at {self.path} ended before it answered; try again")
         magic, version, _, error, body_bytes, text_bytes, _ = _REPLY.unpack_from(data)
-        if magic != _MAGIC or version != _VERSION or _REPLY.size + body_bytes + text_bytes != len(data):
-            raise Error(71, f"unetmapd at {self.path}: its answer is not understood; is it of the same version?")
+        if magic == _MAGIC and version != _VERSION:
+            raise Error(71, f"unetmapd at {self.path} is of another version of unetmap (its protocol is {version}, this package's {_VERSION}); "
+                            "end it and try again, or use the package that came with it")
+        if magic != _MAGIC or _REPLY.size + body_bytes + text_bytes != len(data):
+            raise Error(71, f"unetmapd at {self.path}: its answer is not understood; end it and try again")
         if error:
             raise Error(error, data[_REPLY.size + body_bytes :].decode(errors="replace") or os.strerror(error))
         if not fds:
