@@ -31,6 +31,7 @@ GROUPS = {**core.GROUPS, **scale.GROUPS, **peers.GROUPS, **vhost.GROUPS, **guest
 NOT_WHEN_QUICK = ("peers-large", "vhost-large", "card-large", "driver-large")
 OPTIONAL_TARGETS = ("bench-vde-client", "bench-dpdk-client")
 EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
+TOOL_TIMEOUT_S = 60
 
 
 def accepts(path):
@@ -87,6 +88,11 @@ class Bench:
         """For programs that use netmap: they find the daemon running and know its socket."""
         _ = self.daemon
         return Children(self.environment)
+
+    def run_tool(self, name, *words, netns=None):
+        """One of our tools that changes something of the daemon and ends; what it printed."""
+        with self.netmap_children() as children:
+            return children.start([self.tool(name), *words], netns=netns).finish(TOOL_TIMEOUT_S)
 
     def cache_line_ns(self):
         return machine.cache_line_ns(self.program("c2c"), self.cpus)

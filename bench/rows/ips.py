@@ -63,12 +63,6 @@ def _arrived(name):
     return json.loads(run(["ip", "-n", name, "-s", "-j", "link", "show", "dev", "eth0"]))[0]["stats64"]["rx"]["packets"]
 
 
-def _vale_ctl(bench, namespace, *arguments):
-    bench.daemon  # runs
-    with bench.netmap_children() as children:
-        children.start([bench.tool("vale-ctl"), *arguments], netns=namespace).finish(timeout_s=60)
-
-
 def _sample(bench, capture, switched):
     need_root("namespaces")
     need_command("ip")
@@ -85,8 +79,8 @@ def _sample(bench, capture, switched):
         if switched:
             ports = ("vale0:ips", "vale1:ips")
             for switch, port in (("vale0", IN), ("vale1", OUT)):
-                _vale_ctl(bench, names["ips"], "-a", f"{switch}:{port}")
-                undo.callback(_vale_ctl, bench, names["ips"], "-d", f"{switch}:{port}")
+                bench.run_tool("vale-ctl", "-a", f"{switch}:{port}", netns=names["ips"])
+                undo.callback(bench.run_tool, "vale-ctl", "-d", f"{switch}:{port}", netns=names["ips"])
         command = _configure(bench, program, capture, ports)
         ours = capture == "netmap"
         children = undo.enter_context(bench.netmap_children() if ours else Children())

@@ -1,9 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """What VLANs and access lists cost: the one-core pair with and without."""
-import os
-import subprocess
-
-from harness.children import Failed
 from harness.measure import Check, Group, Row
 from rows import pktgen
 
@@ -15,12 +11,8 @@ LIST = [(TX, "acl_in", "deny udp src port 67; deny ip6; allow ip")]
 
 
 def _set(bench, settings):
-    _ = bench.daemon
     for words in settings:
-        done = subprocess.run([bench.tool("unetmap"), "set", *words], capture_output=True, text=True, timeout=10,
-                              env={**os.environ, **bench.environment}, check=False)
-        if done.returncode:
-            raise Failed(f"unetmap set {' '.join(words)}: {done.stderr.strip()}")
+        bench.run_tool("unetmap", "set", *words)
 
 
 def _pair(bench, settings):

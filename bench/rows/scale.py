@@ -93,8 +93,7 @@ def stations(bench):
 
 def _exchanged(bench, length, exchange):
     for port in ("from", "to0") if exchange else ():
-        with bench.netmap_children() as children:
-            children.start([bench.tool("unetmap"), "set", f"vale0:{port}", "zero_copy", "on"]).finish(OPEN_TIMEOUT_S)
+        bench.run_tool("unetmap", "set", f"vale0:{port}", "zero_copy", "on")
     fields = _fields(bench, "stations", 1, "sent", length)
     return Sample(float(fields["sync_ns"]), {"copies": float(fields["copies"])})
 

@@ -2,11 +2,9 @@
 """Two hosts (network namespaces), each with a veth whose other end is in a third one: on a VALE switch there (vale-ctl -a),
 or on a Linux bridge. TCP as the hosts' own stacks send it, and 60-byte frames by PACKET_MMAP."""
 import json
-import os
-import subprocess
 from contextlib import ExitStack
 
-from harness.children import Children, Failed
+from harness.children import Children
 from harness.measure import Check, Group, Row, Sample
 from harness.network import Counters, make_bridge, make_namespace, need_command, need_program, need_root, run, sample_pair
 from rows.peers import RECEIVER_MAC, SENDER_MAC
@@ -35,29 +33,17 @@ def _hosts(bench, undo, vale, itself=False):
         run(["ip", "-n", host, "addr", "add", f"{ADDRESSES[part]}/24", "dev", "eth0"])
         run(["ip", "-n", names["switch"], "link", "set", port, "up"])
         if vale:
-            _vale_ctl(bench, names["switch"], "-a", port)
-            undo.callback(_vale_ctl, bench, names["switch"], "-d", port)
+            attached = f"{SWITCH}:{port}"
+            bench.run_tool("vale-ctl", "-a", attached, netns=names["switch"])
+            undo.callback(bench.run_tool, "vale-ctl", "-d", attached, netns=names["switch"])
             if itself:
-                _set_lossless(bench, port)
+                bench.run_tool("unetmap", "set", attached, "lossless", "on")
         else:
             run(["ip", "-n", names["switch"], "link", "set", port, "master", "br0"])
     # Both ends are known to each other and to the switch, and its shortcuts have followed.
     for _ in range(5):
         run(["ip", "netns", "exec", names["tx"], "ping", "-q", "-c", "2", "-i", "0.2", ADDRESSES["rx"]])
     return names
-
-
-def _vale_ctl(bench, namespace, action, port):
-    bench.daemon  # runs
-    done = subprocess.run(["ip", "netns", "exec", namespace, bench.tool("vale-ctl"), action, f"{SWITCH}:{port}"],
-                          env={**os.environ, **bench.environment}, capture_output=True, text=True, timeout=60)
-    if done.returncode != 0:
-        raise Failed(f"vale-ctl {action} {SWITCH}:{port}: {done.stderr.strip()}")
-
-
-def _set_lossless(bench, port):
-    with bench.netmap_children() as children:
-        children.start([bench.tool("unetmap"), "set", f"{SWITCH}:{port}", "lossless", "on"]).finish(timeout_s=60)
 
 
 def _listens(namespace):

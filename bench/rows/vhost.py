@@ -7,7 +7,7 @@ import time
 from contextlib import ExitStack
 
 from harness import machine
-from harness.children import Child, Children, Skipped
+from harness.children import Children, Skipped
 from harness.measure import Check, Group, Row
 from harness.network import (Counters, make_namespace, need_command, need_program, need_root, run, sample_pair)
 from rows import dpdk
@@ -97,14 +97,13 @@ def vale_free(bench, length, stations=0):
 def plug(bench, undo, sockets, *kind, ports=("0", "1"), lossless=False):
     """Two ports of a switch as servers of a kind (vhost-user if none is named), served on the second CPU. The processes that do
     that."""
-    name, tool = f"vale{os.getpid()}", bench.tool("unetmap")
-    command = lambda *words: Child([tool, *words], env=bench.environment).finish(10)
+    name = f"vale{os.getpid()}"
     for port, path in zip(ports, sockets):
         port = f"{name}:{port}"
-        command("plug", port, *(kind or ("--vhost-user",)), path)
-        undo.callback(command, "unplug", port)
+        bench.run_tool("unetmap", "plug", port, *(kind or ("--vhost-user",)), path)
+        undo.callback(bench.run_tool, "unetmap", "unplug", port)
         if lossless:
-            command("set", port, "lossless", "on")
+            bench.run_tool("unetmap", "set", port, "lossless", "on")
     pids = machine.children(bench.daemon.pid)
     for pid in pids:
         os.sched_setaffinity(pid, {bench.cpus[1]})
