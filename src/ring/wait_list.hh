@@ -45,15 +45,19 @@ inline void add_waiter(WaitList& list, uint32_t file_id) {
 // For a waker that has published by a sequentially consistent operation: whether the list has to be taken.
 inline bool somebody_waits(const WaitList& list) { return list.any.load(std::memory_order_seq_cst) != 0; }
 
-// Whether anybody is on it but this file.
-inline bool others_wait(const WaitList& list, uint32_t file_id) {
-  if (list.any.load(std::memory_order_relaxed) == 0) return false;
-  bool others = list.overflow.load(std::memory_order_relaxed) != 0;
+// Whether it names anybody but this file (0: anybody), whatever `any` says.
+inline bool names_another(const WaitList& list, uint32_t file_id) {
+  bool another = list.overflow.load(std::memory_order_relaxed) != 0;
   for (auto& entry : list.file) {
     const uint32_t file = entry.load(std::memory_order_relaxed);
-    others |= file != 0 && file != file_id;
+    another |= file != 0 && file != file_id;
   }
-  return others;
+  return another;
+}
+
+// Whether anybody is on it but this file.
+inline bool others_wait(const WaitList& list, uint32_t file_id) {
+  return list.any.load(std::memory_order_relaxed) != 0 && names_another(list, file_id);
 }
 
 // Takes everybody off the list: ring(file) for each, false where it cannot. Returns false if there is somebody whom only the
@@ -78,22 +82,17 @@ inline uint32_t take_waiter(WaitList& list) {
   for (uint32_t i = 0; i < kTries && somebody_waits(list); i++) {
     const uint32_t turn = list.turn.load(std::memory_order_relaxed) % n;
     uint32_t taken = 0;
-    bool others = false;
-    for (uint32_t ahead = 0; ahead < n && !others; ahead++) {
-      const uint32_t at = (turn + ahead) % n;
-      if (list.file[at].load(std::memory_order_relaxed) == 0) continue;
-      others = taken != 0;
-      if (others || (taken = list.file[at].exchange(0, std::memory_order_acq_rel)) == 0) continue;
-      list.turn.store(at + 1, std::memory_order_relaxed);
+    for (uint32_t at = turn; at < turn + n && taken == 0; at++) {
+      auto& entry = list.file[at % n];
+      if (entry.load(std::memory_order_relaxed) != 0) taken = entry.exchange(0, std::memory_order_acq_rel);
+      if (taken != 0) list.turn.store(at + 1, std::memory_order_relaxed);
     }
-    if (!others && list.overflow.load(std::memory_order_relaxed) == 0) {
+    if (!names_another(list, 0)) {
       list.any.exchange(0, std::memory_order_seq_cst);
       // Whoever came meanwhile had said so before that.
-      others = list.overflow.load(std::memory_order_relaxed) != 0;
-      for (auto& entry : list.file) others |= entry.load(std::memory_order_relaxed) != 0;
-      if (others) list.any.exchange(1, std::memory_order_seq_cst);
+      if (names_another(list, 0)) list.any.exchange(1, std::memory_order_seq_cst);
     }
-    if (taken) return taken;
+    if (taken != 0) return taken;
   }
   return 0;
 }

@@ -31,8 +31,7 @@ class RxRing {
   virtual bool something_likely() const;
   // What a gone sender may have spoiled is being put right: that ends by syncs alone.
   virtual bool resetting() const { return false; }
-  // Before the reader sleeps: whoever waits for room gets to run now.
-  // All who wait for room; or one, who passes on what it leaves.
+  // All who wait for room, before the reader sleeps; or one, who passes on what it leaves.
   void wake_writers();
   void wake_writer();
   // Where this ring's reader runs, and who else has to do with it: processor number + 1, 0 if unknown.
