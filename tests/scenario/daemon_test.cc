@@ -10,6 +10,7 @@
 #include <sstream>
 
 #include "flows.hh"
+#include "process_state.hh"
 #include "unetmap/unetmap.h"
 #include "wire/messages.hh"
 
@@ -206,12 +207,7 @@ TEST(DaemonTest, IdleCostsNothing) {
     nmport_d* mine = flows::open_port("valeidle:2");
     flows::wait_for(mine, POLLIN, 60000);
   });
-  auto asleep = [](pid_t pid) {
-    std::ifstream stat("/proc/" + std::to_string(pid) + "/stat");
-    std::string text((std::istreambuf_iterator<char>(stat)), {});
-    size_t at = text.rfind(") ");
-    return at != std::string::npos && text[at + 2] == 'S';
-  };
+  auto asleep = [](pid_t pid) { return process_state::state_of(pid) == 'S'; };
   // Quiet: no switches between two looks, three times in a row.
   auto counts = [&] { return context_switches(sleeper) + context_switches(daemon); };
   ASSERT_TRUE(flows::eventually([&] {

@@ -23,6 +23,8 @@
 #include <utility>
 #include <vector>
 
+#include "process_state.hh"
+
 namespace descriptors {
 
 inline uint64_t now_ms() {
@@ -197,16 +199,11 @@ class Later {
   ~Later() { thread_.join(); }
 
   static void wait_until_asleep(pid_t tid) {
-    std::string path = "/proc/self/task/" + std::to_string(tid) + "/stat";
     // Asleep twice in a row: a short sleep on some lock is not the one that is meant.
     for (int asleep = 0; asleep < 3;) {
-      char text[512] = {};
-      FILE* file = fopen(path.c_str(), "r");
-      if (!file) return;
-      size_t n = fread(text, 1, sizeof text - 1, file);
-      fclose(file);
-      const char* end = n ? strrchr(text, ')') : nullptr;
-      asleep = end && end[2] == 'S' ? asleep + 1 : 0;
+      const char state = process_state::state_of(tid);
+      if (state == 0) return;
+      asleep = state == 'S' ? asleep + 1 : 0;
       usleep(1000);
     }
   }

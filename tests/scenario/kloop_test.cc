@@ -7,6 +7,7 @@
 #include "base/fd_message.hh"
 #include "csb_port.hh"
 #include "flows.hh"
+#include "process_state.hh"
 
 namespace {
 
@@ -39,16 +40,7 @@ uint64_t switches(pid_t tid) {
   fclose(f);
   return sum;
 }
-bool sleeps(pid_t tid) {
-  char path[64], text[256] = "";
-  snprintf(path, sizeof path, "/proc/self/task/%d/stat", tid);
-  FILE* f = fopen(path, "r");
-  if (!f) return false;
-  size_t n = fread(text, 1, sizeof text - 1, f);
-  fclose(f);
-  char* name_end = n ? strrchr(text, ')') : nullptr;
-  return name_end && name_end[2] == 'S';
-}
+bool sleeps(pid_t tid) { return process_state::state_of(tid) == 'S'; }
 
 TEST(Csb, IsRefusedWhereItCannotBe) {
   EXPECT_EQ(Port("valeK1:a", 0).error, EINVAL) << "not exclusive";

@@ -4,16 +4,17 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <fstream>
 #include <memory>
 #include <thread>
 
 #include "endpoints.hh"
+#include "process_state.hh"
 
 namespace {
 
 using namespace endpoints;
 using flows::eventually;
+using process_state::state_of;
 
 constexpr uint8_t kReceiver = 2, kSender = 10;
 
@@ -142,14 +143,6 @@ TEST(LosslessProgramTest, WhatIsHandedOverGoesOnInPoll) {
     sleeper.join();
     close(stop);
   }
-}
-
-char state_of(pid_t pid) {
-  std::ifstream stat("/proc/" + std::to_string(pid) + "/stat");
-  std::string number, name;
-  char state = 0;
-  stat >> number >> name >> state;
-  return state;
 }
 
 // Of several that sleep until there is room each is woken in its turn: one that is stopped when it is his holds the

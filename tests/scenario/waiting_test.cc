@@ -6,12 +6,18 @@
 #include <sys/wait.h>
 
 #include <atomic>
-#include <fstream>
 
 #include "waiting.hh"
 
 namespace descriptors {
 namespace {
+
+// False if it is not by then: once a process has ended it gets no further.
+bool becomes(pid_t child, char state) {
+  for (uint64_t end = now_ms() + kLong; now_ms() < end; usleep(1000))
+    if (process_state::state_of(child) == state) return true;
+  return false;
+}
 
 TEST(Poll, TailIsThereAfterPollWithoutAnIoctl) {
   Pair pair;
@@ -64,18 +70,9 @@ TEST(Poll, WhatASleeperIsWokenForHasTheTimeWhenItCame) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     _exit(wait_in(pair.b.fd(), kLong) == 1 ? 0 : errno);
   }
-  auto becomes = [child](char wanted) {
-    for (uint64_t end = now_ms() + kLong; now_ms() < end; usleep(1000)) {
-      std::ifstream stat("/proc/" + std::to_string(child) + "/stat");
-      std::string number, name;
-      char state = 0;
-      if (stat >> number >> name >> state && state == wanted) return true;
-    }
-    return false;
-  };
-  EXPECT_TRUE(becomes('S'));
+  EXPECT_TRUE(becomes(child, 'S'));
   kill(child, SIGSTOP);
-  EXPECT_TRUE(becomes('T'));
+  EXPECT_TRUE(becomes(child, 'T'));
   const uint64_t before = now_us();
   EXPECT_TRUE(pair.a.send(1));
   const uint64_t after = now_us();
@@ -308,24 +305,12 @@ TEST(Poll, StopsDoNotEndIt) {
     signal(SIGUSR1, SIG_DFL);  // another test's; with a handler of the program's own it may have been that
     _exit(wait_in(pair.b.fd(), kLong) == 1 ? 0 : errno);
   }
-  auto state = [child] {
-    std::ifstream stat("/proc/" + std::to_string(child) + "/stat");
-    std::string number, name, letter;
-    stat >> number >> name >> letter;
-    return letter;
-  };
-  // Once it has ended it gets no further.
-  auto becomes = [&](const char* wanted) {
-    for (uint64_t end = now_ms() + kLong; now_ms() < end; usleep(1000))
-      if (state() == wanted) return true;
-    return false;
-  };
-  bool asleep = becomes("S");
+  bool asleep = becomes(child, 'S');
   for (int i = 0; i < 5 && asleep; i++) {
     kill(child, SIGSTOP);
-    ASSERT_TRUE(becomes("T"));
+    ASSERT_TRUE(becomes(child, 'T'));
     kill(child, SIGCONT);
-    asleep = becomes("S");
+    asleep = becomes(child, 'S');
   }
   EXPECT_TRUE(asleep);
   ASSERT_TRUE(pair.a.send(1));
