@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """netmap in a guest with the kernel of Debian 13, or of the release that UNETMAP_GUEST_KERNEL names, by our own driver (mode `driver`) of QEMU's
 own virtio-net."""
-import os
 import unittest
 
 from guestlib import rig as guests
@@ -10,7 +9,7 @@ from guestlib.driven import Driven
 
 class DriverTrixie(Driven, unittest.TestCase):
     DEVICE, LINK, KERNEL_DRIVER, SLEEPS = "virtio-net-pci", "stream", "virtio_net", True
-    KERNEL = os.environ.get("UNETMAP_GUEST_KERNEL", "trixie")
+    KERNEL = guests.kernel_release("trixie")
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ MOST_DOORBELLS = 0.005  # a packet
 class Passthrough(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        kernel = os.environ.get("UNETMAP_GUEST_KERNEL", guests.KERNEL_RELEASE)
+        kernel = guests.kernel_release()
         guests.require("unetmapd", "unetmap", "unetmap-worker", "unetmap-keeper", "pkt-gen", kernels=(kernel,))
         guests.own_network()
         cls.rig = cls.enterClassContext(guests.Rig())

@@ -133,6 +133,11 @@ def require(*programs, kernels=(KERNEL_RELEASE,)):
         skip(f"no guest can be made: {reason}")
 
 
+def kernel_release(usual=KERNEL_RELEASE):
+    """The Debian release whose kernel a guest boots: UNETMAP_GUEST_KERNEL names another than the usual one."""
+    return os.environ.get("UNETMAP_GUEST_KERNEL", usual)
+
+
 def require_newer_qemu():
     """Its path; skips the test where it cannot be fetched."""
     try:
