@@ -303,12 +303,7 @@ void Forwarder::deliver(const TxView& tx, Dest& dest, MergedRuns runs, uint32_t 
   const bool watched = this->watched(dest.port), side = watched && (flags_of(dest.port) & kPortSide);
   supply.watched = watched;
   const bool exchanges = tx.exchanges && !converted && may_exchange(tx, dest, ex);
-  for (const Reservation& reservation : reservations_) {
-    if (reservation.port != dest.port) continue;
-    supply.cells = reserved_.data() + reservation.at;
-    supply.have = reservation.count;
-    supply.exhausted = true;  // what is not reserved never fits
-  }
+  supply.use_reserved();
   MergedRuns count = runs;
   supply.still_needed = 0;
   while (const Run* run = count.next())

@@ -78,6 +78,15 @@ struct Forwarder::Supply {
   uint16_t mark = 0;        // slot flags that all get
   uint32_t first = UINT32_MAX, last = UINT32_MAX, last_offset = 0, count = 0;
 
+  // What was reserved for the destination is in hand, and all that it gets.
+  void use_reserved() {
+    for (const Reservation& reservation : forwarder.reservations_) {
+      if (reservation.port != dest.port) continue;
+      cells = forwarder.reserved_.data() + reservation.at;
+      have = reservation.count;
+      exhausted = true;  // what is not reserved never fits
+    }
+  }
   // Makes `n` cells available in one piece of `cells`; false if the destination stays full.
   bool need(uint32_t n);
   uint32_t take() { return cells[used++]; }

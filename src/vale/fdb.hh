@@ -57,6 +57,37 @@ class Fdb {
     return kNoPort;
   }
 
+  // lookup() of `n` addresses, at most kTogether, for frames that go to many: what it waits for, it waits for once.
+  static constexpr uint32_t kTogether = 32;
+  [[gnu::noinline]] void look_up(const uint64_t* macs, uint32_t n, uint32_t now_s, uint16_t* ports) const {
+    const uint32_t oldest = shared_->fdb_age_s.load(std::memory_order_relaxed);
+    uint64_t hashes[kTogether];
+    for (uint32_t i = 0; i < n; i++) {
+      hashes[i] = hash_of(macs[i], 0);
+      __builtin_prefetch(first(hashes[i]));
+      __builtin_prefetch(second(hashes[i]));
+    }
+    for (uint32_t i = 0; i < n; i++) {
+      const FdbBucket *const one = first(hashes[i]), *const two = second(hashes[i]);
+      const uint64_t begin = macs[i] << 16;
+      uint32_t ways = 0;  // without branches: which one it is cannot be foreseen
+#pragma GCC unroll 4
+      for (uint32_t way = 0; way < FdbBucket::kWays; way++) {
+        ways |= uint32_t((one->key[way].load(std::memory_order_relaxed) ^ begin) <= 0xffff) << way;
+        ways |= uint32_t((two->key[way].load(std::memory_order_relaxed) ^ begin) <= 0xffff) << (FdbBucket::kWays + way);
+      }
+      const uint32_t found = uint32_t(std::countr_zero(ways | 1u << 31)), way = found % FdbBucket::kWays;
+      const FdbBucket* const bucket = found < FdbBucket::kWays ? one : two;
+      const uint64_t key = bucket->key[way].load(std::memory_order_relaxed);
+      // Unknown, aged, or there twice; an address of zeros is as an empty entry.
+      if ((ways & (ways - 1)) == 0 && key >> 16 == macs[i] && begin != 0 &&
+          alive(key, bucket->stamp[way].load(std::memory_order_relaxed), now_s, 0, oldest)) [[likely]]
+        ports[i] = key & kPortMask;
+      else
+        ports[i] = lookup(macs[i], now_s);
+    }
+  }
+
   template <class Vid = NoVlan>
   void learn(uint64_t mac, uint16_t port, uint32_t generation, uint32_t now_s, Vid vid = {}) {
     uint64_t key = mac << 16 | port, stamp = stamp_of(key, generation, now_s, vid), hash = hash_of(mac, vid);
@@ -158,12 +189,15 @@ class Fdb {
   static uint32_t age_of(uint64_t stamp, uint32_t now_s) { return uint16_t(now_s - uint32_t(stamp)); }
 
   bool alive(uint64_t key, uint64_t stamp, uint32_t now_s, uint16_t vid) const {
+    return alive(key, stamp, now_s, vid, shared_->fdb_age_s.load(std::memory_order_relaxed));
+  }
+  bool alive(uint64_t key, uint64_t stamp, uint32_t now_s, uint16_t vid, uint32_t oldest) const {
     uint16_t port = key & kPortMask;
     if (port >= kMaxPorts || (uint32_t(stamp) >> 16) != (check_of(key) ^ mark_of(vid))) return false;
     uint32_t age = age_of(stamp, now_s);
     // Just below the wrap: another processor's clock was a little ahead.
     return shared_->port[port].generation.load(std::memory_order_relaxed) == stamp >> 32 &&
-           ((key & kPinned) || age <= shared_->fdb_age_s.load(std::memory_order_relaxed) || age > 0xfff0);
+           ((key & kPinned) || age <= oldest || age > 0xfff0);
   }
 
   // Into an empty or dead entry of the emptier bucket, else over the oldest.

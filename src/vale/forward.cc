@@ -21,12 +21,16 @@ Forwarder::Forwarder(SwitchShared* shared, uint16_t self, uint32_t generation, O
       outside_(outside),
       name_(name),
       frag_(new Frag[kWindow]),
-      together_(new Frag[kWindow]),
+      together_(new Frag[kEntries]),
       address_(new uint64_t[kWindow]),
       run_(new Run[kWindow]),
+      port_of_(new uint16_t[kWindow]),
+      lot_of_(new uint16_t[kWindow]),
+      order_(new uint16_t[kEntries]),
       group_index_(new uint16_t[kMaxPorts]()),
       cells_(new uint32_t[kWindow]) {
   groups_.reserve(kWindow);
+  lots_.reserve(kWindow);
 }
 
 uint16_t Forwarder::header_len_of(uint16_t port) const { return vale::header_len_of(shared_->port[port]); }
@@ -231,6 +235,15 @@ uint32_t Forwarder::classify(const TxView& tx, uint32_t hwcur, uint32_t head, ui
     if (frags > run_first) add_run(run_first, frags - run_first, last_dest, false, kRuled ? form_ : 0);
     run_first = frags_ = frags;
   };
+  mixed_ = false;
+  if (!kRuled && alike_ways && begins_mixed(tx, hwcur, avail)) {
+    const uint32_t taken = take_mixed(tx, hwcur, std::min(avail, window), now_s, bytes);
+    run_first = frags_ = frags = done = taken;
+    at += taken;
+    if (at >= tx.num_slots) at -= tx.num_slots;
+    mixed_ = taken == std::min(avail, window);
+    if (!mixed_) make_runs();
+  }
   while (done < avail && frags < window) {
     if (follows && alike_ways && last_dest != kDiscard && !(kRuled && lists_ && last_dest == kFlood)) {
       const uint32_t most = std::min(std::min(avail - done, window - frags), tx.num_slots - at);
@@ -363,6 +376,15 @@ void Forwarder::count_discarded(const TxView& tx, uint32_t limit) const {
       drop(each.why == kDenied ? tx.kring->lost_acl : tx.kring->lost_link_local, each.port, cause_of(each.why));
 }
 
+// What was for `port` alone, which cannot be reached.
+void Forwarder::lose_gone(const TxView& tx, uint16_t port, MergedRuns runs, uint32_t limit) const {
+  uint32_t packets = 0;
+  while (const Run* run = runs.next())
+    if (run->dest != kFlood && run->first < limit)
+      packets += run->chain ? 1 : std::min<uint32_t>(run->count, limit - run->first);
+  if (packets > 0) drop(tx.kring->lost_noport, port, TapCause::kGone, packets);
+}
+
 Forwarded Forwarder::forward(const TxView& tx, uint32_t hwcur, uint32_t head, uint32_t now_s, uint32_t cpu) {
   Forwarded out;
   cpu_ = cpu;
@@ -387,22 +409,27 @@ Forwarded Forwarder::forward(const TxView& tx, uint32_t hwcur, uint32_t head, ui
                               : classify<false, false>(tx, out.hwcur, head, now_s);
     uint32_t limit = frags_;
     window_at_ = (out.hwcur + skipped_) % tx.num_slots;
-    group_runs();
+    if (mixed_ && !sort_mixed(tx)) [[unlikely]]
+      make_runs();
+    if (!mixed_) group_runs();
     reservations_.clear();
     reserved_.clear();
-    if (shared_->lossless_ports.load(std::memory_order_relaxed)) limit = reserve_lossless(tx, limit, out);
+    if (shared_->lossless_ports.load(std::memory_order_relaxed))
+      limit = mixed_ ? reserve_mixed(tx, limit, out) : reserve_lossless(tx, limit, out);
     if (limit < frags_) slots = skipped_ + limit;
     const uint32_t end = out.hwcur + slots, next = end < tx.num_slots ? end : end - tx.num_slots;
     if (observed) [[unlikely]]
       show_leaving(tx, out.hwcur, next);
     if (tapped_) [[unlikely]]
       deliver_tapped(tx, limit, out);
+    else if (mixed_)
+      deliver_mixed(tx, limit);
     else
       each_destination([&](uint16_t port, MergedRuns runs) {
         if (Dest* dest = current(port))
           deliver(tx, *dest, runs, limit);
-        else if (!runs.only_flood())
-          drop(tx.kring->lost_noport, port, TapCause::kGone);
+        else
+          lose_gone(tx, port, runs, limit);
       });
     count_discarded(tx, limit);
     if (limit > 0) parts_.clear();

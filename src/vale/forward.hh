@@ -127,6 +127,12 @@ class Forwarder {
     uint32_t seed;  // of its fragments
     size_t done;    // segments
   };
+  // What one destination gets of a mixed window: part of together_ and order_, which have so many entries.
+  static constexpr uint32_t kEntries = 12 * kWindow;
+  struct Lot {
+    Dest* dest;
+    uint32_t first, count;
+  };
   struct Supply;  // cells for one group, and the chain under construction
   class MergedRuns;
 
@@ -165,8 +171,20 @@ class Forwarder {
   uint32_t cells_of_packet(const TxView& tx, const Dest& dest, uint32_t first, uint32_t count, TagChange change = {});
   void wake_readers();
   void report_spoiled(Dest& dest, const Exchange& ex);
+  void lose_gone(const TxView& tx, uint16_t port, MergedRuns runs, uint32_t limit) const;
   void count_discarded(const TxView& tx, uint32_t limit) const;
   void deliver(const TxView& tx, Dest& dest, MergedRuns runs, uint32_t limit);
+  // --- frames to many addresses: mixed.cc ---
+  bool begins_mixed(const TxView& tx, uint32_t at, uint32_t avail) const;
+  uint32_t load_mixed(const TxView& tx, uint32_t at, uint32_t n, uint32_t taken, uint32_t now_s, uint64_t* to);
+  uint32_t take_mixed(const TxView& tx, uint32_t at, uint32_t most, uint32_t now_s, uint64_t& bytes);
+  void make_runs();
+  bool takes_as_they_are(const TxView& tx, const Dest& dest) const;
+  uint32_t lot_for(const TxView& tx, uint16_t port);
+  bool sort_mixed(const TxView& tx);
+  uint32_t before(const Lot& lot, uint32_t limit) const;
+  uint32_t reserve_mixed(const TxView& tx, uint32_t limit, Forwarded& out);
+  void deliver_mixed(const TxView& tx, uint32_t limit);
   uint32_t copy_singles(const TxView& tx, Supply& supply, const Frag* frags, uint32_t n);
   uint32_t copy_stretch(const TxView& tx, Supply& supply, const Frag* frag, uint32_t cell, uint32_t n);
   uint32_t copy_singles_at_offsets(const TxView& tx, Supply& supply, const Frag* frags, uint32_t n);
@@ -254,7 +272,7 @@ class Forwarder {
   uint64_t learned_ = 0;  // the address that this call learned last
 
   std::unique_ptr<Frag[]> frag_;
-  std::unique_ptr<Frag[]> together_;  // of short runs for one destination
+  std::unique_ptr<Frag[]> together_;  // of short runs for one destination, or of all in a mixed window
   std::unique_ptr<uint64_t[]> address_;  // of fragments with NS_INDIRECT
   std::unique_ptr<Run[]> run_;
   uint32_t frags_ = 0, runs_ = 0;
@@ -262,6 +280,12 @@ class Forwarder {
   uint32_t chain_frags_ = 0;          // fragments of packets of several slots
   uint32_t skipped_ = 0;  // slots of refused packets before frag_[0]
   uint32_t window_at_ = 0;  // the slot of frag_[0]; each fragment has the one behind the last
+  // A window of frames of one slot each to many ports, none of them special: there are no runs, but lots.
+  bool mixed_ = false;
+  std::unique_ptr<uint16_t[]> port_of_, lot_of_;  // by fragment
+  std::unique_ptr<uint16_t[]> order_;             // of each in together_: which fragment it is
+  std::vector<Lot> lots_;                         // as groups_
+  std::vector<uint16_t> everybody_;               // which of them get what is for everybody
   uint16_t flood_first_ = kNoRun, flood_last_ = kNoRun;
   std::vector<Group> groups_;
   std::unique_ptr<uint16_t[]> group_index_;  // by port; meant where groups_[i].port agrees
