@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -22,8 +23,8 @@ void add(Bytes& to, std::initializer_list<int> bytes) {
 }
 
 Bytes ethernet(const Bytes& from, uint16_t type, int tags = 0) {
-  Bytes out(6, 0xff);
-  out.insert(out.end(), from.begin(), from.end());
+  Bytes out(12, 0xff);
+  std::copy(from.begin(), from.end(), out.begin() + 6);
   for (int i = 0; i < tags; i++) add(out, {0x81, 0, 0, 5});
   add(out, {type >> 8, type & 0xff});
   return out;

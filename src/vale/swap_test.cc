@@ -261,7 +261,7 @@ TEST_F(SwapTest, AfterADeathEachBufferIsInOnePlace) {
   TestPort &a = *ports[0], &b = *ports[1];
   const Exchange& ex = b.receiver->view().exchange;
   for (int step = 0; step < 4; step++) {
-    uint32_t cell;
+    uint32_t cell = 0;
     ASSERT_EQ(ex.pop(1, &cell), 1u);
     netmap_slot& slot = a.tx_slots[step];
     const uint32_t theirs = ex.buffer_of(cell), ours = slot.buf_idx;

@@ -135,8 +135,9 @@ TEST_F(FakeTree, WhatStandsOnAnInterface) {
 TEST(DeviceWays, TheFirstNamespaceIsKnownAndNoOther) {
   std::error_code none;
   const std::string here = fs::read_symlink("/proc/self/ns/net", none).string();
-  if (here == "net:[4026531833]")  // since Linux 6.18
+  if (here == "net:[4026531833]") {  // since Linux 6.18
     EXPECT_TRUE(in_first_namespace());
+  }
   const pid_t child = fork();
   if (child == 0) _exit(unshare(CLONE_NEWUSER | CLONE_NEWNET) != 0 ? 77 : in_first_namespace() ? 1 : 0);
   int status = 0;

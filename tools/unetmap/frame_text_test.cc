@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <initializer_list>
 #include <vector>
 
@@ -12,8 +13,9 @@ namespace {
 using Frame = std::vector<uint8_t>;
 
 Frame ethernet(std::initializer_list<int> rest) {
-  Frame out{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 0, 0, 0, 0, 1};
-  out.insert(out.end(), rest.begin(), rest.end());
+  const Frame addresses{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 0, 0, 0, 0, 1};
+  Frame out(addresses.size() + rest.size());
+  std::copy(rest.begin(), rest.end(), std::copy(addresses.begin(), addresses.end(), out.begin()));
   return out;
 }
 
