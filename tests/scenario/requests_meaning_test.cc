@@ -197,6 +197,29 @@ TEST_F(Requests, NullPortsHaveRingsThatDoNothing) {
   close(fd);
 }
 
+// A part of the memory is mapped from where it begins, as that of any device, also over the end of the rings.
+TEST_F(Requests, MemoryIsMappedFromAnyPage) {
+  const uint64_t bytes = port_->bytes();
+  auto* whole = static_cast<char*>(mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, port_->fd(), 0));
+  ASSERT_NE(whole, MAP_FAILED) << strerror(errno);
+  netmap_ring* ring = NETMAP_TXRING(NETMAP_IF(whole, port_->offset()), 0);
+  const uint64_t buffers = uint64_t(reinterpret_cast<char*>(ring) - whole) + uint64_t(ring->buf_ofs);
+  constexpr uint64_t kPart = 4 * 4096;
+  const uint64_t end = (bytes + 4095) / 4096 * 4096;
+  for (uint64_t from : {uint64_t{0}, uint64_t{4096}, buffers - 4096, buffers, buffers + 40960, end - kPart}) {
+    if (from >= buffers) memcpy(whole + from + kPart - sizeof from, &from, sizeof from);
+    void* part = mmap(nullptr, kPart, PROT_READ, MAP_SHARED, port_->fd(), off_t(from));
+    ASSERT_NE(part, MAP_FAILED) << from << ": " << strerror(errno);
+    EXPECT_EQ(memcmp(part, whole + from, kPart), 0) << from;
+    munmap(part, kPart);
+  }
+  for (uint64_t from : {end - kPart + 4096, end, end + 4096, uint64_t{100}, uint64_t(-4096)}) {
+    EXPECT_EQ(mmap(nullptr, kPart, PROT_READ, MAP_SHARED, port_->fd(), off_t(from)), MAP_FAILED) << from;
+    EXPECT_EQ(errno, EINVAL) << from;
+  }
+  munmap(whole, bytes);
+}
+
 // An index where it cannot be: the sync itself succeeds, and finds the ring as the service has it; poll tells.
 TEST_F(Requests, SyncsOfIllegalIndexes) {
   netmap_ring* tx = port_->tx();

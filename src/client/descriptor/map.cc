@@ -24,8 +24,9 @@ void* map(Descriptor& d, void* addr, size_t length, int prot, int flags, off_t o
     return fail(d.dead() ? ENXIO : EINVAL, "mmap of a netmap descriptor: not registered; NIOCREGIF comes first");
   const wire::RegionInfo& info = bound->info.region;
   uint64_t total = info.app_bytes + uint64_t{info.nbufs} * info.buf_size;
-  if (offset != 0 || length == 0 || length > ((total + 4095) & ~uint64_t{4095}))
-    return fail(EINVAL, "mmap of a netmap descriptor: longer than the region's nr_memsize, or not from offset 0");
+  uint64_t pages = (total + 4095) & ~uint64_t{4095}, from = uint64_t(offset);
+  if (from % 4096 != 0 || from > pages || length == 0 || length > pages - from)
+    return fail(EINVAL, "mmap of a netmap descriptor: reaches beyond the region's nr_memsize, or begins within a page");
   int privates = bound->region->private_fd.get(), exchange = bound->region->exchange_fd.get();
   // One stretch of addresses: netmap_if and rings of the one memfd, then the buffers of the other.
   flags = (flags & ~(MAP_ANONYMOUS | MAP_PRIVATE)) | MAP_SHARED;
@@ -33,11 +34,14 @@ void* map(Descriptor& d, void* addr, size_t length, int prot, int flags, off_t o
                       (flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)) | MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (base < 0 && base > -4096) return reinterpret_cast<void*>(-1);
   int fixed = (flags & ~MAP_FIXED_NOREPLACE) | MAP_FIXED;
-  size_t first = std::min<size_t>(length, info.app_bytes);
-  long a = syscall(SYS_mmap, base, first, prot, fixed, privates, 0), b = 0;
-  if (a == base && length > first)
-    b = syscall(SYS_mmap, base + long(first), length - first, prot, fixed, exchange, off_t(info.exchange_bytes));
-  if (a != base || (b != 0 && b != base + long(first))) {
+  size_t rings = from < info.app_bytes ? std::min<size_t>(length, info.app_bytes - from) : 0;
+  uint64_t buffers = info.exchange_bytes + (from + rings - info.app_bytes);
+  bool mapped = rings == 0 || syscall(SYS_mmap, base, rings, prot, fixed, privates, offset) == base;
+  if (mapped && length > rings) {
+    long at = base + long(rings);
+    mapped = syscall(SYS_mmap, at, length - rings, prot, fixed, exchange, off_t(buffers)) == at;
+  }
+  if (!mapped) {
     int saved = errno;
     munmap(reinterpret_cast<void*>(base), length);
     errno = saved;
