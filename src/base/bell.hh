@@ -20,6 +20,8 @@ inline constexpr int kBellPatience_ms = 50;
 // ring without the timer, and one that is full and blocks is waited for.
 void prepare_bells();
 Rung ring_bell(int fd);
+// Takes back what was rung and nobody has read yet; false if there is none, or it cannot be. Never waits.
+bool take_back(int fd);
 
 // Whether `fd` is an eventfd, as far as a descriptor tells: no file, socket or pipe, to which a write could have any
 // effect. What else has no type (timers, epoll instances) refuses writes.

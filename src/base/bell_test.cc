@@ -31,6 +31,18 @@ TEST(Bell, UnpreparedOnesRingWithoutATimer) {
   EXPECT_EQ(rung, 1U);
 }
 
+// Also where a read of the descriptor's owner would wait.
+TEST(Bell, WhatNobodyHasReadIsTakenBack) {
+  for (const int flags : {0, int{EFD_NONBLOCK}}) {
+    const UniqueFd bell(eventfd(0, EFD_CLOEXEC | flags));
+    EXPECT_FALSE(take_back(bell.get()));
+    EXPECT_EQ(ring_bell(bell.get()), Rung::kDone);
+    EXPECT_TRUE(take_back(bell.get()));
+    EXPECT_FALSE(take_back(bell.get()));
+  }
+  EXPECT_FALSE(take_back(-1));
+}
+
 TEST(Bell, EventfdsAreKnownByTheirType) {
   const UniqueFd event(eventfd(0, EFD_CLOEXEC));
   EXPECT_TRUE(is_eventfd(event.get()));

@@ -56,6 +56,7 @@ constexpr const char* kAllowed[] = {
     "poll",
     "ppoll",
     "pread64",
+    "preadv2",
     "pwrite64",
     "read",
     "readv",

@@ -24,7 +24,7 @@ class Card {
   static constexpr uint64_t kTxRing = 0x10000, kRxRing = 0x20000, kTxBuffers = 0x100000, kRxBuffers = 0x200000,
                             kMemory = 0x400000;
   // Registers and bits, by the manual.
-  static constexpr uint32_t kCtrl = 0x0, kStatus = 0x8, kIcr = 0xc0, kIms = 0xd0, kImc = 0xd8, kRctl = 0x100,
+  static constexpr uint32_t kCtrl = 0x0, kStatus = 0x8, kIcr = 0xc0, kIcs = 0xc8, kIms = 0xd0, kImc = 0xd8, kRctl = 0x100,
                             kTctl = 0x400, kRal0 = 0x5400, kRah0 = 0x5404;
   static constexpr uint32_t kRdbal = 0x2800, kRdlen = 0x2808, kRdh = 0x2810, kRdt = 0x2818, kTdbal = 0x3800,
                             kTdlen = 0x3808, kTdh = 0x3810, kTdt = 0x3818;

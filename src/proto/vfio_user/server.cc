@@ -215,6 +215,7 @@ Result<void> Server::set_trigger(const SetIrqs& asked, std::vector<UniqueFd>& fd
   }
   if (asked.index != kIntx) return {};
   intx_masked_ = fds.empty();
+  told_ = false;
   set_intx(intx_);
   return {};
 }
@@ -231,7 +232,7 @@ Result<void> Server::set_intx_irq(const SetIrqs& asked, UniqueFd fd, bool concer
   }
   if (!concerned) return {};
   if (action == kActionMask)
-    intx_masked_ = true;
+    intx_masked_ = true, told_ = false;
   else if (action == kActionUnmask)
     unmask_intx();
   else
@@ -241,14 +242,23 @@ Result<void> Server::set_intx_irq(const SetIrqs& asked, UniqueFd fd, bool concer
 
 void Server::unmask_intx() {
   counters_.unmasks++;
+  told_ = false;
   intx_masked_ = !triggers_[kIntx][0];
   set_intx(intx_);
 }
 
 void Server::trigger_intx() {
-  intx_masked_ = true;
+  intx_masked_ = told_ = true;
   counters_.interrupts++;
   ring(kIntx, 0);
+}
+
+void Server::untell_intx() {
+  told_ = false;
+  const UniqueFd& trigger = triggers_[kIntx][0];
+  if (!trigger || !take_back(trigger.get())) return;
+  intx_masked_ = false;
+  counters_.interrupts--;
 }
 
 bool Server::signal(uint32_t vector) {
@@ -271,6 +281,7 @@ void Server::clear_irqs(uint32_t index) {
   if (index == kMsix) msix_enabled_ = 0;
   if (index != kIntx) return;
   intx_masked_ = true;
+  told_ = false;
   if (!unmask_) return;
   device_.unmask_fd_closing();
   unmask_.reset();

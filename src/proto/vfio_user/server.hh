@@ -8,6 +8,8 @@
 // INTx is a level on the device's side and an eventfd on the client's: each time the line is asserted while it is not
 // masked the eventfd is written once, and the interrupt masks itself. An UNMASK (the guest has been in the device's
 // registers) with the line still asserted writes it again. Under KVM the unmasking comes by an eventfd of the client's.
+// A line that falls before the client has looked was never asserted: what was written is taken back. Else a client that looks
+// late asserts it for the guest after the guest was in the registers, and nothing would end that.
 //
 // Memory that comes without a descriptor is kept in mind and cannot be reached: DMA over the socket would stop this
 // thread for each access. The largest client with such memory is a QEMU whose RAM is not shared (memory_is_shared).
@@ -66,7 +68,10 @@ class Server {
   // The device's INTx line. Cheap where nothing changes.
   void set_intx(bool asserted) {
     intx_ = asserted;
-    if (asserted && !intx_masked_) trigger_intx();
+    if (asserted && !intx_masked_)
+      trigger_intx();
+    else if (!asserted && told_)
+      untell_intx();
   }
   // The client wrote unmask_fd().
   void unmask_intx();
@@ -99,6 +104,7 @@ class Server {
   Done write(const RegionAccess& access, std::span<const uint8_t> data);
   Done write_multiple(const Request& request);
   void trigger_intx();
+  void untell_intx();
   void ring(uint32_t index, uint32_t number);
   void clear_irqs(uint32_t index);
 
@@ -110,6 +116,7 @@ class Server {
   uint32_t msix_enabled_ = 0;
   UniqueFd unmask_;
   bool intx_ = false, intx_masked_ = true;
+  bool told_ = false;  // of INTx, and masked for that alone: the client may not have looked yet
   Counters counters_;
 };
 

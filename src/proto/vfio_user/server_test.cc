@@ -355,6 +355,33 @@ TEST_F(VfioUserServer, IntxIsALevel) {
   EXPECT_EQ(events(event.get()), 0u);
 }
 
+// QEMU looks at the eventfd when its main loop comes round. By then the guest may have read the cause, and a line that is asserted
+// after that would stay so until it is in the registers again.
+TEST_F(VfioUserServer, IntxThatFellBeforeTheClientLookedIsTakenBack) {
+  agree();
+  UniqueFd event(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  EXPECT_EQ(irqs(kIntx, 0, 1, kDataEventfd | kActionTrigger, {event.get()}), 0u);
+  server.set_intx(true);
+  server.set_intx(false);
+  EXPECT_EQ(events(event.get()), 0u);
+  EXPECT_EQ(server.counters().interrupts, 0u);
+  server.set_intx(true);  // not masked, since nobody was told
+  EXPECT_EQ(events(event.get()), 1u);
+  // The client has looked: its unmasking is waited for.
+  server.set_intx(false);
+  server.set_intx(true);
+  EXPECT_EQ(events(event.get()), 0u);
+  EXPECT_EQ(server.counters().interrupts, 1u);
+  EXPECT_EQ(irqs(kIntx, 0, 1, kDataNone | kActionUnmask), 0u);
+  EXPECT_EQ(events(event.get()), 1u);
+  // A mask of the client's stays one.
+  EXPECT_EQ(irqs(kIntx, 0, 1, kDataNone | kActionUnmask), 0u);
+  EXPECT_EQ(irqs(kIntx, 0, 1, kDataNone | kActionMask), 0u);
+  server.set_intx(false);
+  server.set_intx(true);
+  EXPECT_EQ(events(event.get()), 1u);
+}
+
 TEST_F(VfioUserServer, IntxIsUnmaskedByAnEvent) {
   agree();
   UniqueFd event(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)), unmask(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
