@@ -43,7 +43,7 @@ ROOMS = {
         "switch": (),
         "port": ("memory", "interface", "switch"),
         "inventory": ("memory", "switch", "port"),
-        "setting": ("switch", "inventory"),
+        "setting": ("switch", "port", "inventory"),
         "attach": ("process", "interface", "port", "inventory", "setting"),
         "request": ("interface", "port", "inventory", "attach"),
         "question": ("process", "memory", "interface", "switch", "port", "inventory", "setting", "attach"),

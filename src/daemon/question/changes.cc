@@ -9,6 +9,7 @@
 #include "daemon/process/log.hh"
 #include "daemon/question/question.hh"
 #include "daemon/setting/apply.hh"
+#include "daemon/setting/names.hh"
 #include "daemon/switch/settings.hh"
 
 namespace unetmap::daemon {
@@ -39,7 +40,7 @@ Result<void> Changes::set(const std::string& text) {
   Port& port = *found;
   if (port.info.exchange_stride == 0 || port.kind() == wire::PortKind::kMonitor)
     return Error{EINVAL, name + ": only ports of a switch can be lossless or fenced; name one"};
-  auto settings = parse_settings(name, *wanted, port.record()->settings());
+  auto settings = parse_named_settings(name, *wanted, port.record()->settings());
   if (!settings) return settings.error();
   if (settings->zero_copy != port.record()->settings().zero_copy)
     return Error{EBUSY, fmt::format("{}: zero_copy: is there already, in memory that it keeps{}", name,

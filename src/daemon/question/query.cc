@@ -18,7 +18,9 @@
 
 #include "base/port_address.hh"
 #include "daemon/memory/shared_copy.hh"
+#include "daemon/port/port_name.hh"
 #include "daemon/question/question.hh"
+#include "daemon/setting/names.hh"
 #include "daemon/switch/settings.hh"
 #include "vale/fdb.hh"
 
@@ -404,7 +406,9 @@ Result<Json> Query::settings(const Json& question) {
   auto wanted = question.find("set");
   if (wanted == question.end() || !wanted->is_object())
     return Error{EINVAL, "question: \"set\" is no object; see docs/wire.md"};
-  auto settings = parse_settings(text_of(question, "port"), *wanted, {});
+  const std::string port = text_of(question, "port");
+  if (auto name = parse_port_name(port); !name) return name.error();
+  auto settings = parse_named_settings(port, *wanted, {});
   if (!settings) return settings.error();
   return Json{{"set", all_settings_json(*settings)}};
 }

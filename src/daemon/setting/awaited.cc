@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "daemon/setting/names.hh"
-#include "daemon/switch/settings.hh"
 
 namespace unetmap::daemon {
 namespace {
@@ -14,15 +13,14 @@ constexpr size_t kMostAwaited = 1024;
 }  // namespace
 
 Result<void> AwaitedSettings::await(const std::string& name, const Json& wanted, std::optional<bool> keep) {
-  if (!names_switch_port(name))
-    return Error{ENXIO, name + ": no such port; only ports of switches (vale0:1) take settings before they are there"};
+  if (auto named = switch_port_name(name); !named) return named;
   const auto before = kept_.contains(name) ? kept_.find(name) : awaited_.find(name);
   const bool known = kept_.contains(name) || awaited_.contains(name);
   if (!known && awaited_.size() + kept_.size() >= kMostAwaited)
     return Error{ENOSPC, name + ": settings of 1024 ports wait for them already; take some back (off)"};
   Json all = known ? before->second : Json::object();
   all.update(wanted);
-  auto settings = parse_settings(name, all, {});
+  auto settings = parse_named_settings(name, all, {});
   if (!settings) return settings.error();
   const bool stays = keep.value_or(kept_.contains(name));
   awaited_.erase(name);
@@ -38,8 +36,7 @@ Result<void> AwaitedSettings::keep(const std::string& name, const Json& settings
     kept_.erase(name);
     return {};
   }
-  if (!names_switch_port(name))
-    return Error{EINVAL, name + ": settings are kept for ports of switches (vale0:1) alone"};
+  if (!switch_port_name(name)) return Error{EINVAL, name + ": settings are kept for ports of switches (vale0:1) alone"};
   if (!kept_.contains(name) && awaited_.size() + kept_.size() >= kMostAwaited)
     return Error{ENOSPC, name + ": settings of 1024 ports are kept already; take some back (off)"};
   kept_[name] = settings;

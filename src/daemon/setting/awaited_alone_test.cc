@@ -34,5 +34,24 @@ TEST(AwaitedSettings, OfAPortThatIsThereAreTheOnesItHas) {
   EXPECT_EQ(awaited.await("eth0", {{"lossless", true}}, true).error().code, ENXIO);
 }
 
+// Nothing waits for what no port can ever be called.
+TEST(AwaitedSettings, OfNamesThatNoPortCanHaveAreRefused) {
+  AwaitedSettings awaited;
+  const std::string bytes_63 = "vale0:" + std::string(57, 'x');
+  for (const std::string& name : {std::string("vale0:a"), std::string("vale0:br-lan.100"), bytes_63}) {
+    EXPECT_TRUE(awaited.await(name, {{"lossless", true}}, std::nullopt).has_value()) << name;
+    EXPECT_TRUE(awaited.await(name, {{"lossless", false}}, std::nullopt).has_value()) << name;
+  }
+  for (const std::string& name : {std::string("vale0:a,vale0:b"), std::string("vale0:a:b"), std::string("vale0:\u00e9"),
+                                  std::string("vale0:\x1b[31m"), std::string("vale0:a\n"), std::string("vale0:a\0b", 9),
+                                  std::string("vale-0:a"), std::string("vale0:"), bytes_63 + "x"}) {
+    EXPECT_EQ(awaited.await(name, {{"lossless", true}}, std::nullopt).error().code, EINVAL) << name;
+    EXPECT_EQ(awaited.keep(name, {{"lossless", true}}, true).error().code, EINVAL) << name;
+    const std::string wanted = name.starts_with("vale0:") && name != "vale0:" ? name : "vale0:b c";
+    EXPECT_EQ(awaited.await("vale0:a", {{"mirror", wanted}}, std::nullopt).error().code, EINVAL) << wanted;
+  }
+  EXPECT_TRUE(awaited.empty());
+}
+
 }  // namespace
 }  // namespace unetmap::daemon

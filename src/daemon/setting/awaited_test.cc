@@ -98,8 +98,12 @@ TEST_F(Awaited, BuffersThatADeadSenderHandedOnAreNobodyElses) {
 TEST_F(Awaited, SettingsAreCheckedAndTakenBack) {
   EXPECT_EQ(set(R"({"port":"vale0:a","rate":"much"})"), EINVAL);
   EXPECT_EQ(set(R"({"port":"vale0:a"})"), EINVAL);
-  for (const char* name : {"eth0", "vale0:", "vale0:a{1", "vale0:a/t"})
-    EXPECT_EQ(set((std::string(R"({"port":")") + name + R"(","lossless":true})").c_str()), ENXIO) << name;
+  auto of = [this](const char* name) {
+    return set((std::string(R"({"port":")") + name + R"(","lossless":true})").c_str());
+  };
+  for (const char* name : {"eth0", "vale0:a{1", "vale0:a^"}) EXPECT_EQ(of(name), ENXIO) << name;
+  for (const char* name : {"vale0:", "vale0:a/t", "vale0:a,b"}) EXPECT_EQ(of(name), EINVAL) << name;
+  EXPECT_EQ(set(R"({"switch":"vale0","pin":"02:00:00:00:00:09","port":"vale0:a,b"})"), EINVAL);
   EXPECT_TRUE(registry_.idle());
   EXPECT_EQ(set(R"({"port":"vale0:a","lossless":true})"), 0);
   EXPECT_EQ(set(R"({"port":"vale0:a","lossless":false})"), 0);

@@ -82,7 +82,7 @@ Result<void> Pins::set(const Json& wanted) {
     if (sw) vale::Fdb(&sw->shared()).forget(*address);
     return {};
   }
-  if (!names_switch_port(port) || !port.starts_with(name + ":"))
+  if (!switch_port_name(port) || !port.starts_with(name + ":"))
     return Error{EINVAL, port + ": is no port of " + name + "; pin an address to one such as " + name + ":1"};
   auto& pins = pins_[name];
   if (pins.size() >= kMostPins && !pins.contains(*address))

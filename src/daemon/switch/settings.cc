@@ -2,7 +2,6 @@
 #include "daemon/switch/settings.hh"
 
 #include <arpa/inet.h>
-#include <fmt/core.h>
 
 #include <algorithm>
 #include <charconv>
@@ -148,10 +147,6 @@ Result<PortSettings> parse_settings(const std::string& port, const Json& wanted,
   for (auto& [key, value] : wanted.items())
     if (auto changed = change(out, key, value); !changed)
       return Error{changed.error().code, port + ": " + changed.error().text};
-  const std::string sw = port.substr(0, port.find(':') + 1);
-  if (const std::string& to = out.mirror; !to.empty() && (sw.empty() || !to.starts_with(sw) || to == sw || to == port))
-    return Error{EINVAL, fmt::format("{}: mirror: {}: is no other port of the same switch; name one such as {}m", port, to,
-                                     sw)};
   return out;
 }
 
