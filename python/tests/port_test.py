@@ -150,6 +150,11 @@ class Errors(unittest.TestCase):
             self.assertEqual(caught.exception.errno, code)
             self.assertIn(word, str(caught.exception))
 
+    def test_names_are_not_cut(self) -> None:
+        for call in (unetmap.Port, unetmap.new_port, unetmap.attach, unetmap.port_info):
+            with self.subTest(call), self.assertRaises(ValueError):
+                call("vale0:a\0b")
+
     def test_no_daemon(self) -> None:
         with self.assertRaises(unetmap.Error) as caught:
             unetmap.Daemon("/nonexistent/socket")

@@ -5,6 +5,14 @@ import os
 from ._abi import library
 
 
+def name_bytes(name: str) -> bytes:
+    """A name for the library, to which a NUL would end it: what it would take for another name is refused."""
+    out = os.fsencode(name)
+    if b"\0" in out:
+        raise ValueError(f"{name!r}: a NUL in a name")
+    return out
+
+
 class Error(OSError):
     """A failed request. ``errno`` is netmap's; ``strerror`` is one line that says what failed, why, and what to do."""
 

@@ -12,7 +12,7 @@ from typing import AsyncIterator, Iterator, List, Optional, Sequence, Type
 
 from . import _abi
 from ._abi import library
-from ._errors import Error, last_error
+from ._errors import Error, last_error, name_bytes
 from .ring import Frame, Ring
 
 _said: List[bytes] = []
@@ -30,11 +30,11 @@ def _context() -> "_abi.Context":
 
 def _open(spec: str, context: "_abi.Context"):  # type: ignore[no-untyped-def]
     del _said[:]
+    name = name_bytes(spec)
     port = library.nmport_new()
     if not port:
         raise MemoryError
     port.contents.ctx = ctypes.pointer(context)
-    name = os.fsencode(spec)
     if library.nmport_parse(port, name) == 0 and library.nmport_open_desc(port) == 0:
         return port
     code = ctypes.get_errno()

@@ -6,7 +6,7 @@ from typing import Any, Dict, List, Optional
 
 from . import _abi
 from ._abi import library
-from ._errors import last_error
+from ._errors import last_error, name_bytes
 
 _PORT_INFO_GET, _VALE_ATTACH, _VALE_DETACH, _VALE_LIST, _VALE_NEWIF, _VALE_DELIF = 2, 3, 4, 5, 8, 9
 _PORT_HDR_SET, _PORT_HDR_GET = 6, 7
@@ -18,7 +18,7 @@ def control(reqtype: int, name: str, body: Optional[ctypes.Structure] = None) ->
 
     Raises Error with netmap's errno.
     """
-    header = _abi.Header(nr_version=_abi.API, nr_reqtype=reqtype, nr_name=os.fsencode(name))
+    header = _abi.Header(nr_version=_abi.API, nr_reqtype=reqtype, nr_name=name_bytes(name))
     if body is not None:
         header.nr_body = ctypes.addressof(body)
     fd = library.open(b"/dev/netmap", os.O_RDWR | os.O_CLOEXEC)
