@@ -58,7 +58,16 @@ CommandOption CommandOption::in_range(unsigned least, unsigned most) const {
 CommandOption CommandOption::in_range(double least, double most) const {
   return CommandOption(option_->check(CLI::Range(least, most)));
 }
-CommandOption CommandOption::positive() const { return CommandOption(option_->check(CLI::PositiveNumber)); }
+CommandOption CommandOption::positive() const {
+  CLI::Validator above_0("POSITIVE");
+  above_0.operation([](std::string& text) {
+    // CLI11 has a range up to the largest double, and says so.
+    double number = 0;
+    const bool is_positive = CLI::detail::lexical_cast(text, number) && number > 0;
+    return is_positive ? std::string() : "'" + text + "' is no number above 0";
+  });
+  return CommandOption(option_->check(std::move(above_0)));
+}
 CommandOption CommandOption::one_of(const std::vector<std::string>& values) const {
   return CommandOption(option_->check(CLI::IsMember(values)));
 }

@@ -64,6 +64,8 @@ wrong 2 "^unetmap: fdb: name a switch.*--help$" unetmap fdb --flush
 wrong 2 "^unetmap: there is no command 'foo'; see unetmap --help$" unetmap help foo
 wrong 2 "'foo' is neither qemu nor kvm" "$source/scripts/launch-qemu.sh" foo --tap 01
 wrong 2 "^dev: there is no command 'foo'; see ./dev help$" "$source/dev" foo
+wrong 2 "^unetmap capture: --keep: '0' is no number above 0; see unetmap capture --help$" \
+  unetmap capture vale0:1 -w "$work/x" --rotate 1M --keep 0
 wrong 2 "^unetmapd: --idle-exit: .* 1000000000" unetmapd --idle-exit soon
 
 step "a daemon of somebody else"
