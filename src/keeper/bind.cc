@@ -276,6 +276,10 @@ Result<SetUp> bind(const wire::BindRequest& request, int memfd) {
   if (*mode != NicMode::kPacket) {
     out.reply.rx_ring = out.reply.fill_ring = wanted.rx_ring;
     out.reply.tx_ring = out.reply.completion_ring = wanted.tx_ring;
+    if (const std::string peer = peer_here(interface->index); !peer.empty() && leaves_tags_beside(peer))
+      out.reply.said.push_back(request.interface + ": VLAN tags that its other end, " + peer +
+                               ", leaves beside its frames are lost in this mode; ethtool -K " + peer +
+                               " txvlan off tx-vlan-stag-hw-insert off keeps them in");
   }
   if (binding->straight) {
     out.reply.straight = true;

@@ -125,6 +125,21 @@ std::string in_short(const std::vector<std::string>& features) {
   return out;
 }
 
+bool leaves_tags_beside(const std::string& interface) {
+  auto socket = control_socket();
+  if (!socket) return false;
+  std::vector<std::string> all = feature_names(socket->get(), interface);
+  Request<ethtool_gfeatures, ethtool_get_features_block> now(blocks(all));
+  now.head()->cmd = ETHTOOL_GFEATURES;
+  now.head()->size = blocks(all);
+  if (all.empty() || ask(socket->get(), interface, now.head()) < 0) return false;
+  for (size_t i = 0; i < all.size(); i++)
+    if ((all[i] == "tx-vlan-hw-insert" || all[i] == "tx-vlan-stag-hw-insert") &&
+        (now.element(i / 32)->active & 1u << (i % 32)))
+      return true;
+  return false;
+}
+
 Result<FeaturesOff> FeaturesOff::apply(const std::string& interface, uint32_t index) {
   auto socket = control_socket();
   if (!socket) return socket.error();

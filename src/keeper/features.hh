@@ -13,6 +13,9 @@ namespace unetmap::keeper {
 // Whether a feature is one of those: segmentation and its reverse, checksums, VLAN tags outside the frame.
 bool spoils_frames(const std::string& feature);
 
+// Whether it leaves VLAN tags beside the frames that it sends, for a card to put in (ethtool's txvlan).
+bool leaves_tags_beside(const std::string& interface);
+
 // A short list of them for people, as ethtool -K calls them: "tso, gso, rx and tx checksums".
 std::string in_short(const std::vector<std::string>& features);
 

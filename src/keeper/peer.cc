@@ -11,6 +11,7 @@
 #include <optional>
 
 #include "base/fd.hh"
+#include "keeper/interface.hh"
 
 namespace unetmap::keeper {
 namespace {
@@ -78,6 +79,18 @@ uint32_t peer_program(uint32_t index) {
     if (native) program = id;
   };
   return ask(socket.get(), *peer, name_space, see_peer) ? program.value_or(0) : 0;
+}
+
+std::string peer_here(uint32_t index) {
+  UniqueFd socket(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE));
+  std::optional<uint32_t> peer;
+  bool elsewhere = false;
+  auto see_link = [&](const rtattr& attribute) {
+    if (attribute.rta_type == IFLA_LINK) peer = number(attribute);
+    if (attribute.rta_type == IFLA_LINK_NETNSID) elsewhere = true;
+  };
+  if (!socket || driver_of(name_of(index)) != "veth" || !ask(socket.get(), index, {}, see_link)) return {};
+  return peer && *peer && !elsewhere ? name_of(*peer) : "";
 }
 
 }  // namespace unetmap::keeper

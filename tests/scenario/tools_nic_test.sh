@@ -31,6 +31,19 @@ watcher() {
 packets() { sed -n 's/.*"packets":\([0-9]*\),.*/\1/p' "$work/$1.out"; }
 await_port() { timeout "$event_limit_s" sh -c "until unetmap ports --json 2>/dev/null | grep -qF '\"name\":\"$1'; do sleep 0.05; done" || fail "there is no port $1"; }
 
+step "a veth's other end that leaves VLAN tags beside its frames"
+if ethtool -k far1 2>/dev/null | grep -q '^tx-vlan-offload: on'; then
+  start tags pkt-gen -i netmap:near1 -f rx -w 0
+  tags=$started
+  await_port near1
+  if unetmap ports | grep -q 'near1: mode \(native\|generic\)'; then
+    unetmap log >"$work/log.out"
+    has "$work/log.out" 'near1: VLAN tags that its other end, far1, leaves beside its frames are lost' || fail "no word of tags: $(cat "$work/log.out")"
+  fi
+  kill -INT "$tags"
+  ended "$tags" || fail "pkt-gen gave $?"
+fi
+
 step "capture on an interface, both directions"
 start pong pkt-gen -i netmap:near1 -f pong -w 0
 pong=$started
