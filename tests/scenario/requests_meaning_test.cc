@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // What requests that are well formed may not ask for, and what is told back of what they may; by NIOCCTRL and by the
 // older requests.
+#include <algorithm>
 #include <optional>
 
 #include "control_request.hh"
@@ -267,6 +268,47 @@ TEST_F(Requests, ARegistrationThatFailsLateLeavesNothing) {
   port.bind(fd, switch_ + ":late");
   EXPECT_TRUE(port.send(4));
   EXPECT_EQ(port_->receive(), Numbers{4});
+}
+
+// External memory is put in the place of what the program has there: never of what lies beyond its own, or in a gap.
+TEST_F(Requests, ExternalMemoryThatIsNotThere) {
+  constexpr size_t kOwn = 8 << 20, kGap = 4096, kOthers = 8 << 20;
+  constexpr uint64_t kPattern = 0x5ca1ab1e5ca1ab1e;
+  auto* own = static_cast<char*>(
+      mmap(nullptr, kOwn + kGap + kOthers, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+  ASSERT_NE(own, MAP_FAILED);
+  ASSERT_EQ(munmap(own + kOwn, kGap), 0);
+  auto* others = reinterpret_cast<uint64_t*>(own + kOwn + kGap);
+  std::fill_n(others, kOthers / sizeof *others, kPattern);
+  nmreq_opt_extmem external{};
+  external.nro_opt.nro_reqtype = NETMAP_REQ_OPT_EXTMEM;
+  external.nro_opt.nro_size = sizeof external;
+  external.nro_usrptr = uintptr_t(own);
+  for (uint64_t claimed : {uint64_t{kOwn + kGap}, uint64_t{kOwn + kGap + kOthers}, uint64_t{1} << 46}) {
+    external.nro_info = {};
+    external.nro_info.nr_memsize = claimed;
+    external.nro_opt.nro_status = 0;
+    Request request(kKinds[0], "vale" + switch_ + ":external");
+    request.header.nr_options = uintptr_t(&external);
+    EXPECT_EQ(request.ask(), EFAULT) << claimed;
+    EXPECT_EQ(external.nro_opt.nro_status, uint32_t{EFAULT}) << claimed;
+    EXPECT_EQ(std::count(others, others + kOthers / sizeof *others, kPattern), ptrdiff_t(kOthers / sizeof *others))
+        << claimed;
+  }
+  // Nor what it may only read, as libraries' code that lies behind.
+  ASSERT_EQ(mmap(own + kOwn, kGap, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0), own + kOwn);
+  external.nro_info = {};
+  external.nro_info.nr_memsize = kOwn + kGap;
+  Request readable(kKinds[0], "vale" + switch_ + ":external");
+  readable.header.nr_options = uintptr_t(&external);
+  EXPECT_EQ(readable.ask(), EFAULT);
+  external.nro_info = {};
+  external.nro_info.nr_memsize = kOwn;
+  Request request(kKinds[0], "vale" + switch_ + ":external");
+  request.header.nr_options = uintptr_t(&external);
+  EXPECT_EQ(request.ask(), 0);
+  EXPECT_EQ(external.nro_opt.nro_status, 0u);
+  munmap(own, kOwn + kGap + kOthers);
 }
 
 TEST_F(Requests, OfOldAreAnsweredInAllTheirFields) {

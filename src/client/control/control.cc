@@ -177,8 +177,12 @@ Result<void> bind_here(Descriptor& d, const Reply& reply, std::vector<UniqueFd>&
   }
   auto bound = d.bind(reply.bind, fds);
   if (!bound) return bound.error();
-  if (request.option(NETMAP_REQ_OPT_EXTMEM))
-    if (int error = map_external(d, request)) return Error{error, "external memory cannot be replaced by the region"};
+  if (wire::ControlOption* external = request.option(NETMAP_REQ_OPT_EXTMEM))
+    if (int error = map_external(d, request)) {
+      external->status = uint32_t(error);
+      return Error{error, error == EFAULT ? "external memory: not all of nr_memsize is memory that the program may write; map it first"
+                                          : "external memory cannot be replaced by the region; it begins with a page"};
+    }
   if (csb) return csb_result(enable_csb(**bound, csb->payload));
   return {};
 }

@@ -256,6 +256,8 @@ int map_external(Descriptor& d, const wire::ControlRequest& reply) {
     nmreq_opt_extmem whole{};
     memcpy(reinterpret_cast<uint8_t*>(&whole) + sizeof(nmreq_option), option.payload.data(),
            std::min(option.payload.size(), sizeof whole - sizeof(nmreq_option)));
+    // The kernel takes hold of each page, to write there. What is put in their place must not come over something else.
+    if (!writable_mappings(whole.nro_usrptr, whole.nro_info.nr_memsize)) return EFAULT;
     void* at = reinterpret_cast<void*>(whole.nro_usrptr);
     Bound* bound = d.bound_now();
     size_t bytes = bound->info.region.app_bytes + size_t{bound->info.region.nbufs} * bound->info.region.buf_size;

@@ -8,7 +8,10 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cinttypes>
+#include <cstdio>
 #include <cstring>
+#include <string>
 
 #include "base/fd.hh"
 
@@ -77,6 +80,29 @@ bool writable_user(uint64_t address, size_t bytes) noexcept {
     if (load_user(address + done, piece, now) != 0 || store_user(address + done, piece, now) != 0) return false;
   }
   return true;
+}
+
+bool writable_mappings(uint64_t address, uint64_t bytes) {
+  const int saved = errno;
+  UniqueFd maps(int(syscall(SYS_openat, AT_FDCWD, "/proc/self/maps", O_RDONLY | O_CLOEXEC)));
+  std::string text;
+  char piece[kPiece];
+  for (long n; maps && (n = syscall(SYS_read, maps.get(), piece, sizeof piece)) > 0;) text.append(piece, size_t(n));
+  errno = saved;
+  if (text.empty()) return true;
+  uint64_t to = address;  // what has been found so far
+  for (const char* line = text.c_str(); line && *line && to - address < bytes;) {
+    uint64_t first = 0, end = 0;
+    char writes = 0;
+    if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %*c%c", &first, &end, &writes) != 3) return true;
+    if (end > to) {
+      if (first > to || writes != 'w') return false;
+      to = end;
+    }
+    line = strchr(line, '\n');
+    if (line) line++;
+  }
+  return to - address >= bytes;
 }
 
 }  // namespace unetmap::client

@@ -17,6 +17,10 @@ int store_user(uint64_t address, const void* from, size_t bytes) noexcept;
 bool readable_user(uint64_t address, size_t bytes) noexcept;
 bool writable_user(uint64_t address, size_t bytes) noexcept;
 
+// Whether mappings that may be written lie at all of these addresses. No page is touched. Where there is no /proc to
+// look in, the program is believed.
+bool writable_mappings(uint64_t address, uint64_t bytes);
+
 template <class T>
 int load_user(uint64_t address, T& to) noexcept {
   return load_user(address, &to, sizeof to);
