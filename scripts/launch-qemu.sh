@@ -286,7 +286,7 @@ else
   fi
   if [ "$number" -lt 1 ] || [ "$number" -gt 254 ]; then fail "index $idx: guests have addresses 10.0.0.1 to 10.0.0.254"; fi
   boot=(-kernel "${made%%$'\n'*}" -initrd "${made##*$'\n'}" -append
-    "console=ttyS0 quiet net.ifnames=0 panic=1 mitigations=off no_timer_check unetmap.name=vm$idx unetmap.ip=$address/24${APPEND:+ $APPEND}")
+    "console=ttyS0 quiet net.ifnames=0 panic=1 mitigations=off no_timer_check cryptomgr.notests unetmap.name=vm$idx unetmap.ip=$address/24${APPEND:+ $APPEND}")
 fi
 
 read -ra extra <<<"$EXTRA"

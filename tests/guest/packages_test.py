@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
 """Folders made of Debian packages: kernels as releases pack them, and nothing half left where they pack them otherwise."""
+import lzma
 import os
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
@@ -73,6 +75,42 @@ class KernelFolders(unittest.TestCase):
     def test_a_folder_that_lacks_its_kernel_is_made_again(self):
         os.makedirs(os.path.join(self.cache, "kernel-forky/usr/lib/modules/6.18-amd64"))
         self.assertTrue(image._vmlinuz(image.kernel_folder(self.cache, "forky")))
+
+
+class UnpackedKernels(unittest.TestCase):
+    """Guests boot the kernel that lies in Debian's, where QEMU can start it."""
+    NOTE = struct.pack("<III4sQ", 4, 8, 18, b"Xen\0", 0x1000000)
+
+    def setUp(self):
+        self.cache = tempfile.mkdtemp(prefix="unetmap-packages-")
+        self.addCleanup(shutil.rmtree, self.cache)
+
+    def _booted(self, packed):
+        """What boots in place of a bzImage with this in it."""
+        head = bytearray(5 * 512)
+        head[0x1f1] = 2
+        struct.pack_into("<II", head, 0x248, 1024, len(packed))
+        vmlinuz = os.path.join(self.cache, "boot")
+        with open(vmlinuz, "wb") as file:
+            file.write(bytes(head) + packed + bytes(64))
+        path = image._bootable_kernel(self.cache, vmlinuz, "bookworm")
+        if path == vmlinuz:
+            return None
+        self.assertEqual([name for name in os.listdir(self.cache) if name.startswith("vmlinux-") and not name.endswith(".lock")],
+                         [os.path.basename(path)])
+        with open(path, "rb") as file:
+            return file.read()
+
+    def test_they_are_had_of_what_they_are_packed_by(self):
+        kernel = b"\x7fELF" + bytes(1000) + self.NOTE + bytes(1000)
+        size = struct.pack("<I", len(kernel))
+        self.assertEqual(self._booted(lzma.compress(kernel, check=lzma.CHECK_CRC32) + size), kernel)
+        if shutil.which("zstd"):
+            self.assertEqual(self._booted(subprocess.run(["zstd", "-c"], input=kernel, capture_output=True, check=True).stdout + size), kernel)
+
+    def test_the_packed_one_is_booted_else(self):
+        for packed in (lzma.compress(b"\x7fELF" + bytes(1000)), lzma.compress(self.NOTE), b"packed by something else"):
+            self.assertIsNone(self._booted(packed))
 
 
 if __name__ == "__main__":
