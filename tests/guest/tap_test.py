@@ -18,6 +18,17 @@ class Tap(GuestToGuest, unittest.TestCase):
         cls.vm1, cls.vm2 = cls.rig.boot({"vm01": "qemu --tap 01", "vm02": "qemu --tap 02"})
         cls.vm2.run("netserver")
 
+    def test_lines_of_several_commands_arrive_whole(self):
+        """Long ones, of two commands at once, and what is no text."""
+        lines = {letter: letter * 5000 for letter in "ab"}
+        jobs = {letter: self.vm1.start(f"for count in 1 2 3 4 5; do head -c {len(line)} /dev/zero | tr '\\0' {letter}; echo; done")
+                for letter, line in lines.items()}
+        for letter, job in jobs.items():
+            self.assertEqual(job.finish(), "\n".join([lines[letter]] * 5))
+        accents = "\N{LATIN SMALL LETTER E WITH ACUTE}" * 1000
+        self.assertEqual(self.vm1.run("printf x; for count in $(seq 1000); do printf '\\303\\251'; done"), "x" + accents)
+        self.assertEqual(self.vm1.run("printf '\\n\\200 .\\n\\n\\ny'; exit 3", statuses=(3,)), "\n\N{REPLACEMENT CHARACTER} .\n\n\ny")
+
     def test_guest_to_host_1_tcp_throughput_over_sockets(self):
         server = self.rig.start_tool("netserver", "-D")
         server.wait_line("Starting netserver")

@@ -18,6 +18,7 @@ class Job:
     def __init__(self, guest, number, command):
         self._guest, self._number, self._command = guest, number, command
         self.lines, self.status = Lines(), None
+        self.begun = b""  # of a long line, whose end is still to come
 
     def _what(self):
         return f"{self._guest.name}: {self._command}"
@@ -78,16 +79,20 @@ class Guest:
         return connection
 
     def _read(self):
-        with contextlib.suppress(OSError), self._agent.makefile(encoding="utf-8", errors="replace", newline="\n") as stream:
+        # Lines may come in pieces, cut inside a character.
+        with contextlib.suppress(OSError), self._agent.makefile("rb") as stream:
             for line in stream:
-                verb, _, rest = line.rstrip("\r\n").partition(" ")
-                if verb == "ready":
+                verb, _, rest = line.rstrip(b"\r\n").partition(b" ")
+                if verb == b"ready":
                     self._ready.add("ready")
-                number, _, text = rest.partition(" ")
-                job = self._jobs.get(number)
-                if job and verb == "out":
-                    job.lines.add(text)
-                elif job and verb == "end":
+                number, _, text = rest.partition(b" ")
+                job = self._jobs.get(number.decode(errors="replace"))
+                if job and verb == b"part":
+                    job.begun += text
+                elif job and verb == b"out":
+                    job.lines.add((job.begun + text).decode(errors="replace"))
+                    job.begun = b""
+                elif job and verb == b"end":
                     job.status = int(text)
                     job.lines.close()
         self._ready.close()

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """A kernel module of this project in a guest: built for the guest's kernel, and carried there over the serial line."""
+import base64
 import glob
+import gzip
 import os
 import re
 import shutil
@@ -93,8 +95,8 @@ def _make(name, release, place, command):
 def load(guest, module, parameters=""):
     """insmod of a file of the host's."""
     with open(module, "rb") as file:
-        data = file.read().hex()
-    guest.run("rm -f /tmp/module.hex")
+        data = base64.b64encode(gzip.compress(file.read())).decode()
+    guest.run("rm -f /tmp/module.gz.text")
     for at in range(0, len(data), _AT_ONCE):
-        guest.run(f"printf %s {data[at:at + _AT_ONCE]} >>/tmp/module.hex")
-    guest.run(f"xxd -r -p /tmp/module.hex >/tmp/module.ko && insmod /tmp/module.ko {parameters}".strip())
+        guest.run(f"printf %s {data[at:at + _AT_ONCE]} >>/tmp/module.gz.text")
+    guest.run(f"base64 -d /tmp/module.gz.text | gunzip >/tmp/module.ko && insmod /tmp/module.ko {parameters}".strip())
