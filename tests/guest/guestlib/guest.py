@@ -135,6 +135,10 @@ class Guest:
         """Runs a command to its end; its output."""
         return self.start(command).finish(timeout_s, statuses)
 
+    def kernel_lines(self, pattern):
+        """What its kernel has said in which `pattern`, of grep -E, is found. It is looked for there, as all of it is long."""
+        return self.run(f"dmesg >/tmp/kernel-lines || exit 2; grep -E '{pattern}' /tmp/kernel-lines", statuses=(0, 1))
+
     @property
     def qemu_pid(self):
         with open(os.path.join(self._folder, "pid"), encoding="ascii") as file:
