@@ -9,6 +9,7 @@
 
 #include "daemon/port/binding.hh"
 #include "daemon/port/kept_numbers.hh"
+#include "daemon/port/port_name.hh"
 #include "daemon/process/log.hh"
 
 namespace unetmap::daemon {
@@ -104,6 +105,8 @@ bool Server::awaits_port(const Connection& connection, const std::string& questi
   const auto port = asked.find("port");
   if (port == asked.end() || !port->is_string()) {
     reply.send(Error{EINVAL, "question: \"wait\" needs the name of a port"});
+  } else if (auto name = parse_port_name(port->get<std::string>()); !name) {
+    reply.send(name.error());  // it would be waited for without end
   } else if (awaiting_.size() >= kMostAwaiting) {
     reply.send(Error{EAGAIN, port->get<std::string>() + ": too many wait for ports already; end some of them"});
   } else {

@@ -30,6 +30,7 @@ addresses = ["10.0.0.5", "fd00::/64"]
 
 [port."vale0:b"]
 mac = "02:00:00:00:00:0B"
+link_local = ["lldp", 0, "3"]
 isolated = 7
 
 [port."vale0:vm1"]
@@ -71,6 +72,7 @@ listed vale0:a lossless true
 listed vale0:a rate 250000000
 listed vale0:a addresses '["10.0.0.5/32","fd00::/64"]'
 listed vale0:b mac '"02:00:00:00:00:0b"'
+listed vale0:b link_local '"stp,eapol,lldp"'
 listed vale0:vm1 mac '"02:00:00:00:00:11"'
 listed vale1:keepme attached true
 [ -S "$work/vm1.sock" ] || fail "the plug's socket is not beside the file"
@@ -88,6 +90,7 @@ for round in 1 2; do
   start rx pkt-gen -i vale0:a -f rx
   rx=$started
   run wait unetmap wait vale0:a -t 60s || fail "vale0:a does not come"
+  wrong 1 'vale0:a,b' unetmap wait vale0:a,b
   listed vale0:a lossless true
   listed vale0:a users 1
   kill -INT "$rx"

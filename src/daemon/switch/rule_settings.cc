@@ -103,8 +103,12 @@ Result<void> read_link_local(const Json& value, uint16_t& to) {
   const Error bad{EINVAL,
                   "link_local: takes \"pass\", \"drop\", or those that pass, such as \"lldp,lacp\": stp, pause, lacp, "
                   "eapol, lldp, and the last digit of others' addresses, 0 to 15"};
-  if (!value.is_string()) return bad;
-  const auto text = value.get<std::string>();
+  // As a text, or as a list of the same words or of numbers.
+  std::string text = value.is_string() ? value.get<std::string>() : "";
+  for (const Json& each : value.is_array() ? value : Json::array()) {
+    if (!each.is_string() && !each.is_number_unsigned()) return bad;
+    text += (text.empty() ? "" : ",") + (each.is_string() ? each.get<std::string>() : std::to_string(each.get<uint64_t>()));
+  }
   to = 0xffff;
   if (text == "drop") return {};
   if (text.empty()) return bad;
