@@ -84,7 +84,8 @@ def _unpacked_kernel(vmlinuz):
 
 
 def _bootable_kernel(cache, vmlinuz, release):
-    """What boots soonest: unpacked here, once, and not by each emulated processor, which takes 5 s for it."""
+    """What boots soonest: unpacked here, once, and not by each emulated processor, which takes 5 s for it. Not for who suspends the machine to
+    memory: QEMU writes such a kernel anew into the memory at each reset, and a machine that wakes up is reset."""
     place = os.path.join(cache, f"vmlinux-{release}")
     with locked(place):
         path = f"{place}-{_fingerprint([vmlinuz])}"
@@ -199,7 +200,8 @@ def _fingerprint(paths):
 
 
 def make_image(cache, bin_folder, release=KERNEL_RELEASE):
-    """(kernel, initramfs), made if need be. Only the newest of a release are kept."""
+    """(kernel, initramfs), made if need be. Only the newest of a release are kept. UNETMAP_GUEST_UNPACKED=1: a kernel that boots sooner
+    under emulation, and does not wake up."""
     if not shutil.which("dpkg-deb") or not shutil.which("ldd"):
         raise Unavailable("dpkg-deb or ldd is missing: guests are made from Debian packages, on Debian")
     cache = os.path.abspath(cache)
@@ -213,4 +215,4 @@ def make_image(cache, bin_folder, release=KERNEL_RELEASE):
         path = f"{place}-{key}.cpio"
         if not os.path.exists(path):
             _write_newest(path, f"{place}-", lambda file: _write(file, kernel, busybox, tools, ours))
-    return _bootable_kernel(cache, _vmlinuz(kernel), release), path
+    return _bootable_kernel(cache, _vmlinuz(kernel), release) if os.environ.get("UNETMAP_GUEST_UNPACKED") == "1" else _vmlinuz(kernel), path

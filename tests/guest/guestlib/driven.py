@@ -63,7 +63,8 @@ class Driven:
         cls.rig = cls.enterClassContext(guests.Rig(qemu))
         device = f"{cls.DEVICE},id=nic0" if cls._can_be_unplugged() else cls.DEVICE
         cls.vm, = cls.rig.boot({"vm01": "qemu --vale 02"},
-                               {"vm01": {"DEVICE": device, "LINK": cls.LINK, "KERNEL": cls.KERNEL, **cls.MACHINE}})
+                               {"vm01": {"DEVICE": device, "LINK": cls.LINK, "KERNEL": cls.KERNEL,
+                                        "UNETMAP_GUEST_UNPACKED": "0" if cls.SLEEPS else "1", **cls.MACHINE}})
         cls.rig.call("vale-ctl", "-n", "vi0")
         cls.rig.call("ip", "address", "add", f"{HOST}/24", "dev", "vi0")
         cls.rig.call("ip", "link", "set", "vi0", "mtu", str(max(cls.MTU, 1500)), "up")

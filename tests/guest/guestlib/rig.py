@@ -55,7 +55,7 @@ class Rig:
         self._undo.callback(self._end_daemon)
         self.environment = {
             "UNETMAP_SOCKET": os.path.join(self.folder, "socket"), "UNETMAPD": os.path.join(self.bin, "unetmapd"), "BIN": self.bin,
-            "UNETMAP_GUEST_CACHE": guest_cache(), "UNETMAP_IDLE_EXIT": "1", "TMPDIR": self.folder,
+            "UNETMAP_GUEST_CACHE": guest_cache(), "UNETMAP_GUEST_UNPACKED": "1", "UNETMAP_IDLE_EXIT": "1", "TMPDIR": self.folder,
             "PATH": f"{self.bin}:{os.environ['PATH']}:/usr/sbin:/sbin", "QEMU": qemu or os.environ.get("QEMU", "qemu-system-x86_64")}
         self.guests = {}
 
