@@ -14,6 +14,9 @@ namespace unetmap::vale {
 // to half a microsecond away, and asking for a buffer already reads its cell.
 constexpr uint32_t kCellsAhead = 32, kBuffersAhead = 8, kCellsInLine = 8;
 
+// A slot's first half has the form of a CellWord: flags of packets that need more than a look-up and a copy.
+constexpr uint64_t kNotPlain = uint64_t{0xff00 | NS_MOREFRAG | NS_INDIRECT | NS_NO_LEARN} << CellWord::kFlagsAt;
+
 // What a port with virtio-net headers of this length takes.
 OutputForm output_form(uint16_t header_len);
 
@@ -40,6 +43,20 @@ class Forwarder::MergedRuns {
   Forwarder* rules_;
   uint16_t own_, flood_, port_;
 };
+
+// What the frame in slot `at` is for, as it seems before the slot is checked: a hint. False where that is not in its buffer.
+inline bool Forwarder::peek_address(const TxView& tx, uint32_t at, uint64_t& to) const {
+  const netmap_slot& slot = tx.slots[at];
+  const uint32_t buf = __atomic_load_n(&slot.buf_idx, __ATOMIC_RELAXED);
+  if (buf >= tx.nbufs || (slot.flags & NS_INDIRECT)) return false;
+  to = load_mac(tx.bufs + uint64_t{buf} * tx.buf_size + header_len_);
+  return true;
+}
+
+// Whether each slot that leaves goes into one cell of `ex`, as it is.
+inline bool Forwarder::one_cell_each(const TxView& tx, const Dest& dest, const Exchange& ex) const {
+  return header_len_of(dest.port) == header_len_ && dest.buf_size >= tx.buf_size && !ex.shape().offsets;
+}
 
 // f(port, runs) for each port that gets something from this window.
 template <class F>

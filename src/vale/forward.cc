@@ -165,8 +165,6 @@ void Forwarder::refuse_slots(const TxView& tx, bool good, uint32_t slots, uint64
 template <class High>
 [[gnu::noinline]] uint32_t Forwarder::take_alike(const TxView& tx, uint32_t at, uint32_t most, uint32_t shortest,
                                                  uint32_t frags, uint64_t low, High high, uint64_t& bytes) {
-  // A slot's first half has the form of a CellWord.
-  constexpr uint64_t kNotPlain = uint64_t{0xff00 | NS_MOREFRAG | NS_INDIRECT | NS_NO_LEARN} << CellWord::kFlagsAt;
   const uint8_t *const bufs = tx.bufs, *const frames = bufs + header_len_;
   const uint32_t buf_size = tx.buf_size, usable = tx.nbufs - 2, longer = buf_size - shortest;
   const netmap_slot *const begin = tx.slots + at, *const end = begin + most, *slot = begin;
@@ -201,10 +199,7 @@ template <class High>
 
 // The frame in slot `at` will be looked up soon, where that slot is to be sent and its frame here already.
 inline void Forwarder::ask_for_entries(const TxView& tx, uint32_t at) const {
-  const netmap_slot& slot = tx.slots[at];
-  const uint32_t buf = __atomic_load_n(&slot.buf_idx, __ATOMIC_RELAXED);
-  if (buf >= tx.nbufs || (slot.flags & NS_INDIRECT)) return;
-  fdb_.ask_for(load_mac(tx.bufs + uint64_t{buf} * tx.buf_size + header_len_));
+  if (uint64_t to = 0; peek_address(tx, at, to)) fdb_.ask_for(to);
 }
 
 // Fills frag_ and run_ from the slots in [hwcur, head), up to a window; one packet where there is a tap. Returns the

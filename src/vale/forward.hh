@@ -141,6 +141,7 @@ class Forwarder {
   template <class High>
   uint32_t take_alike(const TxView& tx, uint32_t at, uint32_t most, uint32_t shortest, uint32_t frags, uint64_t low,
                       High high, uint64_t& bytes);
+  bool peek_address(const TxView& tx, uint32_t at, uint64_t& to) const;
   void ask_for_entries(const TxView& tx, uint32_t at) const;
   void refuse_slots(const TxView& tx, bool good, uint32_t slots, uint64_t bytes);
   uint32_t classify_chain(const TxView& tx, uint32_t at, uint32_t avail, uint32_t now_s);
@@ -179,6 +180,7 @@ class Forwarder {
   uint32_t load_mixed(const TxView& tx, uint32_t at, uint32_t n, uint32_t taken, uint32_t now_s, uint64_t* to);
   uint32_t take_mixed(const TxView& tx, uint32_t at, uint32_t most, uint32_t now_s, uint64_t& bytes);
   void make_runs();
+  bool one_cell_each(const TxView& tx, const Dest& dest, const Exchange& ex) const;
   bool takes_as_they_are(const TxView& tx, const Dest& dest) const;
   uint32_t lot_for(const TxView& tx, uint16_t port);
   bool sort_mixed(const TxView& tx);

@@ -16,10 +16,8 @@ bool Forwarder::begins_mixed(const TxView& tx, uint32_t at, uint32_t avail) cons
   if (avail < kLeast || group_ != 0) return false;
   uint64_t first = 0;
   for (uint32_t i = 0; i < kLooked; i++) {
-    const netmap_slot& slot = tx.slots[at + i < tx.num_slots ? at + i : at + i - tx.num_slots];
-    const uint32_t buf = __atomic_load_n(&slot.buf_idx, __ATOMIC_RELAXED);
-    if (buf >= tx.nbufs || (slot.flags & NS_INDIRECT)) return false;
-    const uint64_t to = load_mac(tx.bufs + uint64_t{buf} * tx.buf_size + header_len_);
+    uint64_t to = 0;
+    if (!peek_address(tx, at + i < tx.num_slots ? at + i : at + i - tx.num_slots, to)) return false;
     if (i == 0)
       first = to;
     else if (to != first)
@@ -32,7 +30,6 @@ bool Forwarder::begins_mixed(const TxView& tx, uint32_t at, uint32_t avail) cons
 // the addresses they are for. Returns how many. Of rings without offsets.
 [[gnu::noinline]] uint32_t Forwarder::load_mixed(const TxView& tx, uint32_t at, uint32_t n, uint32_t taken,
                                                  uint32_t now_s, uint64_t* to) {
-  constexpr uint64_t kNotPlain = uint64_t{0xff00 | NS_MOREFRAG | NS_INDIRECT | NS_NO_LEARN} << CellWord::kFlagsAt;
   constexpr uint32_t kAhead = 16;
   const uint8_t *const bufs = tx.bufs, *const frames = bufs + header_len_;
   const uint32_t buf_size = tx.buf_size, usable = tx.nbufs - 2, shortest = header_len_ + 14u, longer = buf_size - shortest;
@@ -94,8 +91,7 @@ void Forwarder::make_runs() {
 // By one copy each, into cells of their own, with nobody who looks on.
 bool Forwarder::takes_as_they_are(const TxView& tx, const Dest& dest) const {
   const Exchange& ex = dest.rings[tx.ring_id % dest.rings.size()];
-  return header_len_of(dest.port) == header_len_ && dest.buf_size >= tx.buf_size && !ex.shape().offsets &&
-         !watched(dest.port) && !(tx.exchanges && may_exchange(tx, dest, ex));
+  return one_cell_each(tx, dest, ex) && !watched(dest.port) && !(tx.exchanges && may_exchange(tx, dest, ex));
 }
 
 // The number of the lot for `port`, which is made if there is none; UINT32_MAX where a lot cannot be.

@@ -85,8 +85,7 @@ uint32_t Forwarder::reserve_at(const TxView& tx, Dest& dest, MergedRuns runs, ui
     }
     return true;
   };
-  if (header_len_of(dest.port) == header_len_ && dest.buf_size >= tx.buf_size && !ex.shape().offsets && !chain_frags_ &&
-      (!ruled_ || tags_fit()))
+  if (one_cell_each(tx, dest, ex) && !chain_frags_ && (!ruled_ || tags_fit()))
     return reserve_plain(tx, dest, runs, limit, out);
   // f(first fragment, cells) for each packet before the limit, until it answers false.
   auto each_packet = [&](auto&& f) {

@@ -214,8 +214,7 @@ Result<void> Server::set_trigger(const SetIrqs& asked, std::vector<UniqueFd>& fd
     if (asked.index == kMsix) msix_enabled_ += uint32_t(bool(trigger)) - uint32_t(had);
   }
   if (asked.index != kIntx) return {};
-  intx_masked_ = fds.empty();
-  told_ = false;
+  mask_intx(fds.empty());
   set_intx(intx_);
   return {};
 }
@@ -232,7 +231,7 @@ Result<void> Server::set_intx_irq(const SetIrqs& asked, UniqueFd fd, bool concer
   }
   if (!concerned) return {};
   if (action == kActionMask)
-    intx_masked_ = true, told_ = false;
+    mask_intx(true);
   else if (action == kActionUnmask)
     unmask_intx();
   else
@@ -242,8 +241,7 @@ Result<void> Server::set_intx_irq(const SetIrqs& asked, UniqueFd fd, bool concer
 
 void Server::unmask_intx() {
   counters_.unmasks++;
-  told_ = false;
-  intx_masked_ = !triggers_[kIntx][0];
+  mask_intx(!triggers_[kIntx][0]);
   set_intx(intx_);
 }
 
@@ -254,11 +252,10 @@ void Server::trigger_intx() {
 }
 
 void Server::untell_intx() {
-  told_ = false;
   const UniqueFd& trigger = triggers_[kIntx][0];
-  if (!trigger || !take_back(trigger.get())) return;
-  intx_masked_ = false;
-  counters_.interrupts--;
+  const bool unread = trigger && take_back(trigger.get());
+  mask_intx(!unread);
+  counters_.interrupts -= unread;
 }
 
 bool Server::signal(uint32_t vector) {
@@ -280,8 +277,7 @@ void Server::clear_irqs(uint32_t index) {
   for (UniqueFd& trigger : triggers_[index]) trigger.reset();
   if (index == kMsix) msix_enabled_ = 0;
   if (index != kIntx) return;
-  intx_masked_ = true;
-  told_ = false;
+  mask_intx(true);
   if (!unmask_) return;
   device_.unmask_fd_closing();
   unmask_.reset();

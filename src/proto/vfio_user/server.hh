@@ -103,6 +103,11 @@ class Server {
   Done read(const RegionAccess& access, Reply& reply);
   Done write(const RegionAccess& access, std::span<const uint8_t> data);
   Done write_multiple(const Request& request);
+  // For another reason than that the client was told.
+  void mask_intx(bool masked) {
+    intx_masked_ = masked;
+    told_ = false;
+  }
   void trigger_intx();
   void untell_intx();
   void ring(uint32_t index, uint32_t number);
