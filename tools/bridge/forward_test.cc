@@ -3,67 +3,18 @@
 
 #include <gtest/gtest.h>
 
-#include <cstdlib>
-#include <cstring>
-#include <memory>
 #include <string>
 #include <vector>
+
+#include "parts/test_region.hh"
 
 namespace bridge {
 namespace {
 
-/// Rings and buffers as in a region: `rings` rings, then buffers 0, 1 and one for each slot of each ring.
-class Region {
- public:
-  Region(uint32_t rings, uint32_t slots, uint32_t buf_size) : slots_(slots), buf_size_(buf_size) {
-    ring_bytes_ = (sizeof(netmap_ring) + slots * sizeof(netmap_slot) + 127) / 128 * 128;
-    const size_t buffers = 2 + static_cast<size_t>(rings) * slots;
-    bytes_ = rings * ring_bytes_ + buffers * buf_size;
-    bytes_ = (bytes_ + 127) / 128 * 128;
-    memory_.reset(static_cast<char*>(aligned_alloc(128, bytes_)));
-    memset(memory_.get(), 0, bytes_);
-    for (uint32_t r = 0; r < rings; ++r) {
-      netmap_ring* ring = this->ring(r);
-      const_cast<int64_t&>(ring->buf_ofs) = static_cast<int64_t>((rings - r) * ring_bytes_);
-      const_cast<uint32_t&>(ring->num_slots) = slots;
-      const_cast<uint32_t&>(ring->nr_buf_size) = buf_size;
-      for (uint32_t i = 0; i < slots; ++i) ring->slot[i].buf_idx = 2 + r * slots + i;
-    }
-  }
-
-  netmap_ring* ring(uint32_t r) { return reinterpret_cast<netmap_ring*>(memory_.get() + r * ring_bytes_); }
-  RingView view(uint32_t r) { return RingView(ring(r), memory_.get() + bytes_); }
-  char* data(netmap_ring* ring, uint32_t slot) {
-    return reinterpret_cast<char*>(ring) + ring->buf_ofs + static_cast<size_t>(ring->slot[slot].buf_idx) * buf_size_;
-  }
-
-  /// A slot as the switch would deliver it, at tail.
-  void deliver(uint32_t r, const std::string& bytes, uint16_t flags = 0) {
-    netmap_ring* ring = this->ring(r);
-    memcpy(data(ring, ring->tail), bytes.data(), bytes.size());
-    ring->slot[ring->tail].len = static_cast<uint16_t>(bytes.size());
-    ring->slot[ring->tail].flags = flags;
-    ring->tail = (ring->tail + 1) % slots_;
-  }
-
-  /// An idle transmit ring: all slots but one are free.
-  void open_tx(uint32_t r, uint32_t free) { ring(r)->tail = free; }
-
-  std::string sent(uint32_t r, uint32_t slot) { return std::string(data(ring(r), slot), ring(r)->slot[slot].len); }
-
- private:
-  struct Free {
-    void operator()(char* p) const { free(p); }
-  };
-  uint32_t slots_;
-  uint32_t buf_size_;
-  size_t ring_bytes_ = 0;
-  size_t bytes_ = 0;
-  std::unique_ptr<char, Free> memory_;
-};
+using unetmap::parts::TestRegion;
 
 TEST(BridgeForward, CopiesBetweenRegions) {
-  Region a(1, 8, 256), b(1, 8, 256);
+  TestRegion a(1, 8, 256), b(1, 8, 256);
   a.deliver(0, "first");
   a.deliver(0, "second", 0x0300);  // fragment count of a receive slot must not become a port override
   b.open_tx(0, 7);
@@ -81,7 +32,7 @@ TEST(BridgeForward, CopiesBetweenRegions) {
 }
 
 TEST(BridgeForward, SwapsBuffersInOneRegion) {
-  Region region(2, 8, 256);
+  TestRegion region(2, 8, 256);
   region.deliver(0, "hello");
   region.open_tx(1, 7);
   const uint32_t carried = region.ring(0)->slot[0].buf_idx;
@@ -97,7 +48,7 @@ TEST(BridgeForward, SwapsBuffersInOneRegion) {
 }
 
 TEST(BridgeForward, OffsetsPreventSwapping) {
-  Region region(2, 8, 256);
+  TestRegion region(2, 8, 256);
   const_cast<uint64_t&>(region.ring(0)->offset_mask) = 0xff;
   region.deliver(0, "....data");
   region.ring(0)->slot[0].ptr = 4;
@@ -112,7 +63,7 @@ TEST(BridgeForward, OffsetsPreventSwapping) {
 }
 
 TEST(BridgeForward, APacketOfSeveralSlotsGoesWholeOrWaits) {
-  Region a(1, 8, 256), b(1, 8, 256);
+  TestRegion a(1, 8, 256), b(1, 8, 256);
   a.deliver(0, "one", NS_MOREFRAG | 0x0200);
   a.deliver(0, "two", 0);
   b.open_tx(0, 1);
@@ -132,7 +83,7 @@ TEST(BridgeForward, APacketOfSeveralSlotsGoesWholeOrWaits) {
 }
 
 TEST(BridgeForward, AnUnfinishedChainWaitsForItsEnd) {
-  Region a(1, 8, 256), b(1, 8, 256);
+  TestRegion a(1, 8, 256), b(1, 8, 256);
   a.deliver(0, "one", NS_MOREFRAG);
   b.open_tx(0, 7);
   RingView rx = a.view(0), tx = b.view(0);
@@ -148,7 +99,7 @@ TEST(BridgeForward, AnUnfinishedChainWaitsForItsEnd) {
 }
 
 TEST(BridgeForward, AChainWithoutEndIsDroppedAsOne) {
-  Region a(1, 8, 256), b(1, 8, 256);
+  TestRegion a(1, 8, 256), b(1, 8, 256);
   for (int i = 0; i < 7; ++i) a.deliver(0, "x", NS_MOREFRAG);
   b.open_tx(0, 7);
   RingView rx = a.view(0), tx = b.view(0);
@@ -160,7 +111,7 @@ TEST(BridgeForward, AChainWithoutEndIsDroppedAsOne) {
 }
 
 TEST(BridgeForward, AChainLongerThanAPacketMayBeIsDroppedToItsEnd) {
-  Region a(1, 128, 256), b(1, 128, 256);
+  TestRegion a(1, 128, 256), b(1, 128, 256);
   for (int i = 0; i < 70; ++i) a.deliver(0, "x", NS_MOREFRAG);
   a.deliver(0, "end");
   a.deliver(0, "next");
@@ -174,7 +125,7 @@ TEST(BridgeForward, AChainLongerThanAPacketMayBeIsDroppedToItsEnd) {
 
 TEST(BridgeForward, GarbageInSlotsIsDroppedAndNothingElse) {
   for (const bool zero_copy : {false, true}) {
-    Region region(2, 8, 256);
+    TestRegion region(2, 8, 256);
     region.deliver(0, "index");
     region.deliver(0, "zero");
     region.deliver(0, "length");
@@ -192,7 +143,7 @@ TEST(BridgeForward, GarbageInSlotsIsDroppedAndNothingElse) {
 }
 
 TEST(BridgeForward, AForeignTailOutsideTheRingIsNoPacket) {
-  Region a(1, 8, 256), b(1, 8, 256);
+  TestRegion a(1, 8, 256), b(1, 8, 256);
   a.ring(0)->tail = 8;
   b.open_tx(0, 7);
   RingView rx = a.view(0), tx = b.view(0);
@@ -203,7 +154,7 @@ TEST(BridgeForward, AForeignTailOutsideTheRingIsNoPacket) {
 }
 
 TEST(BridgeForward, PacketsTooLongForTheOtherSideAreCounted) {
-  Region a(1, 8, 512), b(1, 8, 256);
+  TestRegion a(1, 8, 512), b(1, 8, 256);
   a.deliver(0, std::string(300, 'x'));
   a.deliver(0, std::string(256, 'y'));
   b.open_tx(0, 7);
@@ -215,7 +166,7 @@ TEST(BridgeForward, PacketsTooLongForTheOtherSideAreCounted) {
 }
 
 TEST(BridgeForward, LimitCountsPacketsAndRingsWrap) {
-  Region a(1, 4, 256), b(1, 4, 256);
+  TestRegion a(1, 4, 256), b(1, 4, 256);
   Counters counters;
   b.open_tx(0, 3);
   RingView rx = a.view(0), tx = b.view(0);
@@ -233,7 +184,7 @@ TEST(BridgeForward, LimitCountsPacketsAndRingsWrap) {
 }
 
 TEST(BridgeForward, SlotsThatHaveNotLeftAskForAnotherLook) {
-  Region region(1, 8, 256);
+  TestRegion region(1, 8, 256);
   region.open_tx(0, 7);
   std::vector<RingView> tx{region.view(0)};
   EXPECT_FALSE(any_pending(tx));
@@ -247,7 +198,7 @@ TEST(BridgeForward, SlotsThatHaveNotLeftAskForAnotherLook) {
 }
 
 TEST(BridgeForward, ReceiveRingsKeepToTheirTransmitRing) {
-  Region a(3, 8, 256), b(2, 8, 256);
+  TestRegion a(3, 8, 256), b(2, 8, 256);
   std::vector<RingView> rx, tx;
   for (uint32_t r = 0; r < 3; ++r) {
     a.deliver(r, std::string(1, static_cast<char>('a' + r)));

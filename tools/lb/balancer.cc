@@ -24,6 +24,13 @@ void copy(const RingView& rx, uint32_t at, uint32_t from, const RingView& to, ui
 
 }  // namespace
 
+bool Pipe::ask_for_more() const {
+  const uint32_t room = ring->space();
+  if (queue.empty() && room + 1 >= ring->num_slots()) return false;
+  ring->want_more(queue.empty() ? room : too_few);
+  return true;
+}
+
 void Balancer::load(const RingView& rx, uint32_t available, Chain& chain) const {
   chain.count = chain.bytes = 0;
   chain.complete = false;
@@ -77,12 +84,16 @@ uint32_t Balancer::take(RingView& rx, uint32_t limit) {
 void Balancer::deal(RingView& rx, const Chain& chain, Pipe& pipe, bool last) {
   bool fits = chain.count < pipe.ring->num_slots();
   for (uint32_t i = 0; i < chain.count; i++) fits = fits && chain.slots[i].len <= pipe.ring->buf_size();
+  const uint32_t room = pipe.ring->space();
   // Nothing overtakes what is queued.
-  if (fits && pipe.queue.empty() && pipe.ring->space() >= chain.count) {
+  const bool first = pipe.queue.empty();
+  if (fits && first && room >= chain.count) {
     send(rx, chain, pipe, last);
   } else if (!fits || !enqueue(rx, chain, pipe, last)) {
     pipe.dropped++;
     return;
+  } else if (first) {
+    pipe.too_few = room;
   }
   pipe.packets++;
   pipe.bytes += chain.bytes;
@@ -179,7 +190,8 @@ void Balancer::drain() {
     for (Pipe& pipe : group) {
       while (!pipe.queue.empty()) {
         const uint32_t slots = front_slots(pipe);
-        if (pipe.ring->space() < slots) break;
+        pipe.too_few = pipe.ring->space();
+        if (pipe.too_few < slots) break;
         for (uint32_t i = 0; i < slots; i++) {
           const SlotCopy slot = pipe.queue.front();
           pipe.queue.pop_front();

@@ -24,7 +24,12 @@ struct Pipe {
   RingView* ring;
   bool swap;                   // it is in the input's memory: buffers change places, else packets are copied
   std::deque<SlotCopy> queue;  // whole packets, oldest first, in extra buffers
+  uint32_t too_few = 0;        // free slots that did not suffice for the first of these, as they were found
   uint64_t packets = 0, bytes = 0, dropped = 0;
+
+  // Whether it is to be polled: for room for its queue, or because slots have not left yet. Its ring asks for more then
+  // than was found. What a sync has brought since counts as new: nothing may come after it.
+  bool ask_for_more() const;
 };
 using Group = std::vector<Pipe>;
 

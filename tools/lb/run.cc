@@ -120,8 +120,7 @@ bool Run::wait() {
   for (Group& group : balancer_->groups()) {
     for (Pipe& each : group) {
       RingPort& port = *pipe++;
-      if (each.queue.empty() && !each.ring->pending()) continue;
-      each.ring->want_more(each.ring->space());
+      if (!each.ask_for_more()) continue;
       entries.push_back({port.fd(), POLLOUT, 0});
       polled.push_back(&port);
     }
