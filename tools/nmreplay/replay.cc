@@ -35,11 +35,21 @@ class Replay {
   Result<Outcome> run();
 
  private:
+  // A packet in the next slots of a ring, which go when it is time.
+  struct Ready {
+    uint64_t at_ns;
+    size_t bytes;
+    bool truncated;
+    size_t ring = 0, slots = 0;
+  };
+
   Result<void> pass();
-  Result<void> send(const parts::Capture::Record& record);
+  void take(const parts::Capture::Record& record);
+  void send_ready(uint64_t next_ns);
   uint64_t due(const pcap_pkthdr& header, size_t bytes, bool& lost);
   bool wait_until(uint64_t at_ns);
-  bool put(size_t bytes);
+  bool put(std::span<const uint8_t> stored, Ready& packet);
+  void sync();
   bool make_room();
   void drain();
   void report();
@@ -50,7 +60,7 @@ class Replay {
   parts::Alarm alarm_;
   parts::Lateness lateness_{kInTimePermille, kMostEarlyNs};
   Outcome out_;
-  std::vector<uint8_t> packet_;
+  std::optional<Ready> ready_;
   uint64_t start_ns_ = 0, last_ns_ = 0, report_ns_ = 0, reported_ = 0;
   std::optional<uint64_t> first_stamp_;   // of this pass
   uint64_t pass_ns_ = 0, latest_ns_ = 0;  // when this pass began, and what it came to, since start_ns_
@@ -74,13 +84,17 @@ uint64_t Replay::due(const pcap_pkthdr& header, size_t bytes, bool& lost) {
   return outcome.leaves_ns;
 }
 
+void Replay::sync() {
+  port_.sync_tx();
+  unsynced_ = 0;
+}
+
 // False when told to stop. What is in the ring leaves before we sleep; who is woken early, as it may take long, looks
 // at the clock until it is time.
 bool Replay::wait_until(uint64_t at_ns) {
   for (uint64_t now = parts::now_ns(); now < at_ns && !parts::stop_wanted; now = parts::now_ns()) {
     if (unsynced_) {
-      port_.sync_tx();
-      unsynced_ = 0;
+      sync();
       continue;
     }
     report();
@@ -95,27 +109,32 @@ bool Replay::wait_until(uint64_t at_ns) {
   return !parts::stop_wanted;
 }
 
-bool Replay::put(size_t bytes) {
-  for (size_t i = 0; i < port_.tx_rings(); i++) {
-    Ring ring = port_.tx_ring(i);
-    const size_t piece = ring.buffer_size(), slots = (bytes + piece - 1) / piece;
-    if (ring.size() < slots) continue;
-    for (size_t k = 0; k < slots; k++) {
-      const size_t from = k * piece, count = std::min(piece, bytes - from);
-      memcpy(ring.buffer(k).data(), packet_.data() + from, count);
-      ring[k].len = uint16_t(count);
-      ring[k].flags = uint16_t(k + 1 < slots ? NS_MOREFRAG : 0);
+// Into the next slots of a ring, which are not handed over yet: what the capture has of it, and zeros for the rest.
+// False where no ring has room.
+bool Replay::put(std::span<const uint8_t> stored, Ready& packet) {
+  for (packet.ring = 0; packet.ring < port_.tx_rings(); packet.ring++) {
+    Ring ring = port_.tx_ring(packet.ring);
+    std::span<const uint8_t> left = stored;
+    size_t done = 0, slots = 0;
+    for (const size_t room = ring.size(); slots < room && done < packet.bytes; slots++) {
+      const std::span<std::byte> buffer = ring.buffer(slots);
+      const size_t count = std::min(buffer.size(), packet.bytes - done), have = std::min(count, left.size());
+      memcpy(buffer.data(), left.data(), have);
+      memset(buffer.data() + have, 0, count - have);
+      left = left.subspan(have);
+      done += count;
+      ring[slots].len = uint16_t(count);
+      ring[slots].flags = uint16_t(done < packet.bytes ? NS_MOREFRAG : 0);
     }
-    ring.advance(slots);
-    return true;
+    packet.slots = slots;
+    if (done == packet.bytes) return true;
   }
   return false;
 }
 
 // Until a ring has room again; false when told to stop.
 bool Replay::make_room() {
-  port_.sync_tx();
-  unsynced_ = 0;
+  sync();
   pollfd entries[2] = {{port_.fd(), POLLOUT, 0}, {parts::stop_event(), POLLIN, 0}};
   ::poll(entries, 2, 1000);
   if (entries[0].revents & (POLLERR | POLLHUP | POLLNVAL)) {
@@ -125,33 +144,38 @@ bool Replay::make_room() {
   return !parts::stop_wanted;
 }
 
-Result<void> Replay::send(const parts::Capture::Record& record) {
+// The packet that lies in the ring leaves when it is time; at once, where what comes after it is not due yet.
+void Replay::send_ready(uint64_t next_ns) {
+  if (!ready_) return;
+  const Ready packet = *std::exchange(ready_, std::nullopt);
+  if (!wait_until(packet.at_ns)) return;
+  port_.tx_ring(packet.ring).advance(packet.slots);
+  last_ns_ = parts::now_ns();
+  if (++unsynced_ >= options_.batch || next_ns > last_ns_) sync();
+  out_.sent++;
+  out_.bytes += packet.bytes;
+  out_.truncated += packet.truncated;
+}
+
+// Lays a packet ready, once the one before it has left: what it takes to read and to copy is not done when it is due.
+void Replay::take(const parts::Capture::Record& record) {
   const size_t bytes = parts::full_bytes(record);
   if (bytes < kShortest || bytes > kMaxSlots * port_.tx_ring(0).buffer_size()) {
     out_.unsendable++;
-    return {};
+    return;
   }
   bool lost = false;
   const uint64_t leaves = due(record.header, bytes, lost);
   if (lost) {
     out_.lost++;
-    return {};
+    return;
   }
-  packet_.assign(bytes, 0);
-  std::copy(record.bytes.begin(), record.bytes.end(), packet_.begin());
-  if (!wait_until(start_ns_ + leaves)) return {};
-  while (!put(bytes)) {
-    if (!make_room()) return {};
+  send_ready(start_ns_ + leaves);
+  Ready packet{.at_ns = start_ns_ + leaves, .bytes = bytes, .truncated = record.bytes.size() < bytes};
+  while (!put(record.bytes, packet)) {
+    if (!make_room()) return;
   }
-  if (++unsynced_ >= options_.batch) {
-    port_.sync_tx();
-    unsynced_ = 0;
-  }
-  last_ns_ = parts::now_ns();
-  out_.sent++;
-  out_.bytes += bytes;
-  out_.truncated += record.bytes.size() < bytes;
-  return {};
+  ready_ = packet;
 }
 
 // The whole capture once.
@@ -169,8 +193,9 @@ Result<void> Replay::pass() {
     auto record = capture->next();
     if (!record) return record.error();
     if (!*record) break;
-    if (auto sent = send(**record); !sent) return sent;
+    take(**record);
   }
+  send_ready(UINT64_MAX);
   return {};
 }
 
