@@ -5,6 +5,7 @@ import argparse
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import sys
@@ -14,7 +15,7 @@ from pathlib import Path
 from . import labfile
 from .labfile import Lab, LabError, Step
 from .processes import Running
-from .world import World
+from .world import ENDING, World, up_from
 
 
 def missing(step: Step) -> str:
@@ -83,13 +84,19 @@ class Test:
         found = re.search(step.expect, output, re.M)
         if not found:
             return f"does not say '{step.expect}' but: {said}"
-        if step.between and not step.between[0] <= float(found[1]) <= step.between[1]:
+        if not step.between:
+            return ""
+        try:
+            number = float(found[1] or "")
+        except ValueError:
+            return f"'{found[0]}': the expression's group has found no number"
+        if not step.between[0] <= number <= step.between[1]:
             return f"{found[0]}: is not between {step.between[0]:g} and {step.between[1]:g}"
         return ""
 
 
 def status_of(world: World) -> dict:
-    lab, state = world.lab, world.state()
+    lab, state = world.lab, world.own_state()
     ports = {f"{link.name}.{end}": world.port(link, end) for link in lab.links.values() for end in link.ends}
     return {"lab": lab.name, "running": state is not None, "socket": str(world.socket), "ports": ports,
             "nodes": [{"name": node.name, "kind": node.kind, "pid": (state or {"holders": {}})["holders"].get(node.name)}
@@ -106,6 +113,40 @@ def show_status(status: dict) -> None:
         print(f"{end}: {port}")
 
 
+def take_down(arguments: argparse.Namespace, programs: Path) -> tuple[int, dict]:
+    """By what is up: the file may have another name in it by now, or no sense."""
+    name = up_from(arguments.file)
+    try:
+        lab = labfile.read(arguments.file)
+    except LabError:
+        if not name:
+            raise
+        lab = None
+    if lab is None or name and name != lab.name:
+        lab = Lab(arguments.file, name, "", {}, {}, {}, [])
+    world = World(lab, programs)
+    if not world.down() and not arguments.json:
+        print(f"lab {lab.name}: is not up")
+    return 0, status_of(world)
+
+
+def execute(arguments: argparse.Namespace, lab: Lab, world: World) -> tuple[int, dict]:
+    world.join()
+    if arguments.node not in lab.nodes:
+        raise LabError(f"{arguments.node}: there is no such node; there are {', '.join(lab.nodes)}")
+    if lab.nodes[arguments.node].kind == "machine":
+        if not arguments.words:
+            raise LabError(f"{arguments.node}: is a machine, which has no shell for a terminal here; give a command")
+        status, said = world.in_machine(arguments.node, shlex.join(arguments.words), 3600)
+        print(said, end="")
+        return status, {}
+    command = world.command(arguments.node, arguments.words or ["sh"])
+    try:
+        os.execvpe(command[0], command, world.env_of(arguments.node))
+    except (OSError, ValueError) as error:
+        raise LabError(f"{arguments.node}: {command[0]}: {error.strerror if isinstance(error, OSError) else error}") from None
+
+
 def carry_out(arguments: argparse.Namespace, lab: Lab, world: World) -> tuple[int, dict]:
     if arguments.command == "up":
         begin = time.monotonic()
@@ -114,35 +155,20 @@ def carry_out(arguments: argparse.Namespace, lab: Lab, world: World) -> tuple[in
         if not arguments.json:
             print(f"lab {lab.name}: up in {took:.2f} s; unetmap-lab exec {arguments.file} NODE -- COMMAND runs something there")
         return 0, {**status_of(world), "seconds": round(took, 3)}
-    if arguments.command == "down":
-        if world.state() is not None:
-            world.join()
-            world.down()
-        elif not arguments.json:
-            print(f"lab {lab.name}: is not up")
-        return 0, status_of(world)
     if arguments.command == "status":
         status = status_of(world)
         if not arguments.json:
             show_status(status)
         return 0, status
     if arguments.command == "exec":
-        world.join()
-        if arguments.node not in lab.nodes:
-            raise LabError(f"{arguments.node}: there is no such node; there are {', '.join(lab.nodes)}")
-        words = arguments.words or ["sh"]
-        if lab.nodes[arguments.node].kind == "machine":
-            status, said = world.in_machine(arguments.node, " ".join(words), 3600)
-            print(said, end="")
-            return status, {}
-        os.execvpe((command := world.command(arguments.node, words))[0], command, world.env_of(arguments.node))
+        return execute(arguments, lab, world)
     begin = time.monotonic()
     world.up()
     try:
         test = Test(world, arguments.json)
         passed = test.run()
     finally:
-        world.down()
+        world.end()
     failed = next((each for each in test.results if each["result"] == "fail"), None)
     if failed:
         print(f"unetmap-lab: lab {lab.name}: {failed['step']}: {failed['why']}", file=sys.stderr)
@@ -152,44 +178,59 @@ def carry_out(arguments: argparse.Namespace, lab: Lab, world: World) -> tuple[in
 
 
 def main() -> int:
+    # Before anything can be interrupted; a second time does not interrupt what cleans up.
+    def interrupted(*_: object) -> None:
+        for each in ENDING:
+            signal.signal(each, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    for each in ENDING:
+        signal.signal(each, interrupted)
+    version = os.environ.get("UNETMAP_LAB_VERSION", "")
     parser = argparse.ArgumentParser(prog="unetmap-lab", description="Labs: nodes, links and steps of a file; unetmap-lab(8).")
     parser.add_argument("command", choices=("up", "down", "status", "test", "exec"))
     parser.add_argument("file", type=Path)
     parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--version", action="version", version=f"unetmap-lab {version}")
     parser.add_argument("node", nargs="?", help="exec: where")
     parser.add_argument("words", nargs=argparse.REMAINDER, help="exec: the command; a shell without")
     words = sys.argv[1:]
+    if words[:1] == ["help"]:
+        words = ["--help"]
     # What follows a node is its command's; before that, options may stand anywhere.
     if "exec" not in words[:2]:
         words.sort(key=lambda word: word != "--json")
     arguments = parser.parse_args(words)
     if arguments.words[:1] == ["--"]:
         del arguments.words[0]
-
-    def interrupted(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    for each in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(each, interrupted)
-    head = {"program": "unetmap-lab", "version": os.environ.get("UNETMAP_LAB_VERSION", "")}
+    head = {"program": "unetmap-lab", "version": version}
     try:
         if (arguments.node is None) != (arguments.command != "exec"):
             parser.error("exec takes a node" if arguments.command == "exec" else f"{arguments.command} takes a file alone")
-        lab = labfile.read(arguments.file)
-        world = World(lab, Path(os.environ.get("UNETMAP_LAB_PROGRAMS") or Path(sys.argv[0]).resolve().parent))
-        status, result = carry_out(arguments, lab, world)
-    except LabError as error:
-        print(f"unetmap-lab: {error}", file=sys.stderr)
+        programs = Path(os.environ.get("UNETMAP_LAB_PROGRAMS") or Path(sys.argv[0]).resolve().parent)
+        if arguments.command == "down":
+            status, result = take_down(arguments, programs)
+        else:
+            lab = labfile.read(arguments.file)
+            status, result = carry_out(arguments, lab, World(lab, programs))
         if arguments.json:
-            print(json.dumps({**head, "error": str(error)}))
+            failed = next((each["why"] for each in result.get("steps", []) if each["result"] == "fail"), None)
+            print(json.dumps({**head, "error": failed, **result}))
+        sys.stdout.flush()
+        return status
+    except (LabError, OSError) as error:
+        why = str(error) if isinstance(error, LabError) else f"{error.filename or 'output'}: {error.strerror}"
+        print(f"unetmap-lab: {why}", file=sys.stderr)
+        try:
+            if arguments.json:
+                print(json.dumps({**head, "error": why}))
+            sys.stdout.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is still to be written is not to fail again
         return 1
     except KeyboardInterrupt:
         print("unetmap-lab: interrupted", file=sys.stderr)
         return 1
-    if arguments.json:
-        failed = next((each["why"] for each in result.get("steps", []) if each["result"] == "fail"), None)
-        print(json.dumps({**head, "error": failed, **result}))
-    return status
 
 
 if __name__ == "__main__":

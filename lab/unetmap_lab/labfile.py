@@ -8,7 +8,11 @@ from pathlib import Path
 
 NAME = re.compile(r"[a-z][a-z0-9-]{0,11}")
 KINDS = ("namespace", "program", "machine")
-TIME = re.compile(r"([0-9.]+)(s|ms|us)")
+TIME = re.compile(r"([0-9]+|[0-9]*\.[0-9]+)(s|ms|us)")
+MEMORY = re.compile(r"[1-9][0-9]*[MG]")
+MOST_LINKS = 100  # so that "node.link" fits an interface's name
+# A link's name in capitals is a variable of its nodes' commands. These have a meaning to the shell, the loader, or to us.
+NO_LINKS = re.compile(r"path|home|lab|ifs|env|user|shell|lang|lc-.*|ld-.*|tmpdir|pwd|term|unetmap.*|xdg-.*|port-.*|capture-.*|python.*|perl.*|bash.*|ps[1-4]|sudo-.*")
 
 
 class LabError(Exception):
@@ -85,18 +89,22 @@ class Reader:
             raise LabError(f"{path}: {error.strerror}") from None
         except UnicodeDecodeError:
             raise LabError(f"{path}: is no text") from None
+        except ValueError as error:
+            raise LabError(f"{str(path)!r}: {error}") from None
         try:
             self.root = tomllib.loads(self.text)
         except tomllib.TOMLDecodeError as error:
             line = re.search(r"at line (\d+)", str(error))
             raise LabError(f"{path}:{line[1] if line else 1}: {error}; see unetmap-lab(8) for what a file is like") from None
+        except RecursionError:
+            raise LabError(f"{path}:1: its lists lie too deep in each other; see unetmap-lab(8) for what a file is like") from None
 
     def bad(self, keys: list[str | int], what: str) -> LabError:
         return LabError(f"{self.path}:{self.line(keys)}: {self.shown(keys)}: {what}")
 
     @staticmethod
     def shown(keys: list[str | int]) -> str:
-        return "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in keys).lstrip(".")
+        return "".join(f"[{key}]" if isinstance(key, int) else f".{key if key.isprintable() else repr(key)}" for key in keys).lstrip(".")
 
     def line(self, keys: list[str | int]) -> int:
         """Of the key, as far as the text tells: within its table's lines."""
@@ -146,6 +154,11 @@ class Reader:
             raise self.bad(keys, "takes a time such as \"10ms\"")
         return float(match[1]) * {"s": 1.0, "ms": 1e-3, "us": 1e-6}[match[2]]
 
+    def texts(self, listed: list, keys: list[str | int]) -> list[str]:
+        if not all(isinstance(each, str) for each in listed):
+            raise self.bad(keys, "takes a list of texts")
+        return listed
+
     def read(self) -> Lab:
         for key in self.root:
             if key not in ("lab", "node", "link", "capture", "step"):
@@ -156,9 +169,11 @@ class Reader:
         self.members(head, {"name": str, "text": str}, ["lab"])
         name = head.get("name", self.path.stem)
         if not NAME.fullmatch(name):
-            raise self.bad(["lab", "name"], "is no name; use at most 12 small letters, digits and dashes")
+            raise self.bad(["lab", "name"], f"{name!r} is no name; use at most 12 small letters, digits and dashes")
         nodes = {key: self.node(key, value) for key, value in self.table("node").items()}
         links = {key: self.link(key, value, nodes) for key, value in self.table("link").items()}
+        if len(links) > MOST_LINKS:
+            raise self.bad(["link", list(links)[MOST_LINKS]], f"is one too many; a lab has at most {MOST_LINKS} links")
         for node in nodes.values():
             for link in list(node.address):
                 mine = [each.name for each in links.values() if node.name in each.ends]
@@ -177,14 +192,16 @@ class Reader:
     def node(self, name: str, table: dict) -> Node:
         at = ["node", name]
         self.members(table, {"kind": str, "address": (str, list, dict), "setup": list, "memory": str}, at)
-        node = Node(name, table.get("kind", "namespace"), setup=table.get("setup", []), memory=table.get("memory", "256M"))
+        node = Node(name, table.get("kind", "namespace"), setup=self.texts(table.get("setup", []), [*at, "setup"]), memory=table.get("memory", "256M"))
         if node.kind not in KINDS:
             raise self.bad([*at, "kind"], f"is to be one of {', '.join(KINDS)}")
+        if not MEMORY.fullmatch(node.memory):
+            raise self.bad([*at, "memory"], "takes a size such as \"256M\"")
         address = table.get("address", {})
         listed = address if isinstance(address, dict) else {"": address}
         node.address = {link: [each] if isinstance(each, str) else each for link, each in listed.items()}
         for each in node.address.values():
-            if not all(isinstance(one, str) and re.fullmatch(r"[0-9a-fA-F.:]+/\d+", one) for one in each):
+            if not isinstance(each, list) or not all(isinstance(one, str) and re.fullmatch(r"[0-9a-fA-F.:]+/\d+", one) for one in each):
                 raise self.bad([*at, "address"], "takes addresses with their prefix, such as \"10.0.0.1/24\"")
         if node.address and node.kind == "program":
             raise self.bad([*at, "address"], "a program has no addresses; make it a namespace")
@@ -194,7 +211,9 @@ class Reader:
         at = ["link", name]
         self.members(table, {"ends": list, "delay": str, "jitter": str, "loss": (int, float), "rate": str,
                              "reorder": str, "queue": str, "seed": int, "set": dict}, at)
-        link = Link(name, table.get("ends", []), **{key: value for key, value in table.items() if key != "ends"})
+        if NO_LINKS.fullmatch(name):
+            raise self.bad(at, f"cannot be a link's name, as ${name.replace('-', '_').upper()} means something else to programs; take another")
+        link = Link(name, self.texts(table.get("ends", []), [*at, "ends"]), **{key: value for key, value in table.items() if key != "ends"})
         if len(link.ends) < 2 or len(set(link.ends)) != len(link.ends):
             raise self.bad([*at, "ends"], "takes two nodes, or more for a switch")
         for end in link.ends:
@@ -212,6 +231,11 @@ class Reader:
         for node in link.set:
             if node not in link.ends or not isinstance(link.set[node], dict):
                 raise self.bad([*at, "set"], "takes the properties of its ends, as in { a = { vlan = \"access 10\" } }")
+            for value in link.set[node].values():
+                if not isinstance(value, (str, int, float, list)):
+                    raise self.bad([*at, "set"], "takes texts, numbers, true, false, or lists of texts as properties")
+                if isinstance(value, list):
+                    self.texts(value, [*at, "set"])
         return link
 
     def capture(self, name: str, table: dict, links: dict[str, Link]) -> Capture:
@@ -226,11 +250,14 @@ class Reader:
         out: list[Step] = []
         for number, table in enumerate(listed):
             at: list[str | int] = ["step", number]
+            if not isinstance(table, dict):
+                raise self.bad(at, "is no table; write [[step]]")
             self.members(table, {"name": str, "run": str, "node": str, "join": str, "background": bool, "until": str,
                                  "status": int, "expect": str, "between": list, "timeout": str, "needs": list}, at)
             values = dict(table)
             if "timeout" in values:
                 values["timeout"] = self.time(values["timeout"], [*at, "timeout"])
+            self.texts(values.get("needs", []), [*at, "needs"])
             step = Step(**{"name": table.get("join", table.get("run", ""))[:60], **values})
             if bool(step.run) == bool(step.join):
                 raise self.bad(at, "takes either run or join")
@@ -245,10 +272,13 @@ class Reader:
                     raise self.bad([*at, key], f"is no regular expression: {error}") from None
                 if key == "expect" and step.between and groups != 1:
                     raise self.bad([*at, key], "has to have one group, whose number is to lie between the two")
-            if step.between and (len(step.between) != 2 or not step.expect):
+            numbers = all(isinstance(each, (int, float)) and not isinstance(each, bool) for each in step.between)
+            if step.between and (len(step.between) != 2 or not numbers or not step.expect):
                 raise self.bad([*at, "between"], "takes two numbers, beside an expect with a group")
             if step.until and not step.background:
                 raise self.bad([*at, "until"], "is for steps in the background")
+            if step.background and step.name in [each.name for each in out if each.background]:
+                raise self.bad([*at, "name"], "is that of another step in the background; give each a name of its own")
             out.append(step)
         return out
 

@@ -89,21 +89,46 @@ class Running:
         self._log = log
         self._news = threading.Condition()
         self._ended = False
+        self._over = os.eventfd(0)  # told when the command has ended; what it left in the background may still have its output open
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
     def _read(self) -> None:
         assert self.process.stdout
-        with self._log.open("wb") as log:
-            while part := self.process.stdout.read1(65536):
-                log.write(part)
-                log.flush()
-                with self._news:
-                    self.output += part.decode(errors="replace")
-                    self._news.notify_all()
+        poll = select.poll()
+        for fd in (self.process.stdout.fileno(), self._over):
+            poll.register(fd, select.POLLIN)
+        try:
+            with self._log.open("wb", buffering=0) as log:
+                while ready := [fd for fd, _ in poll.poll()]:
+                    if ready == [self._over]:
+                        poll.unregister(self._over)
+                        self._end()
+                        continue
+                    part = os.read(self.process.stdout.fileno(), 65536)
+                    if not part:
+                        break
+                    with self._news:
+                        self.output += part.decode(errors="replace")
+                        self._news.notify_all()
+                    log.write(part)
+        except OSError as error:
+            with self._news:
+                self.output += f"\n{self._log}: {error.strerror}"
+            self.process.stdout.close()
+        finally:
+            self._end()
+
+    def _end(self) -> None:
         with self._news:
             self._ended = True
             self._news.notify_all()
+
+    def _await_output(self) -> None:
+        """All that was written before the command's end."""
+        os.eventfd_write(self._over, 1)
+        with self._news:
+            self._news.wait_for(lambda: self._ended)
 
     def says(self, pattern: str, limit_s: float) -> bool:
         with self._news:
@@ -117,7 +142,7 @@ class Running:
         except subprocess.TimeoutExpired:
             self.stop()
             return None
-        self._reader.join(limit_s)
+        self._await_output()
         return status
 
     def stop(self, sig: int = signal.SIGTERM) -> None:
@@ -133,4 +158,4 @@ class Running:
                 break
             except subprocess.TimeoutExpired:
                 continue
-        self._reader.join(5)
+        self._await_output()
