@@ -62,12 +62,27 @@ done
 [ -n "$backend" ] || usage_error "say --tap, --netuser or --vale"
 [ -n "$idx" ] || [ "$backend" = netuser ] || usage_error "--$backend needs an index, as in: ${0##*/} $accel --$backend 01"
 [[ $idx =~ ^[A-Za-z0-9_]{0,10}$ ]] || usage_error "index '$idx' has other characters than letters and digits, or more than 10"
-# 10.0.0.N is the address of guest N, and ends its hardware address.
+# 10.0.0.N is the address of guest N, and ends its hardware address. An index with letters stands for a number of its own.
 number=1
-if [[ $idx =~ ^[0-9]+$ ]]; then number=$((10#$idx)); fi
+if [[ $idx =~ ^[0-9]+$ ]]; then
+  number=$((10#$idx))
+elif [ -n "$idx" ]; then
+  number=$(($(printf %s "$idx" | cksum | cut -d ' ' -f 1) % 254 + 1))
+fi
+if [ -z "$IMAGE" ] && { [ "$number" -lt 1 ] || [ "$number" -gt 254 ]; }; then
+  fail "index $idx: guests have addresses 10.0.0.1 to 10.0.0.254"
+fi
+for name in CPUS QUEUES; do
+  [[ ${!name} =~ ^[1-9][0-9]{0,2}$ ]] || fail "$name=${!name} is no number from 1 on"
+done
+for name in MITIGATION IOEVENTFD VHOST; do
+  [[ ${!name} =~ ^(on|off)$ ]] || fail "$name=${!name} is neither on nor off"
+done
+[[ $LINK =~ ^(auto|vhost-user|vfio-user|stream|dgram)$ ]] || fail "LINK=$LINK is not one of auto, vhost-user, vfio-user, stream, dgram"
 
 command -v "$QEMU" >/dev/null || fail "$QEMU is missing: install qemu-system-x86, or say in QEMU where it is"
-version=$("$QEMU" --version | sed -n '1s/.*version \([0-9]*\)\.\([0-9]*\)\.*\([0-9]*\).*/\1 \2 \3/p')
+version=$("$QEMU" --version 2>&1 </dev/null | sed -n '1s/.*version \([0-9]\{1,\}\)\.\([0-9]\{1,\}\)\.*\([0-9]*\).*/\1 \2 \3/p') || true
+[ -n "$version" ] || fail "$QEMU tells no version as QEMU does: say in QEMU where one is that works"
 # at_least MAJOR MINOR: QEMU is so new.
 at_least() {
   local major minor
@@ -83,7 +98,10 @@ attached=
 clean_up() {
   trap '' INT TERM HUP
   local pid
-  for pid in "${children[@]}"; do kill -TERM "$pid" 2>/dev/null || true; done
+  for pid in "${children[@]}"; do
+    kill -TERM "$pid" 2>/dev/null || true
+    kill -CONT "$pid" 2>/dev/null || true # one that was stopped would not end
+  done
   for pid in "${children[@]}"; do wait "$pid" 2>/dev/null || true; done
   if [ -n "$port" ]; then "$unetmap" unplug "$port" >/dev/null 2>&1 || true; fi
   if [ -n "$attached" ]; then "$vale_ctl" -d "$attached" >/dev/null 2>&1 || true; fi
@@ -135,7 +153,6 @@ reconnect() {
   if at_least 9 2; then echo ,reconnect-ms=200; elif at_least 8 0 || [ "$1" = chardev ]; then echo ,reconnect=1; fi
 }
 
-[[ $MITIGATION =~ ^(on|off)$ ]] || fail "MITIGATION=$MITIGATION is neither on nor off"
 device=$DEVICE,netdev=net0,romfile=
 memory=()
 stay=()
@@ -201,21 +218,20 @@ vale_link() {
       # QEMU leaves a port of fewer pairs, and comes again, for ever.
       if [ "$QUEUES" -gt 1 ]; then plug+=(--rings "$QUEUES"); fi
       shared_memory
-      memory+=(-chardev "socket,id=port,path=$folder/port$(reconnect chardev)")
+      memory+=(-chardev "socket,id=port,path=$(quoted "$folder")/port$(reconnect chardev)")
       # QEMU 7.2 under emulation crashes when the guest's driver asks for MSI-X.
       if [ "$accel" = qemu ] && ! at_least 8 0; then device=${device/,vectors=*/},vectors=0; fi
       ;;
     stream)
       at_least 7 2 || fail "$QEMU is older than 7.2 and cannot connect to Unix sockets; take a newer one"
-      netdev="stream,id=net0,server=off,addr.type=unix,addr.path=$folder/port$(reconnect netdev)"
+      netdev="stream,id=net0,server=off,addr.type=unix,addr.path=$(quoted "$folder")/port$(reconnect netdev)"
       ;;
     dgram)
       at_least 7 2 || fail "$QEMU is older than 7.2 and has no datagram sockets; take a newer one"
       plug+=(--remote "$folder/qemu")
-      netdev="dgram,id=net0,local.type=unix,local.path=$folder/qemu,remote.type=unix,remote.path=$folder/port"
+      netdev="dgram,id=net0,local.type=unix,local.path=$(quoted "$folder")/qemu,remote.type=unix,remote.path=$(quoted "$folder")/port"
       ;;
     vfio-user) vfio_user_link "$SWITCH:$idx" ;;
-    *) fail "LINK=$LINK is not one of auto, vhost-user, vfio-user, stream, dgram" ;;
   esac
 }
 
@@ -237,7 +253,10 @@ tap_link() {
   fi
 }
 
-folder=$(mktemp -d "${TMPDIR:-/tmp}/launch-qemu.XXXXXX")
+# A path in an option of QEMU's.
+quoted() { printf %s "${1//,/,,}"; }
+
+folder=$(mktemp -d "${TMPDIR:-/tmp}/launch-qemu.XXXXXX") || fail "no folder can be made in ${TMPDIR:-/tmp}: say in TMPDIR where to"
 if [ "$accel" = kvm ]; then
   [ -n "$dry_run" ] || need_kvm
   acceleration=(-accel kvm -cpu host)
@@ -272,7 +291,7 @@ if [ -n "$netdev" ]; then device+=,mac=$MAC; fi
 if [ -n "$IMAGE" ]; then
   [ -f "$IMAGE" ] || [ -b "$IMAGE" ] || fail "IMAGE=$IMAGE: no such file or disk"
   [[ $DISK =~ ^(ide|virtio)$ ]] || fail "DISK=$DISK is neither ide nor virtio"
-  boot=(-drive "file=$IMAGE,if=$DISK,format=$([[ $IMAGE == *.qcow2 ]] && echo qcow2 || echo raw)")
+  boot=(-drive "file=$(quoted "$IMAGE"),if=$DISK,format=$([[ $IMAGE == *.qcow2 ]] && echo qcow2 || echo raw)")
 else
   # A guest that is ready, as the bootable image has one; other programs or another kernel have to be put together first.
   share=$(dirname "$(program unetmap 2>/dev/null)")/../share/unetmap
@@ -284,12 +303,11 @@ else
     [ -x "$maker" ] || fail "make-guest.py is missing; say in IMAGE what to boot"
     made=$("$maker" ${BIN:+--bin "$BIN"} ${KERNEL:+--release "$KERNEL"}) || fail "there is no guest to boot; say in IMAGE what to boot"
   fi
-  if [ "$number" -lt 1 ] || [ "$number" -gt 254 ]; then fail "index $idx: guests have addresses 10.0.0.1 to 10.0.0.254"; fi
   boot=(-kernel "${made%%$'\n'*}" -initrd "${made##*$'\n'}" -append
     "console=ttyS0 quiet net.ifnames=0 panic=1 mitigations=off no_timer_check cryptomgr.notests unetmap.name=vm$idx unetmap.ip=$address/24${APPEND:+ $APPEND}")
 fi
 
-read -ra extra <<<"$EXTRA"
+read -ra extra -d '' <<<"$EXTRA" || true # of several lines, too
 command=("$QEMU" -nodefaults -no-user-config -machine "$MACHINE" "${acceleration[@]}" -m "$MEMORY" -smp "$CPUS" "${memory[@]}"
   "${boot[@]}" ${netdev:+-netdev "$netdev"} -device "$device" "${stay[@]}" -display none -serial "$CONSOLE" "${extra[@]}")
 

@@ -3,7 +3,9 @@
 """Makes the guest that launch-qemu.sh boots by default, from Debian packages, without privileges."""
 import argparse
 import os
+import re
 import shutil
+import signal
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -27,10 +29,21 @@ def main():
                         help="what is fetched and made stays there (default: %(default)s; UNETMAP_GUEST_CACHE)")
     parser.add_argument("--release", default=KERNEL_RELEASE, help="Debian release of the kernel (default: %(default)s)")
     options = parser.parse_args()
+    if not re.fullmatch(r"[a-z]+", options.release):
+        parser.error(f"--release {options.release!r}: is no release of Debian's, such as {KERNEL_RELEASE}")
+
+    def ended(number, _):
+        sys.exit(128 + number)
+
+    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(each, ended)
     try:
         kernel, initramfs = make_image(options.cache, options.bin, options.release)
     except Unavailable as reason:
         print(f"make-guest: {reason}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"make-guest: {error.filename or options.cache}: {error.strerror}; --cache or UNETMAP_GUEST_CACHE names another folder", file=sys.stderr)
         return 1
     print(kernel)
     print(initramfs)

@@ -5,11 +5,13 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import tempfile
 import unittest
 
 from guestlib import rig as guests
+from guestlib.processes import wait_until
 
 
 class Launch(unittest.TestCase):
@@ -119,6 +121,49 @@ class Launch(unittest.TestCase):
                     pass
             self.assertEqual(boots(), ["vmlinuz", "initramfs"])
             self.assertEqual(boots(KERNEL="trixie"), ["made-kernel", "made-initramfs"])
+
+    def test_values_that_make_no_sense(self):
+        for variables, said in (({"QUEUES": "abc"}, "QUEUES=abc is no number"), ({"QUEUES": "0"}, "QUEUES=0"), ({"CPUS": "two"}, "CPUS=two"),
+                                ({"IOEVENTFD": "1"}, "IOEVENTFD=1 is neither on nor off"), ({"VHOST": "yes"}, "VHOST=yes is neither"),
+                                ({"LINK": "wire"}, "LINK=wire is not one of"), ({"QEMU": "/bin/true"}, "/bin/true tells no version"),
+                                ({"QEMU": "/bin/false"}, "/bin/false tells no version"), ({"TMPDIR": "/nowhere"}, "no folder can be made in /nowhere"),
+                                ({"IMAGE": "", "KERNEL": "../x"}, "'../x': is no release")):
+            for backend in ("--netuser", "--vale 01"):
+                with self.subTest(variables=variables, backend=backend):
+                    done = self.launch(f"qemu {backend} --dry-run", DEVICE="virtio-net-pci", **variables)
+                    self.assertEqual(done.returncode, 1)
+                    self.assertIn(said, done.stderr)
+                    self.assertNotIn("line ", done.stderr, "the shell complains of the script")
+        self.assertIn("guests have addresses 10.0.0.1 to 10.0.0.254", self.launch("qemu --vale 255 --dry-run", IMAGE="").stderr)
+
+    def test_commas_are_part_of_a_path(self):
+        folder = os.path.join(self.rig.folder, "a,b")
+        os.mkdir(folder)
+        image = shutil.copy(self.image, folder)
+        (words,) = self.line("qemu --netuser", IMAGE=image)
+        self.assertIn(f"file={image.replace(',', ',,')},if=ide", words[words.index("-drive") + 1])
+        for link, begin in (("vhost-user", "socket,id=port,path="), ("stream", "stream,id=net0,server=off,addr.type=unix,addr.path="),
+                            ("dgram", "dgram,id=net0,local.type=unix,local.path=")):
+            plug, words = self.line("qemu --vale 01", LINK=link, TMPDIR=folder, DEVICE="virtio-net-pci")
+            self.assertIn("/a,b/", plug[4])
+            self.assertTrue(any(word.startswith(begin + folder.replace(",", ",,")) for word in words), words)
+
+    def test_each_index_has_an_address(self):
+        addresses = {index: self.line(f"qemu --netuser {index}")[0][-5].rpartition("mac=")[2] for index in ("1", "02", "a", "b", "server")}
+        self.assertEqual(len(set(addresses.values())), 5, addresses)
+
+    def test_more_arguments_on_several_lines(self):
+        (words,) = self.line("qemu --netuser", EXTRA="-snapshot\n-name x\n")
+        self.assertEqual(words[-3:], ["-snapshot", "-name", "x"])
+
+    def test_a_machine_that_was_stopped_ends_with_the_script(self):
+        place = os.path.join(self.rig.folder, "pid")
+        program = self.rig.start("env", f"IMAGE={self.image}", "CONSOLE=null", f"EXTRA=-pidfile {place}", self.rig.launch_script, "qemu", "--netuser")
+        wait_until(lambda: os.path.exists(place) and os.path.getsize(place), "QEMU's start")
+        with open(place, encoding="ascii") as file:
+            os.kill(int(file.read()), signal.SIGSTOP)
+        program.process.terminate()
+        program.finish(statuses=None)
 
     def test_kvm_says_what_is_missing(self):
         with open("/proc/cpuinfo", encoding="utf-8") as file:

@@ -8,6 +8,7 @@ import contextlib
 import fcntl
 import glob
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -28,10 +29,22 @@ def _run(command, environment=None):
     except FileNotFoundError:
         raise Unavailable(f"{command[0]} is missing: guests are made from Debian packages, on Debian") from None
     except subprocess.TimeoutExpired:
-        raise Unavailable(f"{' '.join(command)}: no end within {APT_LIMIT_S} s; is there a network?") from None
+        raise Unavailable(f"{shown(command)}: no end within {APT_LIMIT_S} s; is there a network?") from None
     if done.returncode != 0:
-        raise Unavailable(f"{' '.join(command)}: {done.stderr.strip() or done.stdout.strip() or 'failed'}")
+        raise Unavailable(f"{shown(command)}: {complaint(done)}")
     return done.stdout
+
+
+def shown(command):
+    """Without options, most of which say where things are."""
+    words = (word for number, word in enumerate(command) if number == 0 or not word.startswith("-") and command[number - 1] != "-o")
+    return " ".join(words)
+
+
+def complaint(done):
+    """What a program says went wrong; of apt's, only that."""
+    said = done.stderr.strip() or done.stdout.strip() or "failed"
+    return "; ".join(re.findall(r"^E: (.+)", said, re.M)) or said
 
 
 def mirrors():
@@ -107,7 +120,7 @@ class Apt:
             done = subprocess.run(["apt-get", *self._options, "download", *packages], cwd=folder, capture_output=True, text=True,
                                   timeout=APT_LIMIT_S, stdin=subprocess.DEVNULL)
             if done.returncode != 0:
-                raise Unavailable(f"apt-get download {' '.join(packages)}: {done.stderr.strip()}")
+                raise Unavailable(f"apt-get download {' '.join(packages)}: {complaint(done)}")
         else:
             _run(["apt-get", *self._options, *(["-t", suite] if suite else []), "install", "-y", "--download-only", *packages])
         folder = os.path.join(self._folder, "cache/archives")
@@ -133,7 +146,9 @@ def unpacked(cache, name, release, packages, with_dependencies=True, suite=None,
             shutil.rmtree(folder)  # of a version that did not know this release's packages
         # It may take minutes, and nothing else is to be seen meanwhile.
         print(f"fetching Debian packages for {name}, once", file=sys.stderr, flush=True)
-        with tempfile.TemporaryDirectory(prefix="making-", dir=cache) as work:
+        for left in glob.glob(os.path.join(glob.escape(cache), f"making-{glob.escape(name)}.*")):  # by one that was killed
+            shutil.rmtree(left, ignore_errors=True)
+        with tempfile.TemporaryDirectory(prefix=f"making-{name}.", dir=cache) as work:
             apt = Apt(os.path.join(work, "apt"), [release, suite] if suite else [release])
             wanted = list(packages) + (apt.stands_for(*meta) if meta else [])
             files = apt.download(wanted, with_dependencies, suite)
