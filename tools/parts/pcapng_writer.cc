@@ -39,23 +39,26 @@ static_assert(sizeof(PacketHead) == 28 && std::endian::native == std::endian::li
 
 }  // namespace
 
+void PcapngWriter::grow(size_t bytes) {
+  size_t more = std::max(2 * capacity_, 2 * kFlushBytes);
+  while (pending_bytes_ + bytes > more) more *= 2;
+  std::unique_ptr<uint8_t[]> larger(new uint8_t[more]);
+  std::copy_n(pending_.get(), pending_bytes_, larger.get());
+  pending_ = std::move(larger);
+  capacity_ = more;
+}
+
 // Room for so many bytes behind what is pending.
-uint8_t* PcapngWriter::room(size_t bytes) {
-  if (pending_bytes_ + bytes > capacity_) {
-    size_t more = std::max(2 * capacity_, 2 * kFlushBytes);
-    while (pending_bytes_ + bytes > more) more *= 2;
-    std::unique_ptr<uint8_t[]> larger(new uint8_t[more]);
-    std::copy_n(pending_.get(), pending_bytes_, larger.get());
-    pending_ = std::move(larger);
-    capacity_ = more;
-  }
+inline uint8_t* PcapngWriter::room(size_t bytes) {
+  if (pending_bytes_ + bytes > capacity_) [[unlikely]]
+    grow(bytes);
   uint8_t* at = pending_.get() + pending_bytes_;
   pending_bytes_ += bytes;
   return at;
 }
 
 // All numbers are little-endian, as the byte order mark says.
-void PcapngWriter::number(uint64_t value, size_t bytes) { memcpy(room(bytes), &value, bytes); }
+inline void PcapngWriter::number(uint64_t value, size_t bytes) { memcpy(room(bytes), &value, bytes); }
 
 void PcapngWriter::padded_bytes(std::span<const uint8_t> bytes) {
   const size_t all = padded(bytes.size());
@@ -75,7 +78,7 @@ void PcapngWriter::option(uint16_t code, std::string_view text) {
   if (!text.empty()) option(code, std::span(reinterpret_cast<const uint8_t*>(text.data()), text.size()));
 }
 
-void PcapngWriter::option(uint16_t code, uint64_t value, size_t bytes) {
+inline void PcapngWriter::option(uint16_t code, uint64_t value, size_t bytes) {
   number(code, 2);
   number(bytes, 2);
   number(value, padded(bytes));
@@ -133,7 +136,7 @@ uint32_t PcapngWriter::add_interface(const std::string& name, const std::string&
 }
 
 Result<void> PcapngWriter::write(const Packet& packet) {
-  const size_t block = pending_bytes_;
+  const size_t block = pending_bytes_, stored = padded(packet.bytes.size());
   const PacketHead head{kPacket,
                         0,
                         packet.interface,
@@ -141,8 +144,10 @@ Result<void> PcapngWriter::write(const Packet& packet) {
                         uint32_t(packet.time_ns),
                         uint32_t(packet.bytes.size()),
                         uint32_t(packet.original_bytes)};
-  memcpy(room(sizeof head), &head, sizeof head);
-  padded_bytes(packet.bytes);
+  uint8_t* const at = room(sizeof head + stored);
+  memset(at + sizeof head + stored - 4, 0, 4);
+  memcpy(at, &head, sizeof head);
+  std::copy(packet.bytes.begin(), packet.bytes.end(), at + sizeof head);
   option(kComment, packet.comment);
   if (packet.direction != Direction::kUnknown) option(kPacketFlags, uint32_t(packet.direction), 4);
   if (packet.lost_before) option(kPacketLost, packet.lost_before, 8);

@@ -56,6 +56,7 @@ class PcapngWriter {
   Result<void> finish(const Totals& totals);
 
  private:
+  void grow(size_t bytes);
   uint8_t* room(size_t bytes);
   void number(uint64_t value, size_t bytes);
   void padded_bytes(std::span<const uint8_t> bytes);
