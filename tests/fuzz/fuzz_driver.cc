@@ -5,8 +5,6 @@
 //
 // Input: byte 0 which device, and how its rings are; then steps: a byte that says what happens, and its arguments. See
 // step().
-#include <cstdio>
-#include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <new>
@@ -16,18 +14,14 @@
 #include "driver/e1000/rings.hh"
 #include "driver/virtio_net/device.hh"
 #include "driver/virtio_net/rings.hh"
+#include "require.hh"
 
 namespace {
 
 using namespace unetmap::driver;
+using unetmap::fuzz::require;
 
 constexpr uint32_t kSlots = 16, kBufs = 2 * kSlots + 4, kBufSize = 2048, kHeadroom = 256;
-
-void require(bool holds, const char* what) {
-  if (holds) return;
-  std::fprintf(stderr, "fuzz_driver: violated: %s\n", what);
-  std::abort();
-}
 
 struct Input {
   const uint8_t* at;

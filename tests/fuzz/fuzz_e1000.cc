@@ -4,27 +4,21 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include <cstdio>
-#include <cstdlib>
 #include <cstring>
 #include <memory>
 
 #include "dev/e1000/device.hh"
 #include "dev/e1000/registers.hh"
+#include "require.hh"
 
 namespace {
 
 using namespace unetmap;
 using namespace unetmap::e1000;
+using unetmap::fuzz::require;
 
 constexpr uint64_t kMemory = 0x1'0000, kRegion = kMemory / 2, kUser = 0x7000'0000;
 constexpr size_t kStep = 6;  // bytes: what, where (2, or more of what), a word
-
-void require(bool holds, const char* what) {
-  if (holds) return;
-  std::fprintf(stderr, "fuzz_e1000: violated: %s\n", what);
-  std::abort();
-}
 
 struct Guest {
   UniqueFd fd{memfd_create("guest", MFD_CLOEXEC)};

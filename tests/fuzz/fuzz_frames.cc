@@ -3,24 +3,18 @@
 //
 // Input: frames, each after a byte that says through which port it comes, and a byte with its length.
 #include <algorithm>
-#include <cstdio>
-#include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <span>
 
 #include "parts/flow_hash.hh"
+#include "require.hh"
 #include "router.hh"
 
 namespace {
 
 using namespace unetmap;
-
-void require(bool holds, const char* what) {
-  if (holds) return;
-  std::fprintf(stderr, "fuzz_frames: violated: %s\n", what);
-  std::abort();
-}
+using unetmap::fuzz::require;
 
 // A copy of its own, so that a step past either end is seen.
 struct Frame {

@@ -5,26 +5,20 @@
 //
 // Input: steps of four bytes. The first says what: below 0x80 the guest writes - to its block or to slots, where the
 // second and third say, a small number, or one of 32 bits that comes of the fourth -, from there on the host does.
-#include <cstdio>
-#include <cstdlib>
 #include <cstring>
 #include <vector>
 
 #include "dev/passthrough/device.hh"
+#include "require.hh"
 
 namespace {
 
 using namespace unetmap::passthrough;
+using unetmap::fuzz::require;
 
 constexpr uint32_t kSlots = 16;
 constexpr uint32_t kPairs = 2;
 constexpr Layout kLayout{kSlots, kPairs};
-
-void require(bool holds, const char* what) {
-  if (holds) return;
-  std::fprintf(stderr, "fuzz_passthrough: violated: %s\n", what);
-  std::abort();
-}
 
 struct alignas(4096) Memory {
   uint8_t bytes[kLayout.bytes()];
@@ -32,7 +26,8 @@ struct alignas(4096) Memory {
 
 class Host {
  public:
-  explicit Host(Memory& memory) : memory_(memory), device_({memory.bytes, sizeof memory.bytes}, kSlots, kPairs, {2, 0, 0, 0, 0, 1}) {
+  explicit Host(Memory& memory)
+      : memory_(memory), device_({memory.bytes, sizeof memory.bytes}, kSlots, kPairs, {2, 0, 0, 0, 0, 1}) {
     memcpy(header_, memory.bytes, sizeof header_);
   }
   void step(uint8_t what, uint8_t how) {
@@ -84,7 +79,8 @@ class Host {
     const Piece whole(frame_, bytes);
     const Piece pieces[] = {whole.first(bytes / 3), whole.subspan(bytes / 3)};
     for (uint32_t i = 0; i <= times; i++)
-      if ((bytes <= kBufferBytes && i % 2 ? pair.deliver(frame_, bytes) : pair.deliver(pieces)) != Delivery::kDone) break;
+      if ((bytes <= kBufferBytes && i % 2 ? pair.deliver(frame_, bytes) : pair.deliver(pieces)) != Delivery::kDone)
+        break;
   }
 
   Memory& memory_;

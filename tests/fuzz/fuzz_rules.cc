@@ -6,8 +6,6 @@
 #include <pcap/pcap.h>
 
 #include <algorithm>
-#include <cstdio>
-#include <cstdlib>
 #include <cstring>
 #include <map>
 #include <memory>
@@ -15,6 +13,7 @@
 #include <vector>
 
 #include "daemon/switch/rule_settings.hh"
+#include "require.hh"
 #include "vale/rules/port_rules.hh"
 #include "vale/test_switch.hh"
 
@@ -22,12 +21,7 @@ namespace {
 
 using namespace unetmap;
 using namespace unetmap::vale;
-
-void require(bool holds, const char* what) {
-  if (holds) return;
-  std::fprintf(stderr, "fuzz_rules: violated: %s\n", what);
-  std::abort();
-}
+using unetmap::fuzz::require;
 
 struct Input {
   const uint8_t* at;
@@ -127,7 +121,8 @@ struct Switch {
     for (uint32_t i = 0; i < kPorts; i++) {
       // One has room for less, and its senders wait.
       const bool small = i == 2;
-      testing::TestPort& port = sw.add(kSlots, small ? kPortFlood | kPortLossless : kPortFlood, small ? kSmallBuffer : kBufSize);
+      testing::TestPort& port =
+          sw.add(kSlots, small ? kPortFlood | kPortLossless : kPortFlood, small ? kSmallBuffer : kBufSize);
       sw.shared->port[i].header_len = header;
       RulesEntry& entry = sw.shared->ruled[i];
       entry.version = 1;
@@ -156,8 +151,7 @@ struct Switch {
     } else {
       std::vector<AclRule> made;
       const bool deny = form & 1;
-      if (form & 2)
-        made.push_back({deny, {{0x30, 0, 0, at}, {0x15, 0, 1, value}, {0x06, 0, 0, 1}, {0x06, 0, 0, 0}}});
+      if (form & 2) made.push_back({deny, {{0x30, 0, 0, at}, {0x15, 0, 1, value}, {0x06, 0, 0, 1}, {0x06, 0, 0, 0}}});
       if (form & 4)  // of how long it is
         made.push_back({deny, {{0x80, 0, 0, 0}, {0x35, 0, 1, 60u + value * 60}, {0x06, 0, 0, 1}, {0x06, 0, 0, 0}}});
       if ((form & 0x18) == 0x18) made.push_back({!deny, {}});
@@ -183,7 +177,8 @@ std::string leaves_as(std::string frame, TagChange change) {
       break;
     case TagChange::kPush:
     case TagChange::kPushService:
-      frame.insert(12, std::string(change.kind == TagChange::kPush ? "\x81\x00" : "\x88\xa8", 2) + char(vid[0]) + char(vid[1]));
+      frame.insert(
+          12, std::string(change.kind == TagChange::kPush ? "\x81\x00" : "\x88\xa8", 2) + char(vid[0]) + char(vid[1]));
       break;
     case TagChange::kPop:
       frame.erase(12, 4);

@@ -6,27 +6,21 @@
 // payload to append, the rest is the packet.
 #include <cstddef>
 #include <cstdint>
-#include <cstdio>
-#include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <vector>
 
+#include "require.hh"
 #include "vale/offload.hh"
 #include "vale/wire_bytes.hh"
 
 namespace {
 
 using namespace unetmap::vale;
+using unetmap::fuzz::require;
 
 constexpr size_t kChoiceBytes = 4;
 constexpr unsigned kHeaderLengths[4] = {0, 10, 12, 7};  // the last is a mistake
-
-void require(bool holds, const char* what) {
-  if (holds) return;
-  std::fprintf(stderr, "fuzz_segment: violated: %s\n", what);
-  std::abort();
-}
 
 void check_segment(const uint8_t* frame, size_t bytes, uint8_t gso_type) {
   HeaderLayout layout;

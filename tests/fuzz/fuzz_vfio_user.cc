@@ -10,36 +10,25 @@
 //   how & 8: the bytes are laid over a good payload for this request; else they are the payload
 //   how & 16: the bytes are sent as they are, header and all
 //   how & 32: no answer is wanted; how & 64: the connection ends first, and a new one begins
-#include <fcntl.h>
-#include <sys/eventfd.h>
-#include <sys/mman.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
-#include <cstdio>
-#include <cstdlib>
 #include <cstring>
 #include <memory>
-#include <vector>
+#include <span>
 
-#include "base/fd_message.hh"
 #include "dev/e1000/device.hh"
+#include "hostile_end.hh"
 #include "proto/vfio_user/server.hh"
 
 namespace {
 
 using namespace unetmap;
+using namespace unetmap::fuzz;
 using namespace unetmap::vfio_user;
 
 constexpr uint64_t kRegion = 0x4000;
 constexpr int kMaxRecords = 48;
 constexpr uint8_t kWriteMemory = 0xee, kCutMemory = 0xed;
-
-void require(bool holds, const char* what) {
-  if (holds) return;
-  std::fprintf(stderr, "fuzz_vfio_user: violated: %s\n", what);
-  std::abort();
-}
 
 // The card as the worker joins it to the server.
 class Card final : public vfio_user::Device {
@@ -104,12 +93,6 @@ class Card final : public vfio_user::Device {
   uint64_t now_ns_ = 1, sum_ = 0;
 };
 
-template <class T>
-size_t put(uint8_t* to, const T& value) {
-  std::memcpy(to, &value, sizeof value);
-  return sizeof value;
-}
-
 // A payload that this request can have.
 size_t good_payload(Command command, uint8_t* to) {
   switch (command) {
@@ -151,21 +134,13 @@ class Client {
 
   void connect() {
     card_.gone();
-    int pair[2];
-    require(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) == 0, "a socket pair");
-    ours_ = UniqueFd(pair[0]);
-    connection_ = std::make_unique<Connection>(UniqueFd(pair[1]));
+    connection_ = std::make_unique<Connection>(end_.connect());
     uint8_t message[sizeof(Header) + 256];
     const size_t size = sizeof(Header) + good_payload(Command::kVersion, message + sizeof(Header));
     put(message, Header{1, static_cast<uint16_t>(Command::kVersion), static_cast<uint32_t>(size), 0, 0});
-    send(message, size, 0, false, -1);
+    send({message, size}, 0, -1);
   }
-  void send(const uint8_t* bytes, size_t size, int fds, bool events, int memory) {
-    const UniqueFd event(fds > 0 && events ? eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC) : -1);
-    const std::vector<int> rights(static_cast<size_t>(fds), events ? event.get() : memory);
-    const FdMessage message(bytes, size, rights);
-    (void)!sendmsg(ours_.get(), message.header(), MSG_NOSIGNAL | MSG_DONTWAIT);
-  }
+  void send(std::span<const uint8_t> bytes, uint8_t how, int memory) { end_.send(bytes, how, memory); }
   // Until nothing more comes; a connection that is refused is followed by a new one.
   void hear() {
     static Reply reply;
@@ -179,8 +154,7 @@ class Client {
       check(reply);
       if (!connection_->send(reply)) return connect();
       uint8_t taken[sizeof(Header) + kMaxPayload];
-      require(recv(ours_.get(), taken, sizeof taken, MSG_DONTWAIT) == static_cast<ssize_t>(reply.bytes().size()),
-              "an answer is sent whole");
+      require(end_.receive(taken) == static_cast<ssize_t>(reply.bytes().size()), "an answer is sent whole");
     }
   }
 
@@ -197,50 +171,30 @@ class Client {
   }
 
   Card& card_;
-  UniqueFd ours_;
+  HostileEnd end_;
   std::unique_ptr<Connection> connection_;
 };
 
-int open_descriptors() {
-  int count = 0;
-  for (int fd = 0; fd < 256; fd++) count += fcntl(fd, F_GETFD) >= 0;
-  return count;
-}
-
-void play(const uint8_t* data, size_t size, int memory) {
+void play(std::span<const uint8_t> input, int memory) {
   auto card = std::make_unique<Card>();
   Client client(*card);
-  for (int records = 0; size >= 3 && records < kMaxRecords; records++) {
-    const uint8_t what = data[0], how = data[1];
-    const size_t length = data[2] < size - 3 ? data[2] : size - 3;
-    const uint8_t* const bytes = data + 3;
-    data += 3 + length;
-    size -= 3 + length;
-    if (what == kWriteMemory || what == kCutMemory) {
-      if (what == kWriteMemory) (void)!pwrite(memory, bytes, length, 64 * how);
-      if (what == kCutMemory) (void)!ftruncate(memory, 64 * how);
+  Record record;
+  for (int records = 0; records < kMaxRecords && take_record(input, record); records++) {
+    if (record.what == kWriteMemory || record.what == kCutMemory) {
+      if (record.what == kWriteMemory) (void)!pwrite(memory, record.bytes.data(), record.bytes.size(), 64 * record.how);
+      if (record.what == kCutMemory) (void)!ftruncate(memory, 64 * record.how);
       card->serve();
       (void)!ftruncate(memory, 2 * kRegion);
       continue;
     }
-    if (how & 64) client.connect();
-    uint8_t message[sizeof(Header) + 512] = {};
-    size_t total = length;
-    if (how & 16) {
-      std::memcpy(message, bytes, length);
-    } else {
-      uint8_t* const payload = message + sizeof(Header);
-      size_t given = length;
-      if (how & 8) {
-        given = good_payload(static_cast<Command>(what), payload);
-        for (size_t i = 0; i < length && i < given; i++) payload[i] ^= bytes[i];
-      } else {
-        std::memcpy(payload, bytes, length);
-      }
-      total = sizeof(Header) + given;
-      put(message, Header{7, what, static_cast<uint32_t>(total), how & 32 ? kNoReply : 0, 0});
-    }
-    client.send(message, total, how & 3, how & 4, memory);
+    if (record.reconnects()) client.connect();
+    const Message<Header> message(
+        record, [&](uint8_t* to) { return good_payload(static_cast<Command>(record.what), to); },
+        [&](uint32_t bytes) {
+          return Header{7, record.what, static_cast<uint32_t>(sizeof(Header)) + bytes, record.has_flag() ? kNoReply : 0,
+                        0};
+        });
+    client.send(message.bytes(), record.how, memory);
     client.hear();
     card->serve();
   }
@@ -250,10 +204,6 @@ void play(const uint8_t* data, size_t size, int memory) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  static const UniqueFd memory(memfd_create("guest", MFD_CLOEXEC));
-  require(ftruncate(memory.get(), 0) == 0 && ftruncate(memory.get(), 2 * kRegion) == 0, "memory");
-  const int before = open_descriptors();
-  play(data, size, memory.get());
-  require(open_descriptors() == before, "all descriptors are closed at the end");
+  play_with_memory(2 * kRegion, [&](int memory) { play({data, size}, memory); });
   return 0;
 }

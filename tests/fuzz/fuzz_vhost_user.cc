@@ -9,38 +9,27 @@
 //   how & 8: the bytes are laid over a good payload for this request; else they are the payload
 //   how & 16: the bytes are sent as they are, header and all
 //   how & 32: an answer is wanted; how & 64: the connection ends first, and a new one begins
-#include <fcntl.h>
-#include <sys/eventfd.h>
-#include <sys/mman.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
-#include <cstdio>
-#include <cstdlib>
 #include <cstring>
 #include <memory>
-#include <vector>
+#include <span>
 
-#include "base/fd_message.hh"
 #include "dev/virtio_net/rx_queue.hh"
 #include "dev/virtio_net/tx_queue.hh"
+#include "hostile_end.hh"
 #include "proto/vhost_user/backend.hh"
 
 namespace {
 
 using namespace unetmap;
+using namespace unetmap::fuzz;
 using namespace unetmap::vhost_user;
 
 constexpr uint64_t kRegion = 0x4000, kUser = 0x10'0000;
 constexpr uint32_t kRings = 4;
 constexpr int kMaxRecords = 48;
 constexpr uint8_t kWriteMemory = 0xee;
-
-void require(bool holds, const char* what) {
-  if (holds) return;
-  std::fprintf(stderr, "fuzz_vhost_user: violated: %s\n", what);
-  std::abort();
-}
 
 // Two queues pairs without a switch.
 class Queues final : public Device {
@@ -107,12 +96,6 @@ class Queues final : public Device {
   uint64_t sum_ = 0;
 };
 
-template <class T>
-size_t put(uint8_t* to, const T& value) {
-  std::memcpy(to, &value, sizeof value);
-  return sizeof value;
-}
-
 // A payload that this request can have.
 size_t good_payload(Id id, uint8_t* to) {
   switch (id) {
@@ -149,17 +132,9 @@ class FrontEnd {
 
   void connect() {
     backend_.disconnected();
-    int pair[2];
-    require(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) == 0, "a socket pair");
-    ours_ = UniqueFd(pair[0]);
-    connection_ = std::make_unique<Connection>(UniqueFd(pair[1]));
+    connection_ = std::make_unique<Connection>(end_.connect());
   }
-  void send(const uint8_t* bytes, size_t size, int fds, bool events, int memory) {
-    const UniqueFd event(fds > 0 && events ? eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC) : -1);
-    const std::vector<int> rights(static_cast<size_t>(fds), events ? event.get() : memory);
-    const FdMessage message(bytes, size, rights);
-    (void)!sendmsg(ours_.get(), message.header(), MSG_NOSIGNAL | MSG_DONTWAIT);
-  }
+  void send(std::span<const uint8_t> bytes, uint8_t how, int memory) { end_.send(bytes, how, memory); }
   // Until nothing more comes; a connection that is refused is followed by a new one.
   void hear() {
     for (;;) {
@@ -171,54 +146,33 @@ class FrontEnd {
       if (*reply && !connection_->send(**reply)) return connect();
     }
     uint8_t answers[256];
-    while (recv(ours_.get(), answers, sizeof answers, MSG_DONTWAIT) > 0) {
+    while (end_.receive(answers) > 0) {
     }
   }
 
  private:
   Backend& backend_;
-  UniqueFd ours_;
+  HostileEnd end_;
   std::unique_ptr<Connection> connection_;
 };
 
-int open_descriptors() {
-  int count = 0;
-  for (int fd = 0; fd < 256; fd++) count += fcntl(fd, F_GETFD) >= 0;
-  return count;
-}
-
-void play(const uint8_t* data, size_t size, int memory) {
+void play(std::span<const uint8_t> input, int memory) {
   Queues queues;
   FrontEnd front_end(queues.backend);
-  for (int records = 0; size >= 3 && records < kMaxRecords; records++) {
-    const uint8_t what = data[0], how = data[1];
-    const size_t length = data[2] < size - 3 ? data[2] : size - 3;
-    const uint8_t* const bytes = data + 3;
-    data += 3 + length;
-    size -= 3 + length;
-    if (what == kWriteMemory) {
-      (void)!pwrite(memory, bytes, length, 64 * how);
+  Record record;
+  for (int records = 0; records < kMaxRecords && take_record(input, record); records++) {
+    if (record.what == kWriteMemory) {
+      (void)!pwrite(memory, record.bytes.data(), record.bytes.size(), 64 * record.how);
       queues.serve();
       continue;
     }
-    if (how & 64) front_end.connect();
-    uint8_t message[sizeof(Header) + 512] = {};
-    size_t total = length;
-    if (how & 16) {
-      std::memcpy(message, bytes, length);
-    } else {
-      uint8_t* const payload = message + sizeof(Header);
-      size_t given = length;
-      if (how & 8) {
-        given = good_payload(static_cast<Id>(what), payload);
-        for (size_t i = 0; i < length && i < given; i++) payload[i] ^= bytes[i];
-      } else {
-        std::memcpy(payload, bytes, length);
-      }
-      put(message, Header{what, kVersion | (how & 32 ? kNeedReply : 0), static_cast<uint32_t>(given)});
-      total = sizeof(Header) + given;
-    }
-    front_end.send(message, total, how & 3, how & 4, memory);
+    if (record.reconnects()) front_end.connect();
+    const Message<Header> message(
+        record, [&](uint8_t* to) { return good_payload(static_cast<Id>(record.what), to); },
+        [&](uint32_t bytes) {
+          return Header{record.what, kVersion | (record.has_flag() ? kNeedReply : 0), bytes};
+        });
+    front_end.send(message.bytes(), record.how, memory);
     front_end.hear();
     queues.serve();
   }
@@ -228,10 +182,6 @@ void play(const uint8_t* data, size_t size, int memory) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  static const UniqueFd memory(memfd_create("guest", MFD_CLOEXEC));
-  require(ftruncate(memory.get(), 0) == 0 && ftruncate(memory.get(), 2 * kRegion) == 0, "memory");
-  const int before = open_descriptors();
-  play(data, size, memory.get());
-  require(open_descriptors() == before, "all descriptors are closed at the end");
+  play_with_memory(2 * kRegion, [&](int memory) { play({data, size}, memory); });
   return 0;
 }

@@ -9,29 +9,23 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include <cstdio>
-#include <cstdlib>
 #include <cstring>
 #include <memory>
 
 #include "dev/virtio_net/rx_queue.hh"
 #include "dev/virtio_net/tx_queue.hh"
+#include "require.hh"
 
 namespace {
 
 using namespace unetmap;
 using namespace unetmap::virtio;
+using unetmap::fuzz::require;
 
 // Small, so that random 64-bit addresses have a chance: two regions that touch, guest addresses from 0.
 constexpr uint64_t kRegion = 0x1000, kMemory = 2 * kRegion, kUser = 0x10'0000;
 constexpr uint32_t kMaxSize = 16;
 constexpr uint64_t kDescriptors = 0, kDriver = 0x100, kDevice = 0x140;
-
-void require(bool holds, const char* what) {
-  if (holds) return;
-  std::fprintf(stderr, "fuzz_vring: violated: %s\n", what);
-  std::abort();
-}
 
 struct Guest {
   UniqueFd fd{memfd_create("guest", MFD_CLOEXEC)};
