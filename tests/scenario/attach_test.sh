@@ -48,6 +48,25 @@ ip -n "$host1" neigh show 10.77.0.2 | grep -q lladdr || fail "no ARP entry"
 reaches "$host2" fd77::1
 ip -n "$host2" neigh show fd77::1 | grep -q lladdr || fail "no neighbour entry"
 
+step "captures of their ports, from the interfaces' namespace and from another"
+start "cap-here" ip netns exec "$middle" "$bin/unetmap" capture vale0:wa -w "$work/here.pcapng" -c 4 icmp
+here=$started
+start "cap-there" ip netns exec "$host1" "$bin/unetmap" capture vale0:wa -w "$work/there.pcapng" -c 4 icmp
+there=$started
+await_monitor() { # NUMBER: of them
+  timeout "$event_limit_s" sh -c 'until [ "$("$0" ports --json | grep -oE "\"vale0:wa(@[^\"/]*)?/rt#" | wc -l)" -ge "$1" ]; do sleep 0.05; done' \
+    "$bin/unetmap" "$1" || fail "vale0:wa has no $1 monitors"
+}
+await_monitor 2
+ip netns exec "$host1" ping -q -c 4 -i 0.05 10.77.0.2 >/dev/null || fail "they do not reach each other under a capture"
+for name in here there; do
+  [ "$name" = here ] && capture=$here || capture=$there
+  ended "$capture" || fail "$name: the capture does not see four pings"
+  tcpdump -nn -r "$work/$name.pcapng" >"$work/$name.text" 2>/dev/null
+  must_have "$work/$name.text" 'IP 10.77.0.1 > 10.77.0.2: ICMP echo request'
+  must_have "$work/$name.text" 'IP 10.77.0.2 > 10.77.0.1: ICMP echo reply'
+done
+
 step "other traffic on the switch meanwhile"
 start noise-rx "$bin/pkt-gen" -i vale0:n2 -f rx
 noise_rx=$started

@@ -46,19 +46,17 @@ void make_pages(const netmap_ring& ring) {
   for (uintptr_t at = begin; at < end; at += page) (void)*reinterpret_cast<const volatile uint8_t*>(at);
 }
 
-// What the daemon has on a port and on our monitor of it.
+// What the daemon has on our monitor of a port.
 class Counters {
  public:
   // `name` is the watched port's.
   static Counters of(const std::string& name);
   // Lost by our monitor so far.
   uint64_t lost();
-  uint32_t header_bytes() const { return header_bytes_; }
 
  private:
   std::optional<DaemonLink> link_;
   std::string monitor_;
-  uint32_t header_bytes_ = 0;
 };
 
 Counters Counters::of(const std::string& name) {
@@ -68,7 +66,6 @@ Counters Counters::of(const std::string& name) {
   auto ports = (**link).query({{"what", "ports"}});
   if (!ports) return out;
   for (const auto& port : (*ports)["ports"]) {
-    if (port.value("name", "") == name) out.header_bytes_ = port.value("header_len", 0u);
     if (port.value("parent", "") != name || port.value("kind", "") != "monitor") continue;
     const auto pids = port.value("pids", Json::array());
     if (std::find(pids.begin(), pids.end(), getpid()) != pids.end()) out.monitor_ = port.value("name", "");
@@ -116,10 +113,7 @@ class Watch {
 };
 
 Result<void> Watch::take(std::span<const uint8_t> bytes, size_t size, bool sent, uint64_t now) {
-  const size_t header = counters_.header_bytes();
-  if (size <= header || bytes.size() < header || full()) return {};
-  bytes = bytes.subspan(header);
-  size -= header;
+  if (full()) return {};
   if (!filter_.passes(bytes, size)) {
     out_.received++;
     return {};
