@@ -144,6 +144,51 @@ class Commands(unittest.TestCase):
         self.assertEqual(done.returncode, 1)
         self.assertIn("/run/image-disk is missing", done.stderr)
 
+    def test_persistence_is_whole_or_not_there(self):
+        """Its steps with programs of the test's in place of those that take a disk and root: which may fail, one after the other."""
+        with tempfile.TemporaryDirectory() as place:
+            for folder in ("run", "dev", "sys/block/sdx", "bin"):
+                os.makedirs(os.path.join(place, folder))
+            for name, text in (("run/image-disk", f"{place}/dev/sdx\n"), ("dev/sdx", ""), ("sys/block/sdx/ro", "0\n"), ("sys/block/sdx/size", "2097152\n")):
+                with open(os.path.join(place, name), "w", encoding="utf-8") as file:
+                    file.write(text)
+            with open(os.path.join(COMMANDS, "unetmap-persist"), encoding="utf-8") as file:
+                script = file.read()
+            for root in ("/run/", "/dev/", "/sys/block/"):
+                script = re.sub(rf"(?<![\w}}>]){root}(?!null)", place + root, script)
+            command = os.path.join(place, "unetmap-persist")
+            with open(command, "w", encoding="utf-8") as file:
+                file.write(script)
+            os.chmod(command, 0o755)
+            programs = {"sfdisk": f"""case $* in
+              *--dump*) [ -z "$NO_TABLE" ] || exit 1
+                echo "{place}/dev/sdx1 : start= 64, size= 4000, name=\\"image\\""; cat {place}/entries 2>/dev/null || : ;;
+              *--append*) echo "{place}/dev/sdx2 : $(cat)" >>{place}/entries ;;
+            esac""", "losetup": "echo loop", "id": "echo 0"}
+            for name in ("sfdisk", "losetup", "id", "mkfs.ext4", "mount", "umount", "mountpoint", "cp", "sync"):
+                path = os.path.join(place, "bin", name)
+                with open(path, "w", encoding="utf-8") as file:
+                    file.write(f'#!/bin/sh\n[ "$FAILS" != {name} ] || exit 1\n{programs.get(name, "exit 0")}\n')
+                os.chmod(path, 0o755)
+
+            def persist(**variables):
+                return subprocess.run([command, "--yes"], capture_output=True, text=True, stdin=subprocess.DEVNULL,
+                                      env={**os.environ, "PATH": f"{place}/bin:{os.environ['PATH']}", "FAILS": "", "NO_TABLE": "", **variables})
+
+            for fails in ("mkfs.ext4", "mount", "cp", "sync", "losetup"):
+                done = persist(FAILS=fails)
+                self.assertEqual(done.returncode, 1, fails)
+                self.assertRegex(done.stderr, "nothing is kept|no loop device", fails)
+                self.assertFalse(os.path.exists(f"{place}/entries"), f"there is a partition, although {fails} failed")
+            done = persist(NO_TABLE="1")
+            self.assertEqual(done.returncode, 1)
+            self.assertIn("has no partition table", done.stderr)
+            done = persist()
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertIn("Done.", done.stdout)
+            with open(f"{place}/entries", encoding="utf-8") as file:
+                self.assertIn('name="unetmap-home"', file.read())
+
     @unittest.skipUnless(shutil.which("shellcheck"), "shellcheck is not installed")
     def test_shellcheck(self):
         scripts = [os.path.join(COMMANDS, name) for name in sorted(os.listdir(COMMANDS))]
