@@ -3,7 +3,7 @@
 # softflowd takes a byte of the data for the protocol where an IPv6 packet has an extension header, and nfpcapd the extension header's own number; neither
 # knows ports then.
 #
-# Expected: IPFIX's protocolIdentifier (RFC 5102, 5.3.4, and IANA's registry, element 4): over IPv6 it "is carried in the Next Header field in the last
+# Expected: IPFIX's protocolIdentifier (element 4 of IANA's registry, RFC 7012): over IPv6 it "is carried in the Next Header field in the last
 # extension header of the packet"; ports are those behind. softflowd(8): it "is IPv6 capable and will track IPv6 flows".
 # Seen: softflowd looks for the next header 80 bytes into the packet, whatever header there is: here the data count up, and a datagram's first
 # fragment is of protocol 24, with others of any other number. Traffic of DNS over IPv6 with fragments is one flow for each different byte, none of them
