@@ -252,11 +252,7 @@ class Dgram final : public Kind {
 
   bool to_peer() {
     if (write_blocked_ || !port_.sync_rx()) return false;
-    bool moved = false;
-    for (uint32_t i = 0; i < port_.rings() && !write_blocked_; i++)
-      moved = to_peer(port_.rx((first_ring_ + i) % port_.rings())) || moved;
-    first_ring_ = (first_ring_ + 1) % port_.rings();
-    return moved;
+    return port_.each_rx([&](Ring ring) { return to_peer(ring); }, [&] { return !write_blocked_; });
   }
 
   bool to_peer(Ring ring) {
@@ -324,7 +320,6 @@ class Dgram final : public Kind {
   PacketView sizes_[kBatch];
   uint32_t held_ = 0, held_end_ = 0;  // datagrams read, and not forwarded yet
   uint32_t tx_room_ = 0;              // slots that were too few for the first of them
-  uint32_t first_ring_ = 0;           // of the next turn
   bool readable_ = true, write_blocked_ = false, connected_ = false, learned_ = false, said_waiting_ = false,
        said_unanswered_ = false;
   bool carried_ = false;  // something, since the peer's name was looked up

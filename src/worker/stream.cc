@@ -176,11 +176,7 @@ class Stream final : public Kind {
 
   bool to_peer() {
     if (write_blocked_ || !port_.sync_rx()) return false;
-    bool moved = false;
-    for (uint32_t i = 0; i < port_.rings() && !write_blocked_; i++)
-      moved = to_peer(port_.rx((first_ring_ + i) % port_.rings())) || moved;
-    first_ring_ = (first_ring_ + 1) % port_.rings();
-    return moved;
+    return port_.each_rx([&](Ring ring) { return to_peer(ring); }, [&] { return !write_blocked_; });
   }
 
   bool to_peer(Ring ring) {
@@ -275,7 +271,6 @@ class Stream final : public Kind {
   bool readable_ = false, write_blocked_ = false;
   bool tx_full_ = false;  // the next frame needs more than the tx_room_ slots that there were
   uint32_t tx_room_ = 0;
-  uint32_t first_ring_ = 0;  // of the next turn
   SocketCounters counters_;
 };
 

@@ -42,6 +42,15 @@ class SwitchPort {
   bool sync_rx() { return ioctl(port_->fd, NIOCRXSYNC, nullptr) == 0; }
   bool sync_tx() { return ioctl(port_->fd, NIOCTXSYNC, nullptr) == 0; }
 
+  // take(ring) for each receive ring, another one first each time, while go_on(). Returns whether one took anything.
+  template <class Take, class GoOn>
+  bool each_rx(Take&& take, GoOn&& go_on) {
+    bool took = false;
+    for (uint32_t i = 0; i < rings() && go_on(); i++) took = take(rx((first_rx_ + i) % rings())) || took;
+    first_rx_ = (first_rx_ + 1) % rings();
+    return took;
+  }
+
   // Slots that were handed over and could not go yet, a lossless destination being full. poll sends them when there is
   // room, whatever events it waits for; who is busy with other things says sync_tx() now and then.
   bool tx_pending() const {
@@ -62,6 +71,7 @@ class SwitchPort {
  private:
   explicit SwitchPort(nmport_d* port) : port_(port) {}
   nmport_d* port_;
+  uint32_t first_rx_ = 0;  // of each_rx()'s next turn
 };
 
 // Slots of the packet at our slot number `at` of an rx ring, and its bytes, from the ring's own words alone: a chain

@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "parts/test_arguments.hh"
+
 namespace bridge {
 namespace {
 
@@ -16,12 +18,9 @@ struct Outcome {
 };
 
 Outcome parse(std::vector<std::string> words) {
-  words.insert(words.begin(), "bridge");
-  std::vector<char*> argv;
-  for (std::string& word : words) argv.push_back(word.data());
-  argv.push_back(nullptr);
+  unetmap::parts::TestArguments arguments("bridge", std::move(words));
   Outcome out;
-  out.parsed = parse_options(static_cast<int>(words.size()), argv.data(), out.options, out.why);
+  out.parsed = parse_options(arguments.argc(), arguments.argv(), out.options, out.why);
   return out;
 }
 

@@ -6,17 +6,15 @@
 #include <string>
 #include <vector>
 
+#include "parts/test_arguments.hh"
 #include "run.hh"
 
 namespace unetmap::pktgen {
 namespace {
 
 Result<Options> parse(std::vector<std::string> words) {
-  words.insert(words.begin(), "pkt-gen");
-  std::vector<char*> argv;
-  for (std::string& word : words) argv.push_back(word.data());
-  argv.push_back(nullptr);
-  return parse_options(int(words.size()), argv.data());
+  parts::TestArguments arguments("pkt-gen", std::move(words));
+  return parse_options(arguments.argc(), arguments.argv());
 }
 
 TEST(PktGenOptions, Defaults) {

@@ -3,17 +3,16 @@
 
 #include <gtest/gtest.h>
 
+#include "parts/test_arguments.hh"
+
 namespace unetmap::tlem {
 namespace {
 
 Result<Options> parse(std::vector<std::string> words) {
-  words.insert(words.begin(), "tlem");
-  std::vector<char*> argv;
-  for (std::string& word : words) argv.push_back(word.data());
-  argv.push_back(nullptr);
+  parts::TestArguments arguments("tlem", std::move(words));
   Options options;
   parts::OptionTable table = option_table(options);
-  if (auto parsed = table.parse(int(words.size()), argv.data()); !parsed) return parsed.error();
+  if (auto parsed = table.parse(arguments.argc(), arguments.argv()); !parsed) return parsed.error();
   if (auto right = complete(options); !right) return right.error();
   return options;
 }

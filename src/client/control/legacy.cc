@@ -33,16 +33,30 @@ bool check_version(const nmreq& old) {
   return false;
 }
 
-// nr_ringid and nr_flags of old to mode, ring and flags. Pipes append their number to the name. nr_arg1, which said how
-// many pipes there would be, means nothing to any netmap of today.
-void translate_register(const nmreq& old, nmreq_header& header, nmreq_register& body) {
-  body.nr_offset = old.nr_offset;
-  body.nr_memsize = old.nr_memsize;
+// Slots, rings and the memory's id, which every request that has them asks and answers under the same names.
+template <class Body>
+void ask_sizes(const nmreq& old, Body& body) {
   body.nr_tx_slots = old.nr_tx_slots;
   body.nr_rx_slots = old.nr_rx_slots;
   body.nr_tx_rings = old.nr_tx_rings;
   body.nr_rx_rings = old.nr_rx_rings;
   body.nr_mem_id = old.nr_arg2;
+}
+template <class Body>
+void tell_sizes(const Body& body, nmreq& old) {
+  old.nr_tx_slots = body.nr_tx_slots;
+  old.nr_rx_slots = body.nr_rx_slots;
+  old.nr_tx_rings = body.nr_tx_rings;
+  old.nr_rx_rings = body.nr_rx_rings;
+  old.nr_arg2 = body.nr_mem_id;
+}
+
+// nr_ringid and nr_flags of old to mode, ring and flags. Pipes append their number to the name. nr_arg1, which said how
+// many pipes there would be, means nothing to any netmap of today.
+void translate_register(const nmreq& old, nmreq_header& header, nmreq_register& body) {
+  body.nr_offset = old.nr_offset;
+  body.nr_memsize = old.nr_memsize;
+  ask_sizes(old, body);
   body.nr_ringid = old.nr_ringid & NETMAP_RING_MASK;
   body.nr_mode = old.nr_flags & NR_REG_MASK;
   body.nr_flags = old.nr_flags & ~uint32_t{NR_REG_MASK};
@@ -67,11 +81,7 @@ void translate_register(const nmreq& old, nmreq_header& header, nmreq_register& 
 void answer_register(const nmreq_register& body, nmreq& old) {
   old.nr_offset = uint32_t(body.nr_offset);
   old.nr_memsize = uint32_t(body.nr_memsize);
-  old.nr_tx_slots = body.nr_tx_slots;
-  old.nr_rx_slots = body.nr_rx_slots;
-  old.nr_tx_rings = body.nr_tx_rings;
-  old.nr_rx_rings = body.nr_rx_rings;
-  old.nr_arg2 = body.nr_mem_id;
+  tell_sizes(body, old);
   old.nr_arg3 = body.nr_extra_bufs;
   old.nr_ringid = body.nr_ringid;
   if (body.nr_flags & NR_NO_TX_POLL) old.nr_ringid |= NETMAP_NO_TX_POLL;
@@ -130,17 +140,9 @@ int header_len(Descriptor& d, nmreq& old, uint16_t type) {
 int new_interface(Descriptor& d, nmreq& old) {
   nmreq_vale_newif body{};
   nmreq_header header = header_for(old, NETMAP_REQ_VALE_NEWIF, &body);
-  body.nr_tx_slots = old.nr_tx_slots;
-  body.nr_rx_slots = old.nr_rx_slots;
-  body.nr_tx_rings = old.nr_tx_rings;
-  body.nr_rx_rings = old.nr_rx_rings;
-  body.nr_mem_id = old.nr_arg2;
+  ask_sizes(old, body);
   if (control_request(d, header) < 0) return -1;
-  old.nr_tx_slots = body.nr_tx_slots;
-  old.nr_rx_slots = body.nr_rx_slots;
-  old.nr_tx_rings = body.nr_tx_rings;
-  old.nr_rx_rings = body.nr_rx_rings;
-  old.nr_arg2 = body.nr_mem_id;
+  tell_sizes(body, old);
   return 0;
 }
 
@@ -235,18 +237,10 @@ int legacy_info(Descriptor& d, nmreq& old) {
   if (old.nr_cmd == NETMAP_BDG_LIST) return list(d, old);
   nmreq_port_info_get body{};
   nmreq_header header = header_for(old, NETMAP_REQ_PORT_INFO_GET, &body);
-  body.nr_tx_slots = old.nr_tx_slots;
-  body.nr_rx_slots = old.nr_rx_slots;
-  body.nr_tx_rings = old.nr_tx_rings;
-  body.nr_rx_rings = old.nr_rx_rings;
-  body.nr_mem_id = old.nr_arg2;
+  ask_sizes(old, body);
   if (control_request(d, header) < 0) return -1;
   old.nr_memsize = uint32_t(body.nr_memsize);
-  old.nr_tx_slots = body.nr_tx_slots;
-  old.nr_rx_slots = body.nr_rx_slots;
-  old.nr_tx_rings = body.nr_tx_rings;
-  old.nr_rx_rings = body.nr_rx_rings;
-  old.nr_arg2 = body.nr_mem_id;
+  tell_sizes(body, old);
   return 0;
 }
 
