@@ -5,6 +5,7 @@
 #include "client/descriptor/calls.hh"
 #include "shim/deadline.hh"
 #include "shim/epoll_sets.hh"
+#include "shim/known_pages.hh"
 #include "shim/next.hh"
 
 namespace unetmap::shim {
@@ -71,7 +72,7 @@ int shim_epoll_pwait2(int epfd, epoll_event* events, int max, const timespec* ti
     UNETMAP_INTERPOSE(epoll_pwait2);
 int shim_epoll_pwait2(int epfd, epoll_event* events, int max, const timespec* timeout, const sigset_t* sigmask) {
   // The kernel refuses a time that is none.
-  if (!epoll_set_active(epfd) || (timeout && !valid(*timeout))) [[likely]] {
+  if (!epoll_set_active(epfd) || (timeout && (!readable(timeout, sizeof *timeout) || !valid(*timeout)))) [[likely]] {
     int n = next::epoll_pwait2(epfd, events, max, timeout, sigmask);
     if (!woken_for_us(epfd, events, &n)) return n;
   }

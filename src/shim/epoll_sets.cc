@@ -3,6 +3,7 @@
 
 #include <new>
 
+#include "client/memory/user_memory.hh"
 #include "shim/deadline.hh"
 #include "shim/epoll_set.hh"
 #include "shim/epoll_table.hh"
@@ -49,7 +50,8 @@ void refresh_children(EpollSet& set, int depth) noexcept {
 }
 
 int control_member(int epfd, int op, int fd, client::Descriptor& d, const epoll_event* event) {
-  if ((op == EPOLL_CTL_ADD || op == EPOLL_CTL_MOD) && !event) {
+  epoll_event wanted{};
+  if (op != EPOLL_CTL_DEL && client::load_user(reinterpret_cast<uintptr_t>(event), wanted) != 0) {
     errno = EFAULT;
     return -1;
   }
@@ -64,9 +66,9 @@ int control_member(int epfd, int op, int fd, client::Descriptor& d, const epoll_
     int saved_errno = errno;
     std::lock_guard hold(set->mutex);
     if (op == EPOLL_CTL_ADD)
-      result = set->add(epfd, fd, d, *event);
+      result = set->add(epfd, fd, d, wanted);
     else if (op == EPOLL_CTL_MOD)
-      result = set->modify(fd, d, *event);
+      result = set->modify(fd, d, wanted);
     else if (op == EPOLL_CTL_DEL)
       result = set->remove(fd, d);
     else

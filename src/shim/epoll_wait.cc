@@ -3,10 +3,13 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "ring/probes.hh"
 #include "shim/deadline.hh"
 #include "shim/epoll_sets.hh"
 #include "shim/epoll_table.hh"
+#include "shim/known_pages.hh"
 #include "shim/next.hh"
 
 namespace unetmap::shim {
@@ -126,6 +129,14 @@ int wait_on_set(int epfd, epoll_event* events, int max_events, int64_t timeout_n
   if (!set || max_events <= 0 || !events)
     return next::epoll_pwait(epfd, events, max_events, ms_not_below(timeout_ns), sigmask);
   int saved_errno = errno;
+  // A program may tell of more room than it has, where so many events never come: no further than these is looked.
+  constexpr int kAtOnce = 256;
+  const size_t room = size_t(std::min(max_events, kAtOnce)) * sizeof *events;
+  max_events = int(writable_bytes(events, room) / sizeof *events);
+  if (max_events == 0) {
+    errno = EFAULT;
+    return -1;
+  }
   Deadline deadline(timeout_ns);
   SetWait wait(*set, epfd, events, max_events);
   for (;;) {

@@ -4,6 +4,7 @@
 
 #include "client/descriptor/calls.hh"
 #include "shim/deadline.hh"
+#include "shim/known_pages.hh"
 #include "shim/next.hh"
 #include "shim/wait.hh"
 
@@ -29,11 +30,17 @@ inline bool poll_one(pollfd* fds, int64_t timeout_ns, const sigset_t* sigmask, i
   return true;
 }
 
+// What the kernel will refuse is its own to look at.
+bool may_be_ours(pollfd* fds, nfds_t n) {
+  constexpr nfds_t kMost = nfds_t{1} << 28;  // more than there can be descriptors
+  return n <= kMost && readable(fds, n * sizeof *fds) && any_concerns_us(fds, n) && writable(fds, n * sizeof *fds);
+}
+
 inline bool ours(pollfd* fds, nfds_t n, int64_t timeout_ns, const sigset_t* sigmask, int* result) {
-  if (!fds) return false;
+  if ((n != 1 || !known_writable(fds, sizeof *fds)) && !may_be_ours(fds, n)) return false;
   if (n == 1 && poll_one(fds, timeout_ns, sigmask, result)) [[likely]]
     return true;
-  if (!any_concerns_us(fds, n)) return false;
+  if (n == 1 && !any_concerns_us(fds, n)) return false;
   *result = wait_for(fds, n, timeout_ns, sigmask);
   return true;
 }

@@ -11,6 +11,7 @@
 
 #include "base/fd.hh"
 #include "shim/deadline.hh"
+#include "shim/known_pages.hh"
 #include "shim/next.hh"
 #include "shim/own_process.hh"
 #include "shim/select_sets.hh"
@@ -51,7 +52,13 @@ class PollSet {
 bool any_concerns_us(int nfds, fd_set* in, fd_set* out, fd_set* except) {
   // Sets longer than fd_set are looked at as far as our descriptors go: programs pass a large nfds with short sets.
   nfds = std::min(nfds, std::max(FD_SETSIZE, highest_number() + 1));
-  return !SelectSets(nfds, in, out, except).each([](int fd, short) { return !concerns_us(fd); });
+  const size_t bytes = size_t((nfds + SelectSet::kBits - 1) / SelectSet::kBits) * sizeof(unsigned long);
+  // What the kernel will refuse is its own to look at.
+  auto all = [&](bool (*usable)(const void*, size_t)) {
+    return (!in || usable(in, bytes)) && (!out || usable(out, bytes)) && (!except || usable(except, bytes));
+  };
+  return all(readable) && !SelectSets(nfds, in, out, except).each([](int fd, short) { return !concerns_us(fd); }) &&
+         all(writable);
 }
 
 // The kernel reads no more bits than the descriptor table has places, so nor may we.

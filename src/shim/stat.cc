@@ -82,7 +82,10 @@ int fill(const DevicePath& path, struct stat* out) {
   Looks looks;
   if (!looks_of(path, &looks)) return -1;
   int saved_errno = errno;
-  if (syscall(SYS_newfstatat, AT_FDCWD, kModel, out, 0) < 0) *out = {};
+  if (syscall(SYS_newfstatat, AT_FDCWD, kModel, out, 0) < 0) {
+    if (errno == EFAULT) return -1;
+    *out = {};
+  }
   errno = saved_errno;
   out->st_mode = looks.mode;
   out->st_ino = looks.inode;
@@ -97,7 +100,10 @@ int fill(const DevicePath& path, unsigned mask, struct statx* out) {
   Looks looks;
   if (!looks_of(path, &looks)) return -1;
   int saved_errno = errno;
-  if (syscall(SYS_statx, AT_FDCWD, kModel, 0, mask, out) < 0) *out = {};
+  if (syscall(SYS_statx, AT_FDCWD, kModel, 0, mask, out) < 0) {
+    if (errno == EFAULT) return -1;
+    *out = {};
+  }
   errno = saved_errno;
   out->stx_mask |= STATX_BASIC_STATS;
   out->stx_mode = uint16_t(looks.mode);
