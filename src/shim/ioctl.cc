@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// ioctl and mmap.
+// ioctl, mmap and mremap.
 #include <linux/ethtool.h>
 #include <linux/sockios.h>
 #include <net/if.h>
@@ -15,6 +15,7 @@
 
 #include "base/port_address.hh"
 #include "client/descriptor/calls.hh"
+#include "client/memory/user_memory.hh"
 #include "shim/epoll_sets.hh"
 #include "shim/interface_name.hh"
 #include "shim/next.hh"
@@ -23,6 +24,25 @@ namespace unetmap::shim {
 namespace {
 
 constinit Next<int(int, unsigned long, ...)> next_ioctl{"ioctl"};
+
+// A region is one piece to who mapped it, and two mappings to the kernel, which makes no larger one of several. Behind
+// the end of what is larger nothing is.
+void* enlarge_region(void* old, size_t old_bytes, size_t bytes, int flags, void* to) {
+  auto rounded = [](size_t n) { return (n + 4095) & ~size_t{4095}; };
+  const auto from = uint64_t(reinterpret_cast<uintptr_t>(old));
+  old_bytes = rounded(old_bytes), bytes = rounded(bytes);
+  if (!(flags & MREMAP_MAYMOVE) || bytes <= old_bytes || !client::maps_region(from, old_bytes)) return MAP_FAILED;
+  const int fixed = flags & MREMAP_FIXED ? MAP_FIXED : 0;
+  const long at = syscall(SYS_mmap, fixed ? to : nullptr, bytes, PROT_NONE,
+                          fixed | MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (at == -1) return MAP_FAILED;
+  if (int error = client::move_mappings(from, old_bytes, uint64_t(at))) {
+    syscall(SYS_munmap, at, bytes);
+    errno = error;
+    return MAP_FAILED;
+  }
+  return reinterpret_cast<void*>(at);
+}
 
 int device_request(int fd, client::Descriptor& seen, unsigned long request, void* argument) {
   int saved_errno = errno;
@@ -67,22 +87,28 @@ int interface_request(int socket, unsigned long request, void* argument) {
     memcpy(interface->ifr_hwaddr.sa_data, address.data(), address.size());
   } else if (request == SIOCETHTOOL) {
     // Offloads: there are none to switch.
-    auto* value = reinterpret_cast<ethtool_value*>(interface->ifr_data);
-    if (!value) return result;
-    switch (value->cmd) {
+    const auto at = uint64_t(reinterpret_cast<uintptr_t>(interface->ifr_data));
+    ethtool_value value;
+    if (client::load_user(at, value) != 0) {
+      errno = EFAULT;
+      return result;
+    }
+    switch (value.cmd) {
       case ETHTOOL_GGSO:
       case ETHTOOL_GTSO:
       case ETHTOOL_GGRO:
       case ETHTOOL_GRXCSUM:
       case ETHTOOL_GTXCSUM:
-        value->data = 0;
-        break;
+        value.data = 0;
+        if (client::store_user(at, value) == 0) break;
+        errno = EFAULT;
+        return result;
       case ETHTOOL_SGSO:
       case ETHTOOL_STSO:
       case ETHTOOL_SGRO:
       case ETHTOOL_SRXCSUM:
       case ETHTOOL_STXCSUM:
-        if (value->data == 0) break;
+        if (value.data == 0) break;
         errno = EOPNOTSUPP;
         return result;
       default:
@@ -122,6 +148,20 @@ void* shim_mmap(void* address, size_t length, int protection, int flags, int fd,
       return at;
     }
   return reinterpret_cast<void*>(syscall(SYS_mmap, address, length, protection, flags, fd, offset));
+}
+
+void* shim_mremap(void* old, size_t old_bytes, size_t bytes, int flags, ...) UNETMAP_INTERPOSE(mremap);
+void* shim_mremap(void* old, size_t old_bytes, size_t bytes, int flags, ...) {
+  va_list arguments;
+  va_start(arguments, flags);
+  void* to = flags & MREMAP_FIXED ? va_arg(arguments, void*) : nullptr;
+  va_end(arguments);
+  const int saved_errno = errno;
+  void* at = reinterpret_cast<void*>(syscall(SYS_mremap, old, old_bytes, bytes, flags, to));
+  if (at != MAP_FAILED || errno != EFAULT) return at;
+  at = enlarge_region(old, old_bytes, bytes, flags, to);
+  errno = at == MAP_FAILED ? EFAULT : saved_errno;
+  return at;
 }
 
 void* shim_mmap64(void* address, size_t length, int protection, int flags, int fd, off_t offset)

@@ -49,6 +49,9 @@ int duplicated_by(int from, int result) {
 
 int control_flags(Next<int(int, int, ...)>& next, int fd, int command, void* argument) {
   int result = next(fd, command, argument);
+  // The device tells what it was opened for; a socket is for both.
+  if (command == F_GETFL && result >= 0 && client::maybe_netmap(fd) && client::is_netmap(fd))
+    result = (result & ~O_ACCMODE) | client::access_mode(fd);
   return command == F_DUPFD || command == F_DUPFD_CLOEXEC ? duplicated_by(fd, result) : result;
 }
 

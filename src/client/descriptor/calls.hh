@@ -22,8 +22,9 @@ using DescriptorRef = std::shared_ptr<Descriptor>;
 
 // --- the table: file descriptor number -> Descriptor. Safe from any thread; usable in a forked child. ---
 
-// Opens the device: connects to the daemon, starting it if need be. `flags`: O_CLOEXEC and O_NONBLOCK are honoured.
-// Returns the new descriptor number, or -1 with errno (and a message through report_error).
+// Opens the device: connects to the daemon, starting it if need be. `flags`: O_CLOEXEC, O_NONBLOCK and what it is
+// opened for (O_RDONLY, O_WRONLY) are honoured. Returns the new descriptor number, or -1 with errno (and a message
+// through report_error).
 int open_device(int flags) noexcept;
 
 // True if `fd` could be a netmap descriptor: known as one, or not yet looked at. One load; the test for the fast path
@@ -51,6 +52,9 @@ void received(int fd) noexcept;              // arrived by SCM_RIGHTS or is othe
 
 // Any NIOC* request. Requests that are not netmap's give ENOTTY.
 int control(Descriptor& d, unsigned long request, void* argument) noexcept;
+
+// O_RDONLY, O_WRONLY or O_RDWR: what the descriptor was opened for, by whichever process. Keeps errno.
+int access_mode(int fd) noexcept;
 
 // mmap of the region the descriptor is bound to; `addr`, `flags` (MAP_FIXED, MAP_POPULATE) as in mmap(2).
 void* map(Descriptor& d, void* addr, size_t length, int prot, int flags, off_t offset) noexcept;

@@ -1,17 +1,28 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // mmap of a netmap descriptor.
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <string>
 
 #include "client/descriptor/calls.hh"
 #include "client/descriptor/descriptor.hh"
 #include "client/link/errors.hh"
 
 namespace unetmap::client {
+namespace {
+
+// The same memory, of which no mapping can be made one that writes. Where there is no /proc: as it is.
+UniqueFd read_only(int fd) {
+  return UniqueFd(
+      int(syscall(SYS_openat, AT_FDCWD, ("/proc/self/fd/" + std::to_string(fd)).c_str(), O_RDONLY | O_CLOEXEC)));
+}
+
+}  // namespace
 
 void* map(Descriptor& d, void* addr, size_t length, int prot, int flags, off_t offset) noexcept {
   auto fail = [](int code, const char* text) {
@@ -27,9 +38,26 @@ void* map(Descriptor& d, void* addr, size_t length, int prot, int flags, off_t o
   uint64_t pages = (total + 4095) & ~uint64_t{4095}, from = uint64_t(offset);
   if (from % 4096 != 0 || from > pages || length == 0 || length > pages - from)
     return fail(EINVAL, "mmap of a netmap descriptor: reaches beyond the region's nr_memsize, or begins within a page");
+  // Who opened it for writing alone has nothing to map, as of any device.
+  const int mode = access_mode(d.fd());
+  const bool shared = (flags & MAP_TYPE) == MAP_SHARED || (flags & MAP_TYPE) == MAP_SHARED_VALIDATE;
+  if (mode == O_WRONLY || (mode == O_RDONLY && shared && (prot & PROT_WRITE)))
+    return fail(EACCES,
+                mode == O_WRONLY
+                    ? "mmap of a netmap descriptor: opened with O_WRONLY; open it with O_RDWR"
+                    : "mmap of a netmap descriptor: for writing, and opened with O_RDONLY; open it with O_RDWR");
+  if (!shared && (flags & MAP_TYPE) != MAP_PRIVATE)
+    return fail(EINVAL, "mmap of a netmap descriptor: neither MAP_SHARED nor MAP_PRIVATE; say MAP_SHARED");
   int privates = bound->region->private_fd.get(), exchange = bound->region->exchange_fd.get();
+  UniqueFd privates_read, exchange_read;
+  if (mode == O_RDONLY && shared) {
+    privates_read = read_only(privates);
+    exchange_read = read_only(exchange);
+    if (privates_read) privates = privates_read.get();
+    if (exchange_read) exchange = exchange_read.get();
+  }
   // One stretch of addresses: netmap_if and rings of the one memfd, then the buffers of the other.
-  flags = (flags & ~(MAP_ANONYMOUS | MAP_PRIVATE)) | MAP_SHARED;
+  flags &= ~MAP_ANONYMOUS;
   long base = syscall(SYS_mmap, addr, length, PROT_NONE,
                       (flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)) | MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (base < 0 && base > -4096) return reinterpret_cast<void*>(-1);

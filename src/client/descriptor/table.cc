@@ -68,6 +68,15 @@ bool looks_like_ours(int fd) {
   return path == wire::default_socket_path() || file.find("unetmap") != std::string::npos;
 }
 
+// What a descriptor was opened for is written down in its socket, so that it goes along with each copy. The option has
+// no other meaning for a connection of this kind.
+constexpr int kForReading = 1, kForWriting = 2;
+
+void write_down_mode(int fd, int flags) {
+  const int mode = (flags & O_ACCMODE) == O_RDONLY ? kForReading : (flags & O_ACCMODE) == O_WRONLY ? kForWriting : 0;
+  if (mode != 0) syscall(SYS_setsockopt, fd, SOL_SOCKET, SO_PRIORITY, &mode, sizeof mode);
+}
+
 // With the table's lock. What had that number meanwhile is closed, and like all closed ones somebody may be inside.
 void put(Table& all, int fd, const DescriptorRef& descriptor) {
   DescriptorRef& place = all.by_number[fd];
@@ -124,8 +133,18 @@ int open_device(int flags) noexcept {
     errno = fd.error().code == ENOENT || fd.error().code == ECONNREFUSED ? ENXIO : fd.error().code;
     return -1;
   }
+  write_down_mode(fd->get(), flags);
   adopt(fd->get());
   return fd->release();
+}
+
+int access_mode(int fd) noexcept {
+  const int saved = errno;
+  int mode = 0;
+  socklen_t bytes = sizeof mode;
+  if (syscall(SYS_getsockopt, fd, SOL_SOCKET, SO_PRIORITY, &mode, &bytes) < 0) mode = 0;
+  errno = saved;
+  return mode == kForReading ? O_RDONLY : mode == kForWriting ? O_WRONLY : O_RDWR;
 }
 
 bool is_netmap(int fd) noexcept {

@@ -2,6 +2,7 @@
 #include "client/memory/user_memory.hh"
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -11,7 +12,11 @@
 #include <cinttypes>
 #include <cstdio>
 #include <cstring>
+#include <optional>
 #include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
 
 #include "base/fd.hh"
 
@@ -82,27 +87,74 @@ bool writable_user(uint64_t address, size_t bytes) noexcept {
   return true;
 }
 
-bool writable_mappings(uint64_t address, uint64_t bytes) {
+namespace {
+
+struct MappedStretch {
+  uint64_t first, end;
+  char writes;       // 'w': they do
+  const char* line;  // of /proc/self/maps
+  size_t length;
+};
+
+// Those that lie in [address, address + bytes), in order, as long as each begins where the last one ended and
+// use(stretch) says so. Returns up to where that was; nullopt where /proc does not tell.
+template <class Use>
+std::optional<uint64_t> each_mapping(uint64_t address, uint64_t bytes, Use&& use) {
   const int saved = errno;
   UniqueFd maps(int(syscall(SYS_openat, AT_FDCWD, "/proc/self/maps", O_RDONLY | O_CLOEXEC)));
   std::string text;
   char piece[kPiece];
   for (long n; maps && (n = syscall(SYS_read, maps.get(), piece, sizeof piece)) > 0;) text.append(piece, size_t(n));
   errno = saved;
-  if (text.empty()) return true;
+  if (text.empty()) return {};
   uint64_t to = address;  // what has been found so far
   for (const char* line = text.c_str(); line && *line && to - address < bytes;) {
-    uint64_t first = 0, end = 0;
-    char writes = 0;
-    if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %*c%c", &first, &end, &writes) != 3) return true;
-    if (end > to) {
-      if (first > to || writes != 'w') return false;
-      to = end;
+    const char* const end_of_line = strchr(line, '\n');
+    MappedStretch stretch{0, 0, 0, line, end_of_line ? size_t(end_of_line - line) : strlen(line)};
+    if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %*c%c", &stretch.first, &stretch.end, &stretch.writes) != 3) return {};
+    if (stretch.end > to) {
+      if (stretch.first > to || !use(stretch)) return to;
+      to = stretch.end;
     }
-    line = strchr(line, '\n');
-    if (line) line++;
+    line = end_of_line ? end_of_line + 1 : nullptr;
   }
-  return to - address >= bytes;
+  return to;
+}
+
+}  // namespace
+
+bool writable_mappings(uint64_t address, uint64_t bytes) {
+  auto to = each_mapping(address, bytes, [](const MappedStretch& each) { return each.writes == 'w'; });
+  return !to || *to - address >= bytes;
+}
+
+bool maps_region(uint64_t address, uint64_t bytes) {
+  bool begins = false;
+  auto to = each_mapping(address, bytes, [&](const MappedStretch& each) {
+    begins |= std::string_view(each.line, each.length).find("/memfd:unetmap-private") != std::string_view::npos;
+    return begins;
+  });
+  return to && begins && *to - address >= bytes;
+}
+
+int move_mappings(uint64_t from, uint64_t bytes, uint64_t to) noexcept {
+  std::vector<std::pair<uint64_t, uint64_t>> stretches;
+  auto end = each_mapping(from, bytes, [&](const MappedStretch& each) {
+    const uint64_t first = std::max(each.first, from);
+    stretches.push_back({first, std::min(each.end, from + bytes) - first});
+    return true;
+  });
+  if (!end || *end - from < bytes) return EFAULT;
+  auto move_one = [&](uint64_t at, uint64_t length, uint64_t there) {
+    long moved = syscall(SYS_mremap, at, length, length, MREMAP_MAYMOVE | MREMAP_FIXED, there);
+    return moved == long(there) ? 0 : errno;
+  };
+  for (size_t i = 0; i < stretches.size(); i++)
+    if (int error = move_one(stretches[i].first, stretches[i].second, to + (stretches[i].first - from))) {
+      while (i-- > 0) (void)move_one(to + (stretches[i].first - from), stretches[i].second, stretches[i].first);
+      return error;
+    }
+  return 0;
 }
 
 }  // namespace unetmap::client

@@ -21,6 +21,12 @@ bool writable_user(uint64_t address, size_t bytes) noexcept;
 // look in, the program is believed.
 bool writable_mappings(uint64_t address, uint64_t bytes);
 
+// Moves the mappings in [from, from + bytes), which follow each other without a gap, to the same places from `to` on,
+// where nothing is that is missed. 0, or an errno value and all is where it was.
+int move_mappings(uint64_t from, uint64_t bytes, uint64_t to) noexcept;
+// Whether a region's memory, rings and buffers, is mapped there as a whole.
+bool maps_region(uint64_t address, uint64_t bytes);
+
 template <class T>
 int load_user(uint64_t address, T& to) noexcept {
   return load_user(address, &to, sizeof to);
