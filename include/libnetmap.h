@@ -253,6 +253,8 @@ struct nmctx* nmctx_get(void) NM_NOEXCEPT_;
 struct nmctx* nmctx_set_default(struct nmctx* ctx) NM_NOEXCEPT_;
 /* Gives the default context a mutex, which it has from the start here. */
 void nmctx_set_threadsafe(void) NM_NOEXCEPT_;
+/* Named by what was compiled against netmap's own header, to have that mutex; without a meaning here. */
+extern int nmctx_threadsafe;
 
 void nmctx_ferror(struct nmctx* ctx, const char* fmt, ...) NM_NOEXCEPT_ __attribute__((format(printf, 2, 3)));
 void* nmctx_malloc(struct nmctx* ctx, size_t size) NM_NOEXCEPT_;

@@ -59,6 +59,8 @@ int fail(nmctx* ctx, int error, const char* fmt, ...) noexcept {
 
 extern "C" {
 
+int nmctx_threadsafe = 1;
+
 nmctx* nmctx_get(void) noexcept { return current.load(std::memory_order_acquire); }
 
 nmctx* nmctx_set_default(nmctx* ctx) noexcept { return current.exchange(ctx, std::memory_order_acq_rel); }

@@ -51,14 +51,29 @@ Interval bound_rings(const nmreq_register& reg, uint32_t rings, uint32_t host_ri
   return {static_cast<uint16_t>(begin), static_cast<uint16_t>(end - 1)};
 }
 
-void set_ring_intervals(nmport_d* port) {
-  const nmreq_register& reg = port->reg;
-  const Interval tx = bound_rings(reg, reg.nr_tx_rings, reg.nr_host_tx_rings, (reg.nr_flags & NR_RX_RINGS_ONLY) == 0);
-  const Interval rx = bound_rings(reg, reg.nr_rx_rings, reg.nr_host_rx_rings, (reg.nr_flags & NR_TX_RINGS_ONLY) == 0);
+// Those whose rings can be reached through netmap_if, which says it exactly: where one direction has fewer rings than a
+// number, its first one is bound.
+Interval reachable_rings(const ssize_t* ring_ofs, uint32_t rings) {
+  uint32_t begin = 0;
+  while (begin < rings && ring_ofs[begin] == 0) ++begin;
+  uint32_t end = begin;
+  while (end < rings && ring_ofs[end] != 0) ++end;
+  if (rings == 0) return {};
+  return {static_cast<uint16_t>(begin), static_cast<uint16_t>(end - 1)};
+}
+
+void use(nmport_d* port, const Interval& tx, const Interval& rx) {
   port->first_tx_ring = port->cur_tx_ring = tx.first;
   port->last_tx_ring = tx.last;
   port->first_rx_ring = port->cur_rx_ring = rx.first;
   port->last_rx_ring = rx.last;
+}
+
+void set_ring_intervals(nmport_d* port) {
+  const nmreq_register& reg = port->reg;
+  const Interval tx = bound_rings(reg, reg.nr_tx_rings, reg.nr_host_tx_rings, (reg.nr_flags & NR_RX_RINGS_ONLY) == 0);
+  const Interval rx = bound_rings(reg, reg.nr_rx_rings, reg.nr_host_rx_rings, (reg.nr_flags & NR_TX_RINGS_ONLY) == 0);
+  use(port, tx, rx);
 }
 
 // The option that made a registration fail, if one did.
@@ -198,6 +213,10 @@ int nmport_mmap(nmport_d* port) noexcept {
   port->mem = mem;
   port->nifp = NETMAP_IF(mem->mem, port->reg.nr_offset);
   port->mmap_done = 1;
+  const uint32_t tx_rings = port->nifp->ni_tx_rings + port->nifp->ni_host_tx_rings;
+  const uint32_t rx_rings = port->nifp->ni_rx_rings + port->nifp->ni_host_rx_rings;
+  use(port, reachable_rings(port->nifp->ring_ofs, tx_rings),
+      reachable_rings(port->nifp->ring_ofs + tx_rings, rx_rings));
   return 0;
 }
 
@@ -216,6 +235,7 @@ void nmport_undo_mmap(nmport_d* port) noexcept {
   port->mem = nullptr;
   port->nifp = nullptr;
   port->mmap_done = 0;
+  use(port, {0, 0}, {0, 0});
 }
 
 }  // extern "C"

@@ -11,6 +11,9 @@
 
 #include "check.h"
 
+/* As a function of netmap's libnetmap.h has it, which every program that includes that header contains. */
+static void __attribute__((used)) be_threadsafe(void) { nmctx_threadsafe = 1; }
+
 static int try_register(int fd, const char* name, uint16_t version, struct nmreq_register* reg, uint64_t options,
                         struct nmreq_header* hdr) {
   nmreq_header_init(hdr, NETMAP_REQ_REGISTER, reg);
