@@ -156,6 +156,17 @@ says_of 'unetmap.toml:1: ports: there is no such table; .*port' '[ports."vale0:a
 says_of 'unetmap.toml:1: port.eth0: is no port of a switch; .*vale0:1' '[port.eth0]'
 says_of 'unetmap.toml:2: port."vale0:a".plug.kind: is to be one of' '[port."vale0:a"]' 'plug = { kind = "tap", socket = "x" }'
 says_of 'unetmap.toml:3: port."vale0:a".plug.sokket: there is no such key' '[port."vale0:a".plug]' 'kind = "dgram"' 'sokket = "x"' 'socket = "y"'
+says_of 'unetmap.toml:3: port."vale0:a".zero_copy: is for ports that programs open' '[port."vale0:a"]' \
+  'plug = { kind = "stream", socket = "x" }' 'zero_copy = true'
+says_of 'unetmap.toml:3: port."vale0:a".zero_copy: is for ports that programs open' '[port."vale0:a"]' \
+  'attach = "interface"' 'zero_copy = true'
+card='kind = "e1000", socket = "x"'
+says_of 'unetmap.toml:2: port."vale0:a".plug.itr_us: .*needs mitigation' '[port."vale0:a"]' \
+  "plug = { $card, itr_us = 10, mitigation = false }"
+says_of 'unetmap.toml:2: port."vale0:a".plug.itr_us: takes at most' '[port."vale0:a"]' "plug = { $card, itr_us = 20000 }"
+says_of 'unetmap.toml:2: port."vale0:a".plug.mac: is no Ethernet address' '[port."vale0:a"]' "plug = { $card, mac = \"02:\" }"
+says_of 'unetmap.toml:2: port."vale0:a".plug.paravirt: is for the kind "e1000" alone' '[port."vale0:a"]' \
+  'plug = { kind = "dgram", socket = "x", paravirt = true }'
 says_of 'unetmap.toml:3: switch.vale0.pins."02:": is no Ethernet address' '[switch.vale0]' '[switch.vale0.pins]' '"02:" = "vale0:1"'
 for odd in '[[[' '[[[a]]]' '[[=]]' '[[.]]' '[[ ['; do says_of 'unetmap.toml: has what is no TOML' "$odd"; done
 says_of 'unetmap.toml:1: port."vale0:a*": is longer than .* 63 bytes' "[port.\"vale0:$(printf '%058d' 0 | tr 0 a)\"]" 'isolated = 1'

@@ -25,6 +25,8 @@ constexpr Key kPlugKeys[] = {
     {"rings", Type::kNumber},  {"slots", Type::kNumber}, {"paravirt", Type::kFlag}, {"mitigation", Type::kFlag},
     {"itr_us", Type::kNumber}, {"mac", Type::kText},
 };
+constexpr const char* kCardKeys[] = {"paravirt", "mitigation", "itr_us", "mac"};  // of kind e1000 alone
+constexpr uint64_t kMaxItr_us = 16776;                                            // that the card's register holds
 constexpr const char* kPlugKinds[] = {"vhost-user", "e1000", "passthrough", "stream", "dgram"};
 constexpr Key kRingKeys[] = {
     {"tx_rings", Type::kNumber}, {"rx_rings", Type::kNumber}, {"tx_slots", Type::kNumber}, {"rx_slots", Type::kNumber}};
@@ -144,6 +146,9 @@ class Reader {
     }
     if (out.contains("plug") && out.contains("attach"))
       return bad(at / "attach", "a port that something is plugged into has no interface; leave one of both out");
+    if (out.value("zero_copy", false) && (out.contains("plug") || out.contains("attach")))
+      return bad(at / "zero_copy", "is for ports that programs open; leave it or " +
+                                       std::string(out.contains("plug") ? "plug" : "attach") + " out");
     return out;
   }
 
@@ -182,7 +187,22 @@ class Reader {
     }
     if (!out.contains("mode")) out["mode"] = "server";
     if (out["mode"] != "server" && out["mode"] != "client") return bad(at / "mode", "takes \"server\" or \"client\"");
+    if (auto agreed = card(at, out); !agreed) return agreed.error();
     return out;
+  }
+
+  // What a card's keys say of each other.
+  Result<void> card(const Path& at, const Json& plug) {
+    for (const char* key : kCardKeys)
+      if (plug["kind"] != "e1000" && plug.contains(key))
+        return bad(at / key, "is for the kind \"e1000\" alone; leave it out");
+    if (plug.value("itr_us", uint64_t{0}) > kMaxItr_us)
+      return bad(at / "itr_us", fmt::format("takes at most {} microseconds", kMaxItr_us));
+    if (plug.contains("itr_us") && !plug.value("mitigation", true))
+      return bad(at / "itr_us", "a least time between interrupts needs mitigation; leave one of both out");
+    if (plug.contains("mac") && !is_address(plug["mac"].get<std::string>()))
+      return bad(at / "mac", "is no Ethernet address; give one such as 02:00:00:00:00:01");
+    return {};
   }
 
   // Relative paths begin where the file is.
