@@ -153,7 +153,8 @@ enum PortFlags : uint32_t {
   kPortTap = 512,         // what is told of all packets of the switch
   kPortRuled = 1024,      // has a RulesEntry
   kPortExchanges = 2048,  // of what it sends and receives buffers change hands where both ends have this, and one region
-  kPortGone = 4096,       // a NIC whose keeper has ended: it does not come back
+  kPortGone = 4096,       // a NIC whose keeper has ended, or a monitor whose port was closed: it does not come back
+  kPortDeaf = 8192,       // no program has a receive ring of it open: what is sent there is sent to nobody
   kPortStraight = 128,    // a NIC whose other end is a port of ours too: frames may go straight there
 };
 

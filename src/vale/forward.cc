@@ -347,6 +347,8 @@ void Forwarder::group_runs() {
 // The destination behind a port index as of now, nullptr if there is none.
 Dest* Forwarder::current(uint16_t port) {
   uint32_t generation = shared_->port[port].generation.load(std::memory_order_acquire);
+  if (flags_of(port) & kPortDeaf) [[unlikely]]
+    return nullptr;
   return generation & 1 ? outside_.resolve(port, generation) : nullptr;
 }
 

@@ -4,7 +4,9 @@
 #include <gtest/gtest.h>
 
 #include <fstream>
+#include <memory>
 #include <set>
+#include <thread>
 
 #define NETMAP_WITH_LIBS
 #include "flows.hh"
@@ -435,6 +437,49 @@ TEST(Monitor, ZeroCopyOutlivesKilledPrograms) {
       if (packet == frame(9, 2, 99)) return true;
     return false;
   }));
+}
+
+// What a monitor of a port that is closed has is still there, and poll says that no more comes; so it stays when the
+// port is opened again, which is another one then.
+TEST(Monitor, IsToldThatItsPortWasClosed) {
+  for (const char* kind : {"/rt", "/z"}) {
+    auto a = std::make_unique<Port>("valeM11:a");
+    Port b("valeM11:b"), full("valeM11:a" + std::string(kind)), empty("valeM11:a" + std::string(kind));
+    ASSERT_TRUE(*a && b && full && empty);
+    a->send(frame(9, 1, 65));
+    EXPECT_THAT(empty.packets(), ElementsAre(frame(9, 1, 65))) << kind;
+    auto events = [](const Port& monitor, int timeout_ms) {
+      pollfd p{monitor.fd(), POLLIN, 0};
+      poll(&p, 1, timeout_ms);
+      return p.revents;
+    };
+    // Also who sleeps then.
+    std::thread sleeper([&] { EXPECT_EQ(events(empty, 20000), POLLERR) << kind; });
+    a.reset();
+    sleeper.join();
+    EXPECT_EQ(events(full, 0), POLLERR | POLLIN) << kind;
+    EXPECT_THAT(full.packets(), ElementsAre(frame(9, 1, 65))) << kind;
+    for (const Port* monitor : {&full, &empty}) {
+      EXPECT_EQ(ioctl(monitor->fd(), NIOCRXSYNC, nullptr), 0);
+      EXPECT_EQ(events(*monitor, 0), POLLERR) << kind;
+    }
+    Port again("valeM11:a"), watching("valeM11:a/t");
+    ASSERT_TRUE(again && watching) << kind;
+    again.send(frame(9, 1, 66));
+    EXPECT_THAT(watching.packets(), ElementsAre(frame(9, 1, 66))) << kind;
+    EXPECT_THAT(full.packets(), IsEmpty()) << kind;
+    EXPECT_EQ(events(full, 0), POLLERR) << kind;
+  }
+}
+
+TEST(Monitor, OfAnEndOfAPipeIsToldToo) {
+  auto end = std::make_unique<Port>("valeM12:a{1");
+  Port other("valeM12:a}1"), monitor("valeM12:a{1/rt"), others("valeM12:a}1/rt");
+  ASSERT_TRUE(*end && other && monitor && others);
+  end.reset();
+  pollfd both[2] = {{monitor.fd(), POLLIN, 0}, {others.fd(), POLLIN, 0}};
+  EXPECT_EQ(poll(both, 2, 20000), 1);
+  EXPECT_EQ(both[0].revents, POLLERR);
 }
 
 TEST(Monitor, NeedsAnOpenPort) {

@@ -70,6 +70,8 @@ short sync_events(Descriptor& d, short wanted) noexcept {
       note(ring->sync());
       if (want_in && ring->ready()) out |= wanted & kIn;
     }
+  if (bound->orphaned()) [[unlikely]]
+    out |= POLLERR;  // beside what came before
   if (taken)
     missed_by = &d;
   else if (missed_by == &d)

@@ -43,6 +43,11 @@ class Port {
   bool failed();
   // A NIC whose keeper has ended: it does not come back.
   bool gone() const;
+  // A monitor of a port that all who had it open have closed.
+  bool orphaned() const {
+    const PortEntry* shown = kind() == wire::PortKind::kMonitor ? entry() : nullptr;
+    return shown && (shown->flags.load(std::memory_order_relaxed) & kPortGone);
+  }
 
  private:
   PortEntry* entry_of(const wire::PortInfo& port) const {

@@ -40,11 +40,17 @@ Result<void> Attachments::check_unused(const Port& port) {
 }
 
 void Attachments::note_users(Port& port) {
+  const bool switched = port.kind() == wire::PortKind::kVale || port.kind() == wire::PortKind::kPersistent;
+  if (switched && !port.attached && !port.plug)
+    port.sw->set_flag(
+        port.info.index, kPortDeaf,
+        std::all_of(port.users.begin(), port.users.end(), [](const File* user) { return user->rx.empty(); }));
   if (!port.attached || port.plug) return;
   bool open = !port.users.empty();
   port.sw->set_flood(port.info.index, open);
   if (Port* side = stack_side(port)) side->sw->set_flag(side->info.index, kPortSide, open);
   if (open) return;
+  if (!stack_side(port)) ports_.orphan_monitors(port);
   for (auto& [name, kept] : persistent_)
     if (kept.port == port.name) port.sw->set_header_len(port.info.index, kept.header_len);
 }

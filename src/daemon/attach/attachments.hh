@@ -67,7 +67,8 @@ class Attachments {
   // Forgets those that failed or ended while nobody asks any more.
   void forget_untold();
 
-  // A port that lives on between its users is not flooded to then, and its headers are what they were before.
+  // A port without receive rings open takes nothing. One that lives on between its users is not flooded to then, and
+  // its headers are what they were before.
   void note_users(Port& port);
   // The interface of a persistent port; or says in `made` why it has none.
   Result<void> make_interface(const std::string& name, Persistent& made, const Origin& origin);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "daemon/inventory/ports.hh"
 
+#include <sys/eventfd.h>
+
 #include <algorithm>
 #include <ctime>
 #include <utility>
@@ -87,6 +89,7 @@ Result<Port*> Ports::make(std::string name, wire::PortKind kind, std::shared_ptr
 }
 
 void Ports::drop_if_unused(Port* port) {
+  if (port->users.empty() && !port->attached) orphan_monitors(*port);
   auto unused = [](const Port& p) { return p.users.empty() && p.dependents == 0 && !p.attached; };
   if (!unused(*port)) return;
   if (port->peer) {
@@ -96,6 +99,20 @@ void Ports::drop_if_unused(Port* port) {
     destroy(peer);
   }
   destroy(port);
+}
+
+void Ports::orphan_monitors(Port& port) {
+  for (const uint16_t place :
+       std::vector<uint16_t>(std::begin(port.record()->monitors), std::end(port.record()->monitors))) {
+    const Switch::Record* record = place ? port.sw->find(place - 1u) : nullptr;
+    if (!record || record->port->kind() != wire::PortKind::kMonitor || record->port->parent != &port) continue;
+    Port& monitor = *record->port;
+    port.sw->remove_monitor(port.info.index, monitor.info.index);
+    monitor.parent = nullptr;
+    port.dependents--;
+    monitor.sw->set_flag(monitor.info.index, kPortGone, true);
+    for (const File* user : monitor.users) (void)eventfd_write(user->doorbell.get(), 1);
+  }
 }
 
 void Ports::remember(const Port& port) {

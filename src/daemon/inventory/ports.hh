@@ -57,6 +57,8 @@ class Ports {
   // switch.
   Result<Port*> renew(Port* port, const PortShape& shape);
   void drop_if_unused(Port* port);
+  // The port has left those who watch it: its monitors live on by themselves, with what they have, and are told.
+  void orphan_monitors(Port& port);
   // The daemon ends.
   void drop_all();
 

@@ -24,6 +24,13 @@ struct Port;
 struct RingRange {
   uint16_t first = 0, end = 0;
   bool overlaps(const RingRange& other) const { return first < other.end && other.first < end; }
+  bool empty() const { return first >= end; }
+};
+
+// Packet buffers in a row.
+struct BufferRun {
+  uint32_t first, count;
+  bool operator==(const BufferRun&) const = default;
 };
 
 // One netmap descriptor, however many copies of it processes hold.
@@ -41,6 +48,7 @@ struct File {
   uint32_t mode = 0;
   uint64_t reg_flags = 0;
   uint64_t if_offset = 0, if_bytes = 0;
+  std::vector<BufferRun> extra_runs;  // the extra buffers that it got
 };
 
 // What a port is to look like.
@@ -52,7 +60,7 @@ struct PortShape {
   bool hidden = false;   // numbered behind the others of its switch, and in no list of netmap's
   bool exchange = true;  // receive rings take from anyone; false: from the pipe's other end alone
   // With NETMAP_REQ_OPT_OFFSETS
-  uint64_t offset_mask = 0, initial_offset = 0, buf_align = 0;
+  uint64_t offset_mask = 0, max_offset = 0, initial_offset = 0, buf_align = 0;
 };
 
 // What is plugged into a port, for people to see.
