@@ -16,12 +16,30 @@ int SwitchTxRing::send(ServiceIndexes& at, uint32_t head, bool recover) {
   if (recover && view_.exchanges) [[unlikely]]
     at.hwcur = past_exchanged(at.hwcur, head);
   if (head == at.hwcur) return 0;
+  if (!elsewhere_.slots) note_told(at.hwcur, head);
   if (PortEntry* entry = port_.entry())
     at.hwcur = forward(*entry, at.hwcur, head);
   else
     at.hwcur = head;
   at.hwtail = before(at.hwcur);
   return 0;
+}
+
+// That the program put another buffer into a slot is known here, and the flag the program's again, or the switch's
+// where it exchanges buffers.
+void SwitchTxRing::note_told(uint32_t hwcur, uint32_t head) {
+  auto note = [this](uint32_t from, uint32_t to) {
+    uint16_t seen = 0;
+    for (uint32_t i = from; i < to; i++) seen |= view_.slots[i].flags;
+    if (!(seen & NS_BUF_CHANGED)) [[likely]]
+      return;
+    for (uint32_t i = from; i < to; i++) view_.slots[i].flags = uint16_t(view_.slots[i].flags & ~NS_BUF_CHANGED);
+  };
+  if (head < hwcur) {
+    note(hwcur, view_.num_slots);
+    hwcur = 0;
+  }
+  note(hwcur, head);
 }
 
 // The first slot in [hwcur, head) whose buffer did not change hands. What stands in those before is not what was to be

@@ -26,6 +26,7 @@ class SwitchTxRing final : public TxRing {
  private:
   uint32_t forward(PortEntry& entry, uint32_t hwcur, uint32_t head);
   uint32_t forward_slots(PortEntry& entry, uint32_t hwcur, uint32_t head);
+  void note_told(uint32_t hwcur, uint32_t head);
   uint32_t past_exchanged(uint32_t hwcur, uint32_t head) const;
   uint32_t forward(PortEntry& entry, const vale::TxView& view, uint32_t hwcur, uint32_t head);
   bool waits_for_room() const;
