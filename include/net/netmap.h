@@ -411,8 +411,8 @@ struct nmreq_opt_csb {
 struct nmreq_opt_offsets {
   struct nmreq_option nro_opt;
   uint64_t nro_max_offset;     /* (in/out) largest offset in bytes that we shall use */
-  uint64_t nro_initial_offset; /* (in/out) written to all slots at registration */
-  uint32_t nro_offset_bits;    /* (in/out) 0 for all 64 */
+  uint64_t nro_initial_offset; /* (in) written to all slots at registration */
+  uint32_t nro_offset_bits;    /* (in) 0 for all 64 */
   uint32_t nro_tx_align;       /* (in) bytes; 0 for any */
   uint64_t nro_min_gap;        /* (in) bytes that two users of one buffer must stay apart */
 };

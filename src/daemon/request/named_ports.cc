@@ -23,6 +23,7 @@ Result<Port*> NamedPorts::base(const PortName& name, const Recipe& recipe, bool 
   if (is_kept) {
     shape = kept->second.shape;
     shape.offset_mask = recipe.shape.offset_mask;
+    shape.max_offset = recipe.shape.max_offset;
     shape.initial_offset = recipe.shape.initial_offset;
     shape.buf_align = recipe.shape.buf_align;
   }

@@ -2,7 +2,6 @@
 #include "daemon/request/options.hh"
 
 #include <algorithm>
-#include <bit>
 #include <cstddef>
 #include <cstring>
 
@@ -69,27 +68,31 @@ Result<void> apply_offsets(wire::ControlRequest& request, PortShape& shape, uint
   if (want.nro_offset_bits > 64) return refuse(*option, EINVAL, where + "more than 64 bits; ask for 64 at most, 0 for all");
   uint32_t bits = want.nro_offset_bits ? want.nro_offset_bits : 64;
   uint64_t mask = bits == 64 ? ~uint64_t{0} : (uint64_t{1} << bits) - 1;
-  if (want.nro_max_offset >= buf_size)
-    return refuse(*option, EINVAL, where + "the largest, " + std::to_string(want.nro_max_offset) +
-                                       ", is not inside a buffer of " + std::to_string(buf_size) + " bytes; ask for less");
+  if (want.nro_max_offset > buf_size)
+    return refuse(*option, EINVAL,
+                  where + "the largest, " + std::to_string(want.nro_max_offset) + ", is beyond a buffer of " +
+                      std::to_string(buf_size) + " bytes; ask for less");
   if ((want.nro_max_offset & mask) != want.nro_max_offset)
     return refuse(*option, EINVAL, where + "the largest does not fit in " + std::to_string(bits) + " bits; ask for more bits");
   if (want.nro_initial_offset > want.nro_max_offset)
     return refuse(*option, EINVAL, where + "the first one is above the largest; make it smaller");
-  if (want.nro_min_gap > buf_size)
-    return refuse(*option, EINVAL, where + "the gap is larger than a buffer; ask for less");
   if (want.nro_tx_align & (want.nro_tx_align - 1))
     return refuse(*option, EINVAL, where + "the alignment is no power of two; ask for one that is");
   if (existing) {
     if ((shape.offset_mask & mask) != mask)
-      return refuse(*option, EBUSY, where + "the port is open without, or with fewer bits; close its other users first");
-    mask = shape.offset_mask;
+      return refuse(*option, EBUSY,
+                    where + "the port is open without, or with fewer bits; close its other users first");
+    if (shape.max_offset < want.nro_max_offset)
+      return refuse(*option, EBUSY,
+                    where + "the port is open with at most " + std::to_string(shape.max_offset) +
+                        "; ask for no more, or close its other users first");
   } else {
     shape.offset_mask = mask;
+    shape.max_offset = want.nro_max_offset;
     shape.initial_offset = want.nro_initial_offset;
     shape.buf_align = want.nro_tx_align;
   }
-  want.nro_offset_bits = uint32_t(std::popcount(mask));
+  want.nro_max_offset = shape.max_offset;
   store(*option, want);
   option->status = 0;
   return {};
