@@ -9,7 +9,7 @@ from typing import Any, Dict, List, Optional
 
 from ._errors import Error
 
-_MAGIC, _VERSION = 0x6D70756E, 2
+_MAGIC, _VERSION = 0x6D70756E, 3
 _QUERY, _SET, _PLUG, _UNPLUG = 8, 9, 10, 11
 _REQUEST = struct.Struct("=IHHII")
 _REPLY = struct.Struct("=IHHiIII")

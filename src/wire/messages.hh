@@ -14,7 +14,7 @@
 namespace unetmap::wire {
 
 constexpr uint32_t kMagic = 0x6d70756e;  // "nupm"
-constexpr uint16_t kVersion = 2;
+constexpr uint16_t kVersion = 3;
 constexpr uint32_t kMaxRequest = 8192;    // bytes
 constexpr uint32_t kMaxReply = 65536;     // bytes; longer texts (kQuery) come as a memfd
 constexpr uint32_t kMaxFds = 40;  // a NIC has one for each of its queues

@@ -3,6 +3,7 @@
 // flattened and sent to the daemon, whose answer is copied back. The requests of old are translated first (legacy.cc).
 #include "client/control/control.hh"
 
+#include <algorithm>
 #include <cstring>
 
 #include "client/descriptor/calls.hh"
@@ -11,6 +12,7 @@
 #include "client/link/errors.hh"
 #include "client/link/rpc.hh"
 #include "client/memory/user_memory.hh"
+#include "ring/extra_run.hh"
 #include "wire/control.hh"
 
 namespace unetmap::client {
@@ -161,6 +163,13 @@ void take_over(const wire::ControlRequest& reply, wire::ControlRequest& request,
   }
 }
 
+void link_extra_buffers(Bound& bound, const nmreq_register& body) {
+  const wire::RegionInfo& region = bound.info.region;
+  if (body.nr_offset > region.app_bytes - std::min<uint64_t>(region.app_bytes, sizeof(netmap_if))) return;
+  const uint32_t head = reinterpret_cast<const netmap_if*>(bound.privates() + body.nr_offset)->ni_bufs_head;
+  unetmap::link_extra_buffers(bound.region->bufs(), region.buf_size, region.nbufs, head, body.nr_extra_bufs);
+}
+
 // The daemon has bound the descriptor: so do we, and enter what of the options is our part. An error: it is to be
 // unbound.
 Result<void> bind_here(Descriptor& d, const Reply& reply, std::vector<UniqueFd>& fds, wire::ControlRequest& request) {
@@ -177,6 +186,8 @@ Result<void> bind_here(Descriptor& d, const Reply& reply, std::vector<UniqueFd>&
   }
   auto bound = d.bind(reply.bind, fds);
   if (!bound) return bound.error();
+  if (request.type == NETMAP_REQ_REGISTER)
+    if (auto body = request.body_as<nmreq_register>(); body.nr_extra_bufs) link_extra_buffers(**bound, body);
   if (wire::ControlOption* external = request.option(NETMAP_REQ_OPT_EXTMEM))
     if (int error = map_external(d, request)) {
       external->status = uint32_t(error);
@@ -282,7 +293,8 @@ int control(Descriptor& d, unsigned long request, void* argument) noexcept {
       return with_copy<nmreq>(argument, [&](nmreq& old) { return legacy_info(d, old); });
     case NIOCCONFIG:
       return with_copy<nm_ifreq>(argument, [](nm_ifreq&) {
-        return fail(EOPNOTSUPP, "NIOCCONFIG: no forwarding module is loaded here; this switch has none");
+        return fail(EINVAL,
+                    "NIOCCONFIG: a switch here learns, and has no forwarding module to configure; see unetmap-vale(4)");
       });
     default:
       return errno = EOPNOTSUPP, -1;

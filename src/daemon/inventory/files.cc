@@ -99,7 +99,11 @@ void Files::unbind(File& file) {
   file.port = nullptr;
   file.doorbell.reset();
   std::erase(port->users, &file);
-  remove_if(*port->region, file.if_offset, file.if_bytes, ports_.in_region_of(*port));
+  // Where nobody else is in the region it goes as a whole.
+  const bool region_stays =
+      port->region.use_count() > 1 || !port->users.empty() || port->dependents != 0 || port->attached;
+  if (region_stays)
+    remove_if(*port->region, file.if_offset, file.if_bytes, ports_.in_region_of(*port), file.extra_runs);
   events_.users_changed(*port);
   ports_.drop_if_unused(port);
 }

@@ -4,8 +4,10 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstring>
+#include <numeric>
 #include <unordered_set>
 
+#include "ring/extra_run.hh"
 #include "vale/exchange.hh"
 #include "vale/receive.hh"
 #include "wire/keeper.hh"
@@ -341,23 +343,35 @@ Result<uint64_t> place_if(Region& region, const Port& port, const RingRange& tx,
   return *at;
 }
 
-uint32_t place_extra_buffers(Region& region, uint64_t if_offset, uint32_t count) {
+// A word in each of half a million buffers would take this process a second, and others would wait: the library of who
+// asked writes them.
+uint32_t place_extra_buffers(Region& region, uint64_t if_offset, uint32_t count, std::vector<BufferRun>& runs) {
   uint32_t head = 0, got = 0;
-  for (; got < count; got++) {
-    uint32_t index = region.take_buffers(1);
-    if (index == 0) break;
-    if (!region.write_exchange(region.buffer_at(index), &head, sizeof head)) {
-      region.give_buffer(index);
+  for (uint32_t run = count; got < count && run > 0;) {
+    run = std::min(run, count - got);
+    const uint32_t first = region.take_buffers(run);
+    if (first == 0) {
+      run /= 2;  // nowhere so many in a row
+      continue;
+    }
+    const ExtraRun told{head, kExtraRunMagic, run, 0};
+    if (!region.write_exchange(region.buffer_at(first), &told, sizeof told)) {
+      std::vector<uint32_t> back(run);
+      std::iota(back.begin(), back.end(), first);
+      region.give_buffers(back);
       break;
     }
-    head = index;
+    runs.push_back({first, run});
+    head = first;
+    got += run;
   }
   uint64_t at = if_offset + offsetof(netmap_if, ni_bufs_head);
   if (got && !region.write_private(at, &head, sizeof head)) return 0;
   return got;
 }
 
-void remove_if(Region& region, uint64_t if_offset, uint64_t bytes, const std::vector<const wire::PortInfo*>& others) {
+void remove_if(Region& region, uint64_t if_offset, uint64_t bytes, const std::vector<const wire::PortInfo*>& others,
+               const std::vector<BufferRun>& runs) {
   uint32_t next = 0;
   region.read_private(if_offset + offsetof(netmap_if, ni_bufs_head), &next, sizeof next);
   if (next != 0) {
@@ -366,7 +380,14 @@ void remove_if(Region& region, uint64_t if_offset, uint64_t bytes, const std::ve
     // The application wrote this list: it ends where it leaves the region, names a free buffer or comes back.
     while (next != 0 && region.buffer_taken(next) && seen.insert(next).second) {
       if (!elsewhere.count(next)) list.push_back(next);
-      region.read_exchange(region.buffer_at(next), &next, sizeof next);
+      ExtraRun told{};
+      region.read_exchange(region.buffer_at(next), &told, sizeof told);
+      // Its library never came to write the list.
+      if (told.magic == kExtraRunMagic &&
+          std::find(runs.begin(), runs.end(), BufferRun{next, told.count}) != runs.end())
+        for (uint32_t i = 1; i < told.count; i++)
+          if (!elsewhere.count(next + i) && seen.insert(next + i).second) list.push_back(next + i);
+      next = told.next;
     }
     region.give_buffers(list);
   }

@@ -28,9 +28,12 @@ void remove_port(Region& region, const wire::PortInfo& info, const std::vector<c
 
 // A netmap_if for a descriptor that is bound to `tx` and `rx` of the port. Returns its offset, and its size in `bytes`.
 Result<uint64_t> place_if(Region& region, const Port& port, const RingRange& tx, const RingRange& rx, uint64_t& bytes);
-// Links up to `count` buffers at ni_bufs_head; returns how many there were.
-uint32_t place_extra_buffers(Region& region, uint64_t if_offset, uint32_t count);
+// Up to `count` buffers: ni_bufs_head names the first of `runs`, as ring/extra_run.hh says. Returns how many there
+// were.
+uint32_t place_extra_buffers(Region& region, uint64_t if_offset, uint32_t count, std::vector<BufferRun>& runs);
 // Frees the list of buffers found at ni_bufs_head (unless a port in `others` has them in a ring) and the netmap_if.
-void remove_if(Region& region, uint64_t if_offset, uint64_t bytes, const std::vector<const wire::PortInfo*>& others);
+// `runs`: the buffers that were given out with it.
+void remove_if(Region& region, uint64_t if_offset, uint64_t bytes, const std::vector<const wire::PortInfo*>& others,
+               const std::vector<BufferRun>& runs);
 
 }  // namespace unetmap::daemon

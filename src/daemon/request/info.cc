@@ -77,6 +77,11 @@ Result<PortShape> InfoRequests::expected_shape(const PortName& name, const nmreq
     return nics_.shape(name, wishes.nr_rx_slots, wishes.nr_host_tx_rings, wishes.nr_host_rx_rings, origin);
   if (!name.on_switch() && !name.pipe) return no_such_port(name.base);
   PortShape shape;
+  // A pipe has as many slots as its parent, where no number of its own is asked for.
+  if (const Port* parent = name.pipe ? ports_.find(name.base) : nullptr) {
+    shape.tx_slots = parent->shape.tx_slots;
+    shape.rx_slots = parent->shape.rx_slots;
+  }
   auto wish = [](auto wanted, auto& field, uint32_t least, uint32_t most) {
     if (wanted) field = std::decay_t<decltype(field)>(std::clamp<uint32_t>(wanted, least, most));
   };

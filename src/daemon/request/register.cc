@@ -103,6 +103,10 @@ Result<void> Register::carry_out(File& file, wire::ControlRequest& request, cons
     nics_.localise(name, origin);
     named_.follow_alias(name);
   }
+  if (wire::ControlOption* offsets = request.option(NETMAP_REQ_OPT_OFFSETS); offsets && body.nr_flags & kMonitorFlags) {
+    offsets->status = EOPNOTSUPP;
+    return Error{EOPNOTSUPP, request.name + ": a monitor's slots have no offsets; open it without them"};
+  }
   uint32_t buf_size = recipe.region ? recipe.region->info().buf_size : kPrivateBufSize;
   const Port* existing = ports_.find(name.full());
   PortShape existing_shape = existing ? existing->shape : PortShape{};
@@ -159,6 +163,7 @@ Result<Port*> Register::pipe_port(const PortName& name, const nmreq_register& bo
   if (Port* port = ports_.find(name.full())) return port;
   auto parent = named_.base(name, recipe, true, origin);
   if (!parent) return parent;
+  events_.users_changed(**parent);
   PortShape ours;
   ours.exchange = false;
   ours.tx_slots = body.nr_tx_slots ? recipe.shape.tx_slots : (*parent)->shape.tx_slots;
@@ -166,6 +171,7 @@ Result<Port*> Register::pipe_port(const PortName& name, const nmreq_register& bo
   ours.tx_rings = recipe.shape.tx_rings;
   ours.rx_rings = recipe.shape.rx_rings;
   ours.offset_mask = recipe.shape.offset_mask;
+  ours.max_offset = recipe.shape.max_offset;
   ours.initial_offset = recipe.shape.initial_offset;
   ours.buf_align = recipe.shape.buf_align;
   return ports_.make_pipe(**parent, name, ours);
@@ -187,8 +193,7 @@ Result<Port*> Register::monitor_port(const PortName& name, const nmreq_register&
   bool sees_tx = zero_copy || (body.nr_flags & NR_MONITOR_TX), sees_rx = zero_copy || (body.nr_flags & NR_MONITOR_RX);
   PortShape shape;
   shape.tx_rings = 1;  // nothing goes out by it; programs count on there being one
-  shape.rx_rings = std::max<uint16_t>(
-      {uint16_t(sees_tx ? target->info.tx_rings : 0), uint16_t(sees_rx ? target->info.rx_rings : 0), 1});
+  shape.rx_rings = std::max(target->info.tx_rings, target->info.rx_rings);
   // One that copies may do with fewer: what comes from several rings is in one then, in the order in which it passed.
   if (!zero_copy && body.nr_rx_rings) shape.rx_rings = std::min(shape.rx_rings, body.nr_rx_rings);
   shape.tx_slots = body.nr_tx_slots ? recipe.shape.tx_slots : target->info.tx_slots;
@@ -293,7 +298,9 @@ Result<void> Register::bind(File& file, Port& port, nmreq_register& body) {
     return Error{EMFILE, port.name + ": the daemon has too many files open; raise its limit (LimitNOFILE=, ulimit -Hn)"};
   auto if_offset = place_if(*port.region, port, *tx, *rx, file.if_bytes);
   if (!if_offset) return if_offset.error();
-  body.nr_extra_bufs = body.nr_extra_bufs ? place_extra_buffers(*port.region, *if_offset, body.nr_extra_bufs) : 0;
+  file.extra_runs.clear();
+  body.nr_extra_bufs =
+      body.nr_extra_bufs ? place_extra_buffers(*port.region, *if_offset, body.nr_extra_bufs, file.extra_runs) : 0;
   body.nr_offset = file.if_offset = *if_offset;
   body.nr_memsize = port.region->shape().memsize();
   body.nr_mem_id = uint16_t(port.region->info().id);

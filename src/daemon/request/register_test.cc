@@ -5,6 +5,7 @@
 #include <set>
 
 #include "daemon/registry/registry_test.hh"
+#include "ring/extra_run.hh"
 #include "vale/receive.hh"
 
 namespace unetmap::daemon {
@@ -296,12 +297,18 @@ TEST_F(RegisterTest, MonitorsHangOnTheirPort) {
   std::vector<File*> more;
   for (uint32_t i = 2; i < kMaxMonitors; i++) more.push_back(open("vale0:1", NR_REG_ALL_NIC, NR_MONITOR_TX));
   EXPECT_EQ(refusal("vale0:1", NR_REG_ALL_NIC, NR_MONITOR_TX), EBUSY);
-  close(port);  // its monitors keep it
-  EXPECT_TRUE(registry_.ports().find("vale0:1"));
-  uint32_t topology = shared.topology;
-  uint16_t index = c.port.index;
-  close(copy);
+  const uint32_t topology = shared.topology;
+  const uint16_t index = c.port.index;
+  close(more.back());
+  more.pop_back();
+  EXPECT_EQ(shared.port[p.port.index].monitors[kMaxMonitors - 1], 0);
+  EXPECT_EQ(copy->port->parent, port->port);
+  close(port);  // its monitors do not keep it
+  EXPECT_FALSE(registry_.ports().find("vale0:1"));
   EXPECT_EQ(shared.port[p.port.index].monitors[0], 0);
+  EXPECT_EQ(copy->port->parent, nullptr);
+  for (const File* monitor : {copy, zero_copy}) EXPECT_TRUE(shared.port[monitor->port->info.index].flags & kPortGone);
+  close(copy);
   EXPECT_EQ(shared.port[index].generation & 1, 0u);
   EXPECT_NE(shared.topology, topology);
   close(zero_copy);
@@ -360,7 +367,7 @@ TEST_F(RegisterTest, PipesCanBeMonitored) {
   File* monitor = open("vale0:1{a", NR_REG_ALL_NIC, NR_MONITOR_TX);
   EXPECT_EQ(monitor->port->parent, master->port);
   close(master);
-  EXPECT_EQ(registry_.ports().size(), 4u);
+  EXPECT_EQ(registry_.ports().size(), 1u) << "the monitor, with what it has";
   close(monitor);
   EXPECT_EQ(registry_.ports().size(), 0u);
 }
@@ -402,6 +409,8 @@ TEST_F(RegisterTest, ExtraBuffersAreAListAndComeBack) {
   EXPECT_EQ(region.free_buffers(), free_before - 2048 - 100);
   Memory memory = map(*file);
   EXPECT_EQ(memory.nifp()->ni_flags, 0u);
+  const uint32_t head = memory.nifp()->ni_bufs_head;
+  link_extra_buffers(memory.buffer(0), region.info().buf_size, region.info().nbufs, head, 100);
   std::vector<uint32_t> list;
   for (uint32_t at = memory.nifp()->ni_bufs_head; at; memcpy(&at, memory.buffer(at), 4)) list.push_back(at);
   ASSERT_EQ(list.size(), 100u);
@@ -413,6 +422,31 @@ TEST_F(RegisterTest, ExtraBuffersAreAListAndComeBack) {
   memory.nifp()->ni_bufs_head = taken_out;
   close(file);
   EXPECT_EQ(region.free_buffers(), free_before);
+  // Killed before its library made the list of them; of rows of all lengths.
+  std::vector<uint32_t> gaps;
+  for (uint32_t i = 0; i < 20; i++) gaps.push_back(region.take_buffers(5));
+  for (uint32_t i = 0; i < 20; i += 2) region.give_buffer(gaps[i] + 2);
+  const uint32_t free_among = region.free_buffers();
+  body.nr_extra_bufs = free_among - 2048 - 5;
+  request.set_body(body);
+  file = open(request);
+  EXPECT_EQ(request.body_as<nmreq_register>().nr_extra_bufs, free_among - 2048 - 5);
+  EXPECT_EQ(region.free_buffers(), 5u);
+  close(file);
+  EXPECT_EQ(region.free_buffers(), free_among);
+  // And with a list of all of those.
+  file = open(request);
+  {
+    Memory all = map(*file);
+    link_extra_buffers(all.buffer(0), region.info().buf_size, region.info().nbufs, all.nifp()->ni_bufs_head,
+                       free_among - 2048 - 5);
+    std::set<uint32_t> seen;
+    for (uint32_t at = all.nifp()->ni_bufs_head; at && seen.insert(at).second; memcpy(&at, all.buffer(at), 4)) {
+    }
+    EXPECT_EQ(seen.size(), free_among - 2048 - 5);
+  }
+  close(file);
+  EXPECT_EQ(region.free_buffers(), free_among);
   close(keeper);
 }
 
@@ -430,6 +464,7 @@ TEST_F(RegisterTest, ListsThatLieDoNoHarm) {
   uint32_t free_now = region.free_buffers();
   Memory memory = map(*file), other = map(*keeper);
   // Into another port's ring, then round in a circle.
+  link_extra_buffers(memory.buffer(0), region.info().buf_size, region.info().nbufs, memory.nifp()->ni_bufs_head, 4);
   uint32_t head = memory.nifp()->ni_bufs_head, stolen = other.ring(false, 0)->slot[3].buf_idx;
   memcpy(memory.buffer(head), &stolen, 4);
   memcpy(memory.buffer(stolen), &head, 4);
