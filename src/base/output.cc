@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "base/output.hh"
 
+#include <fcntl.h>
 #include <stdio_ext.h>
 #include <unistd.h>
 
@@ -24,10 +25,21 @@ void check_output() {
   _exit(EXIT_FAILURE);
 }
 
+// What is opened later would take the number of a standard descriptor that is closed, and get what is printed. These
+// are as good as closed: none can be used for what it is there for, and programs that we become do not see them.
+void keep_standard_descriptors() {
+  for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+    if (fcntl(fd, F_GETFD) < 0 && errno == EBADF)
+      (void)open("/dev/null",
+                 (fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) | O_CLOEXEC);  // takes the lowest number: this one
+  }
+}
+
 }  // namespace
 
 void check_output_at_exit(const char* program) {
   who = program;
+  keep_standard_descriptors();
   atexit(check_output);
 }
 

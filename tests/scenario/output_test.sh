@@ -41,6 +41,24 @@ full unetmap daemon --json
 full unetmap doctor
 full unetmap plug --print-capabilities
 
+step "standard descriptors that are closed"
+start receiver pkt-gen -i vale0:closed -f rx
+wait_for "$work/receiver.out" 'Receiving from' "$started"
+# A port that got such a number was written to by what is printed.
+for closed in '>&-' '<&- >&-' '2>&-' '<&- >&- 2>&-' '<&-'; do
+  status=0
+  timeout "$event_limit_s" sh -c "exec pkt-gen -i vale0:sends -f tx -n 10 $closed" >"$work/closed.out" 2>"$work/closed.log" || status=$?
+  case $closed in *'>&-'*) [ "$closed" = '2>&-' ] && wanted=0 || wanted=1 ;; *) wanted=0 ;; esac
+  [ $status -eq $wanted ] || fail "pkt-gen $closed: exit $status, not $wanted: $(cat "$work/closed.log")"
+  ! grep -q slots "$work/closed.log" || fail "pkt-gen $closed says: $(cat "$work/closed.log")"
+  for tool in unetmap vale-ctl; do
+    status=0
+    timeout "$event_limit_s" sh -c "exec $tool --version $closed" >"$work/closed.out" 2>"$work/closed.log" || status=$?
+    [ $status -eq $wanted ] || fail "$tool --version $closed: exit $status, not $wanted: $(cat "$work/closed.log")"
+  done
+done
+kill -INT "$started"
+
 step "results"
 start rx pkt-gen -i vale0:rx -f rx
 rx=$started
