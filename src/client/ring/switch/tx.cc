@@ -29,8 +29,11 @@ int SwitchTxRing::send(ServiceIndexes& at, uint32_t head, bool recover) {
 // where it exchanges buffers.
 void SwitchTxRing::note_told(uint32_t hwcur, uint32_t head) {
   auto note = [this](uint32_t from, uint32_t to) {
-    uint16_t seen = 0;
-    for (uint32_t i = from; i < to; i++) seen |= view_.slots[i].flags;
+    int seen = 0;
+    uint32_t at = from;
+    for (const netmap_slot* s = view_.slots + at; at + 4 <= to; at += 4, s += 4)
+      seen |= (s[0].flags | s[1].flags) | (s[2].flags | s[3].flags);
+    for (; at < to; at++) seen |= view_.slots[at].flags;
     if (!(seen & NS_BUF_CHANGED)) [[likely]]
       return;
     for (uint32_t i = from; i < to; i++) view_.slots[i].flags = uint16_t(view_.slots[i].flags & ~NS_BUF_CHANGED);
