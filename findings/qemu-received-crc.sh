@@ -9,7 +9,7 @@
 # Seen: no card computes it. e1000 says 64 bytes and writes 60: what follows is left from a former packet. e1000e ends the frame's descriptor without
 # "end of packet", and has one more with four bytes of 0: frames in two pieces, which drivers that make buffers for whole ones drop (Linux's e1000e
 # does). A capture with them shows each frame's check sequence as bad, and who trusts bytes up to the length sees other packets' bytes.
-# Where: qemu-system-x86 1:10.0.13+ds-0+deb13u1 of Debian 13, which is tried here, in buffers of 2048 bytes that held 5a:
+# Where: qemu-system-x86 1:10.0.13+ds-0+deb13u1 of Debian 13, which is tried here, and 1:11.1.3+ds-1 of sid alike; buffers of 2048 bytes held 5a:
 #   e1000, stripped: 60 bytes in 1 descriptor
 #   e1000, not stripped: 64 bytes in 1 descriptor, CRC not written
 #   e1000e, stripped: 60 bytes in 1 descriptor
