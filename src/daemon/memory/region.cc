@@ -2,10 +2,14 @@
 #include "daemon/memory/region.hh"
 
 #include <fcntl.h>
+#include <pthread.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <csignal>
 #include <cstring>
+#include <memory>
 
 #include "mem/memfd.hh"
 
@@ -17,6 +21,38 @@ constexpr uint32_t kFirstBuffer = 2;
 // Zeros, and the pages in between back to the system, even while others have them mapped.
 void punch(int fd, uint64_t at, uint64_t bytes) {
   if (bytes) (void)fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, off_t(at), off_t(bytes));
+}
+
+struct Whole {
+  UniqueFd fd;
+  uint64_t bytes;
+};
+
+void* free_all(void* memory) {
+  std::unique_ptr<Whole> whole(static_cast<Whole*>(memory));
+  punch(whole->fd.get(), 0, whole->bytes);
+  return nullptr;
+}
+
+// A gigabyte takes the kernel half a second: a thread is there to wait for that, and nobody else.
+void free_aside(UniqueFd fd, uint64_t bytes) {
+  constexpr blkcnt_t kMuch = (32 << 20) / 512;
+  std::unique_ptr<Whole> whole(new Whole{std::move(fd), bytes});
+  struct stat now;
+  pthread_t thread;
+  sigset_t all, before;
+  sigfillset(&all);
+  if (fstat(whole->fd.get(), &now) == 0 && now.st_blocks > kMuch) {
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    const bool started = pthread_create(&thread, nullptr, free_all, whole.get()) == 0;
+    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    if (started) {
+      (void)whole.release();  // the thread's
+      pthread_detach(thread);
+      return;
+    }
+  }
+  free_all(whole.release());
 }
 
 Result<void> write_all(int fd, uint64_t at, const void* from, size_t bytes) {
@@ -95,7 +131,7 @@ Result<std::shared_ptr<Region>> Region::with(uint32_t id, uint32_t unique, const
 // Those who still have it mapped keep the mapping, not the memory.
 Region::~Region() {
   if (private_) clear(private_.get(), 0, info_.private_bytes);
-  if (exchange_) clear(exchange_.get(), 0, exchange_end());
+  if (exchange_ && !left_ && !info_.device) free_aside(std::move(exchange_), exchange_end());
 }
 
 void Region::clear(int fd, uint64_t at, uint64_t bytes) const {

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // NETMAP_REQ_REGISTER: ports, what their memory looks like, sharing, pipes, monitors.
+#include <fcntl.h>
 #include <sys/eventfd.h>
+#include <unistd.h>
 
+#include <ctime>
 #include <set>
 
 #include "daemon/registry/registry_test.hh"
@@ -370,6 +373,48 @@ TEST_F(RegisterTest, PipesCanBeMonitored) {
   EXPECT_EQ(registry_.ports().size(), 1u) << "the monitor, with what it has";
   close(monitor);
   EXPECT_EQ(registry_.ports().size(), 0u);
+}
+
+// What the kernel takes long for is done by another thread, and done.
+TEST_F(RegisterTest, MuchMemoryIsFreedAside) {
+  constexpr uint32_t kExtra = 65536;
+  auto cpu_ns = [] {
+    timespec now;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return uint64_t(now.tv_sec) * 1'000'000'000 + uint64_t(now.tv_nsec);
+  };
+  auto request = register_request("vale0:1");
+  auto body = request.body_as<nmreq_register>();
+  body.nr_extra_bufs = kExtra;
+  request.set_body(body);
+  File* file = open(request);
+  Memory memory = map(*file);
+  const wire::RegionInfo region = memory.info.region;
+  auto fill = [&](uint8_t* bufs) {
+    for (uint64_t i = 0; i < region.nbufs; i++) bufs[i * region.buf_size] = 1;
+  };
+  uint8_t* const bufs = memory.buffer(0);
+  fill(bufs);
+  uint64_t before = cpu_ns();
+  close(file);
+  const uint64_t closing = cpu_ns() - before;
+  auto alike = mem::create("unetmap-alike", uint64_t{region.nbufs} * region.buf_size);
+  ASSERT_TRUE(alike);
+  auto mapped = mem::Mapping::map(alike->get(), uint64_t{region.nbufs} * region.buf_size);
+  ASSERT_TRUE(mapped);
+  fill(mapped->data());
+  before = cpu_ns();
+  ASSERT_EQ(fallocate(alike->get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
+                      off_t(uint64_t{region.nbufs} * region.buf_size)),
+            0);
+  EXPECT_LT(closing, (cpu_ns() - before) / 2);
+  auto freed = [&] {
+    for (uint64_t i = 0; i < region.nbufs; i += 100)
+      if (bufs[i * region.buf_size] != 0) return false;
+    return true;
+  };
+  for (int i = 0; i < 2000 && !freed(); i++) usleep(10'000);
+  EXPECT_TRUE(freed()) << "although it is mapped";
 }
 
 TEST_F(RegisterTest, NullPortsHaveTheRingsAskedForInMemoryThatThereIs) {
