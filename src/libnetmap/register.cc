@@ -145,7 +145,12 @@ nmem_d* map_mem(nmctx* ctx, const nmport_d& port) {
     mem->mem = ::mmap(nullptr, mem->size, PROT_READ | PROT_WRITE, MAP_SHARED, port.fd, 0);
     if (mem->mem == MAP_FAILED) {
       const int error = errno;
-      libnetmap::call_failed(ctx, error, port.hdr.nr_name, "cannot map its region");
+      if (error == ENOMEM)
+        fail(ctx, error,
+             "%s: no room in this program's memory for the %zu MiB of its region; raise the limit (ulimit -v)",
+             port.hdr.nr_name, mem->size >> 20);
+      else
+        libnetmap::call_failed(ctx, error, port.hdr.nr_name, "cannot map its region");
       nmctx_free(ctx, mem);
       errno = error;
       return nullptr;

@@ -42,6 +42,15 @@ run eight sh -c "ulimit -n 8 && exec '$bin/pkt-gen' -i vale0:a -f tx -n 10 -w 0"
 refused eight 'raise its limit \(ulimit -n\)|Too many open files'
 run some sh -c "ulimit -n 64 && exec '$bin/pkt-gen' -i vale0:a -f tx -n 10 -w 0" || fail "64 files are too few: $(cat "$work/some.out" "$work/some.log")"
 
+step "too little memory for a region"
+# Programs with a sanitizer take more by themselves.
+if sh -c "ulimit -v 200000 && exec '$bin/pkt-gen' --version" >/dev/null 2>&1; then
+  status=0
+  run memory sh -c "ulimit -v 200000 && exec '$bin/pkt-gen' -i vale0:a -f tx -n 10 -w 0" || status=$?
+  [ $status -eq 1 ] || fail "a port without room for it: exit $status, not 1"
+  refused memory 'vale0:a: no room in this program.s memory for the [0-9]+ MiB of its region; raise the limit \(ulimit -v\)'
+fi
+
 step "files run out: who is served goes on, who is not hears why"
 daemon files '-n 140'
 here=
