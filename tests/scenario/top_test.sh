@@ -58,6 +58,13 @@ shows '^vale0:tx .* run\|^vale0:tx .* sleep'
 shows 'q quit'
 $screen capture-pane -p -t top | awk 'length > 80 { exit 1 }' || fail "the screen is wider than 80 columns"
 
+step "a dumb terminal"
+$screen new-session -d -x 80 -y 24 -s dumb "env TERM=dumb UNETMAP_SOCKET='$UNETMAP_SOCKET' '$unetmap' top -i 0.2"
+timeout "$event_limit_s" sh -c "until $screen capture-pane -p -t dumb | grep -q '^PORT  *SENT/s'; do sleep 0.1; done" ||
+  fail "no table on a dumb terminal: $($screen capture-pane -p -t dumb)"
+! $screen capture-pane -p -t dumb | grep -q 'q quit' || fail "a dumb terminal is taken for a screen"
+$screen kill-session -t dumb
+
 step "keys"
 keys h
 shows 'SIGSTOP, a debugger'

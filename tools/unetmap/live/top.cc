@@ -7,6 +7,8 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <cstdlib>
+#include <string_view>
 
 #include "answers.hh"
 #include "base/json.hh"
@@ -157,6 +159,12 @@ TopCommand::TopCommand(Command& app) {
   top_.add_flag("--json", json_, "a line of JSON each time");
 }
 
+// Where the cursor can be put anywhere; a dumb terminal, as in an editor, has lines only.
+static bool on_a_screen() {
+  const char* term = getenv("TERM");
+  return isatty(STDIN_FILENO) && isatty(STDOUT_FILENO) && !(term && std::string_view(term) == "dumb");
+}
+
 bool TopCommand::chosen() const { return top_.parsed(); }
 
 int TopCommand::run() {
@@ -165,7 +173,7 @@ int TopCommand::run() {
   for (Order order : kOrders)
     if (order_ == order_name(order)) options.order = order;
   parts::stop_on_signals();
-  const bool screen = !plain_ && !json_ && count_ == 0 && isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
+  const bool screen = !plain_ && !json_ && count_ == 0 && on_a_screen();
   if (screen) return full_screen(interval_s_, options);
   signal(SIGPIPE, SIG_DFL);
   return print_tables(interval_s_, count_, options, json_);
