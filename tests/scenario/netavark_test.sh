@@ -64,6 +64,23 @@ said=$("$plugin" nonsense </dev/null) && fail "nonsense is taken"
 echo "$said" | grep -q '^{"error": "unetmap: takes create' || fail "a mistake is not told as netavark wants it: $said"
 said=$(echo '{"options":{"colour":"red"}}' | "$plugin" create) && fail "any option is taken"
 echo "$said" | grep -q '"error": "unetmap: option colour: there is none' || fail "an option that is none: $said"
+# tells COMMAND... TEXT: the request on the input is refused so, and in no other form.
+tells() {
+  text=$1
+  shift
+  said=$("$plugin" "$@" 2>"$work/tells.log") && fail "'$text': taken"
+  echo "$said" | grep -q "^{\"error\": \"unetmap: .*$text" && [ ! -s "$work/tells.log" ] || fail "'$text': it says $said $(cat "$work/tells.log")"
+}
+for request in '[]' null 5 '"x"' '{"network": 5}'; do
+  echo "$request" | tells 'not as netavark makes it' setup /proc/self/ns/net
+  echo "$request" | tells 'not as netavark makes it' teardown /proc/self/ns/net
+done
+echo '[]' | tells 'not as netavark makes it' create
+echo '{"options": {"link": "-D \"20m"}}' | tells 'option link=.*No closing quotation' create
+named='{"container_id": "c", "network": {"id": "n"}, "network_options": {"interface_name": "eth0"}}'
+mkdir -m 777 "$work/open"
+echo "$named" | XDG_RUNTIME_DIR="$work/open" tells 'open: is no folder that only this user can write' teardown /proc/self/ns/net
+echo "$named" | XDG_RUNTIME_DIR=/proc tells '/proc' teardown /proc/self/ns/net
 
 step "two containers on a switch, one behind a line of 20 ms"
 network near '{"switch":"vale0"}'
