@@ -1,144 +1,17 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // The guest's side of a passed-through port against the host's, in one process: what goes in at one end comes out at
-// the other, byte for byte, whatever the length, wherever rings wrap, whenever a process dies; and with memory in which
-// the other side writes what no side may.
+// the other, byte for byte, whatever the length, wherever rings wrap, whenever a process dies.
 #include "driver/passthrough/rings.hh"
 
 #include <gtest/gtest.h>
 
 #include <deque>
-#include <new>
-#include <optional>
 #include <random>
 
-#include "dev/passthrough/device.hh"
-#include "driver/passthrough/device.hh"
-#include "driver/test_machine.hh"
+#include "driver/passthrough/test_passed.hh"
 
 namespace unetmap::driver {
 namespace {
-
-// BAR 0: counts, and may be where a process dies.
-class Bell final : public Registers {
- public:
-  static constexpr uint32_t kAt = 0x40c;
-  uint32_t read(uint32_t, unsigned) override { return UINT32_MAX; }
-  void write(uint32_t offset, uint32_t value, unsigned bytes) override {
-    EXPECT_EQ(offset, kAt);
-    EXPECT_EQ(value, passthrough::kDoorbellHost);
-    EXPECT_EQ(bytes, 4u);
-    if (dies) throw Killed();
-    rung++;
-  }
-  uint32_t rung = 0;
-  bool dies = false;
-};
-
-constexpr uint32_t kSlots = TestMachine::kSlots;
-
-// A program's rings on one pair.
-struct Program {
-  TestMachine machine;
-  std::optional<PassedTx> tx;
-  std::optional<PassedRx> rx;
-  std::optional<TestRings> rings;
-};
-
-class PassedTest : public testing::Test {
- protected:
-  explicit PassedTest(uint32_t pairs = 1) : layout{kSlots, pairs}, programs(pairs) {}
-  void SetUp() override {
-    bar.resize(layout.bytes() / sizeof(Page));
-    device.emplace(bytes(), kSlots, layout.pairs, std::array<uint8_t, 6>{2, 0, 0, 0, 0, 9});
-    start();
-  }
-  std::span<uint8_t> bytes() { return {bar.data()->bytes, bar.size() * sizeof(Page)}; }
-  void start() {
-    new (&shared) Shared{};
-    PassedDevice driver(bell, Bell::kAt, bytes());
-    auto started = driver.start({}, shared, [this](uint32_t) { device->attend(); });
-    ASSERT_TRUE(started) << started.error().text;
-    ASSERT_TRUE(device->listening());
-    const auto memory = PassedMemory::of(bytes());
-    ASSERT_TRUE(memory);
-    for (uint32_t pair = 0; pair < layout.pairs; pair++) {
-      Program& program = programs[pair];
-      program.machine.use(memory->buffers(), passthrough::kFirstBuffer + 2 * kSlots * pair);
-      program.tx.emplace(bell, shared, pair, *memory, program.machine.tx_ring());
-      program.rx.emplace(bell, shared, pair, *memory, program.machine.rx_ring());
-      program.rings.emplace(TestRings{*program.tx, *program.rx});
-      program.rings->sync_rx();  // gives the host its slots
-    }
-  }
-  void send(const Bytes& frame, const std::vector<uint32_t>& cuts = {}, uint32_t pair = 0) {
-    TestRings& to = *programs[pair].rings;
-    to.tx_head = (to.tx_head + programs[pair].machine.fill(to.tx_head, frame, cuts)) % kSlots;
-  }
-  std::vector<Bytes> taken_by_host(size_t most = SIZE_MAX, uint32_t pair = 0) {
-    std::vector<Bytes> out;
-    device->attend();
-    passthrough::RingPair& from = device->pair(pair);
-    while (out.size() < most) {
-      const auto slots = from.fetch();
-      if (slots.empty()) break;
-      uint32_t done = 0;
-      for (bool more = false; done < slots.size() && (more || out.size() < most); done++) {
-        if (slots[done].buf_idx == 0) continue;
-        if (!more) out.emplace_back();
-        const passthrough::Piece piece = from.bytes_of(slots[done]);
-        out.back().insert(out.back().end(), piece.begin(), piece.end());
-        more = slots[done].flags & NS_MOREFRAG;
-      }
-      from.give_back(done);
-      from.complete(done);
-    }
-    return out;
-  }
-  passthrough::Delivery deliver(const Bytes& frame, size_t cut = SIZE_MAX, uint32_t pair = 0) {
-    device->attend();
-    cut = std::min(cut, frame.size());
-    if (cut == frame.size() && cut <= passthrough::kBufferBytes)
-      return device->pair(pair).deliver(frame.data(), uint32_t(cut));
-    const passthrough::Piece pieces[] = {{frame.data(), cut}, {frame.data() + cut, frame.size() - cut}};
-    return device->pair(pair).deliver({pieces, cut < frame.size() ? 2u : 1u});
-  }
-  void finish(uint32_t pair = 0) { device->pair(pair).finish(); }
-  std::vector<Bytes> received(uint32_t pair = 0) {
-    std::vector<Bytes> out;
-    bool more = false;
-    Program& by = programs[pair];
-    for (TestRings& of = *by.rings; of.rx_head != of.rx_tail; of.rx_head = (of.rx_head + 1) % kSlots) {
-      Bytes part = by.machine.shown(of.rx_head);
-      if (!more) out.emplace_back();
-      out.back().insert(out.back().end(), part.begin(), part.end());
-      more = by.machine.rx_slots_[of.rx_head].flags & NS_MOREFRAG;
-    }
-    return out;
-  }
-  TestRings& rings() { return *programs[0].rings; }
-  TestMachine& machine() { return programs[0].machine; }
-  passthrough::GuestBlock& guest() {
-    return *reinterpret_cast<passthrough::GuestBlock*>(bytes().data() + passthrough::Layout::guest());
-  }
-  passthrough::HostBlock& host() {
-    return *reinterpret_cast<passthrough::HostBlock*>(bytes().data() + passthrough::Layout::host());
-  }
-
-  const passthrough::Layout layout;
-  struct alignas(4096) Page {
-    uint8_t bytes[4096];
-  };
-  std::vector<Page> bar;
-  Bell bell;
-  Shared shared{};
-  std::vector<Program> programs;
-  std::optional<passthrough::Device> device;
-};
-
-class PassedPairs : public PassedTest {
- protected:
-  PassedPairs() : PassedTest(3) {}
-};
 
 TEST_F(PassedTest, EveryLengthGoesOut) {
   for (uint32_t len = 14; len <= passthrough::kBufferBytes; len++) {
@@ -176,12 +49,13 @@ TEST_F(PassedTest, WhatIsBehindAPacketStaysBehind) {
     uint8_t* buffer = machine().buffer(machine().rx_slots_[0].buf_idx);
     memset(buffer, 0xee, passthrough::kBufferBytes);
     ASSERT_EQ(deliver(frame_of(len, len)), passthrough::Delivery::kDone);
-    EXPECT_TRUE(std::all_of(buffer + len, buffer + passthrough::kBufferBytes, [](uint8_t b) { return b == 0xee; })) << len;
+    EXPECT_TRUE(std::all_of(buffer + len, buffer + passthrough::kBufferBytes, [](uint8_t b) { return b == 0xee; }))
+        << len;
   }
 }
 
 TEST_F(PassedTest, TheHostHasNoSlotBeforeTheFirstSync) {
-  PassedDevice driver(bell, Bell::kAt, bytes());
+  PassedDevice driver(bell, TestBell::kAt, bytes());
   ASSERT_TRUE(driver.start({}, shared, [this](uint32_t) { device->attend(); }));
   EXPECT_EQ(deliver(frame_of(1, 60)), passthrough::Delivery::kNoRoom);
 }
@@ -378,7 +252,7 @@ TEST_F(PassedTest, ANewSessionBeginsAnewAtAnyStep) {
       if (i % 5 == 0) rings().sync_rx();
       if (i % 7 == 0) taken_by_host(1);
     }
-    PassedDevice driver(bell, Bell::kAt, bytes());
+    PassedDevice driver(bell, TestBell::kAt, bytes());
     if (step % 3 == 0) driver.stop([](uint32_t) {});
     if (step % 3 == 0 && step % 2 == 0) {
       EXPECT_FALSE(device->attend());
@@ -457,140 +331,13 @@ TEST_F(PassedTest, WhatIsNoPortIsRefused) {
 }
 
 TEST_F(PassedTest, AHostThatDoesNotAnswerIsGivenUp) {
-  PassedDevice driver(bell, Bell::kAt, bytes());
+  PassedDevice driver(bell, TestBell::kAt, bytes());
   auto started = driver.start({}, shared, [](uint32_t) {});
   ASSERT_FALSE(started);
   EXPECT_EQ(started.error().code, ETIMEDOUT);
   EXPECT_FALSE(device->attend());
   device->close();
   EXPECT_EQ(driver.start({}, shared, [](uint32_t) {}).error().code, ENXIO);
-}
-
-// A guest that writes what no driver may. Each breaks the device, and a new session mends it.
-TEST_F(PassedTest, FaultsOfAGuestBreakItsPortOnly) {
-  const auto tx_slot = [&](uint32_t at, passthrough::SlotWord word) {
-    passthrough::store_slot(bytes().data() + layout.tx_slots(0), at, word);
-  };
-  const auto fault_of = [&](auto&& does) {
-    start();
-    does();
-    taken_by_host();
-    for (uint32_t i = 0; i < 2 * kSlots; i++) (void)deliver(frame_of(1, 60));
-    finish();
-    const passthrough::Fault fault = device->fault();
-    EXPECT_EQ(device->listening(), fault == passthrough::Fault::kNone);
-    EXPECT_EQ(deliver(frame_of(1, 60)) == passthrough::Delivery::kBroken, fault != passthrough::Fault::kNone);
-    return fault;
-  };
-  EXPECT_EQ(fault_of([] {}), passthrough::Fault::kNone);
-  EXPECT_EQ(fault_of([&] { guest().pair[0].tx.head = kSlots; }), passthrough::Fault::kTxHead);
-  EXPECT_EQ(fault_of([&] { guest().pair[0].tx.head = UINT32_MAX; }), passthrough::Fault::kTxHead);
-  for (uint32_t buffer : {0u, 1u, layout.buffers(), UINT32_MAX})
-    for (uint16_t flags : {0, NS_MOREFRAG})
-      EXPECT_EQ(fault_of([&] { tx_slot(0, {buffer, 60, flags}), guest().pair[0].tx.head = 1; }),
-                passthrough::Fault::kTxBuffer)
-          << buffer;
-  EXPECT_EQ(fault_of([&] {
-              tx_slot(0, {2, passthrough::kBufferBytes + 1, 0}), guest().pair[0].tx.head = 1;
-            }),
-            passthrough::Fault::kTxBuffer);
-  EXPECT_EQ(fault_of([&] {
-              for (uint32_t i = 0; i < kSlots; i++) tx_slot(i, {2 + i, 60, NS_MOREFRAG});
-              guest().pair[0].tx.head = kSlots - 1;
-            }),
-            passthrough::Fault::kTxPacket);
-  EXPECT_EQ(fault_of([&] { guest().pair[0].rx.head = kSlots; }), passthrough::Fault::kRxHead);
-  EXPECT_EQ(fault_of([&] { (void)deliver(frame_of(1, 60)), guest().pair[0].rx.head = 5; }), passthrough::Fault::kRxHead)
-      << "of what it was not shown";
-  EXPECT_EQ(fault_of([&] {
-              passthrough::store_slot(bytes().data() + layout.rx_slots(0), 3, {layout.buffers(), 0, 0});
-            }),
-            passthrough::Fault::kRxBuffer);
-  EXPECT_EQ(fault_of([&] { passthrough::store_slot(bytes().data() + layout.rx_slots(0), 3, {0, 0, 0}); }),
-            passthrough::Fault::kRxBuffer);
-  EXPECT_EQ(device->counters().faults, 16u);
-  // Lengths that no frame has are lost, and nothing else.
-  start();
-  for (uint32_t i = 0; i < 5; i++) tx_slot(i, {2 + i, 13, 0});
-  tx_slot(5, {7, 14, 0});
-  tx_slot(6, {8, 13, NS_MOREFRAG});
-  tx_slot(7, {9, 0, 0});
-  tx_slot(8, {UINT32_MAX, 0, 0});  // is nothing at all
-  tx_slot(9, {10, 15, 0});
-  guest().pair[0].tx.head = 10;
-  EXPECT_EQ(taken_by_host().size(), 2u);
-  EXPECT_EQ(device->counters().lost_malformed, 6u);
-  EXPECT_EQ(device->counters().tx_packets, 2u);
-  rings().tx_cur = rings().tx_head = 10;
-  rings().sync_tx();
-  EXPECT_EQ(rings().tx_tail, 9u);
-}
-
-TEST_F(PassedTest, GarbageOfAGuestStaysInItsMemory) {
-  std::minstd_rand random(11);
-  uint64_t fetched = 0, delivered = 0;
-  const uint64_t meaningful = layout.buffer(0) - passthrough::Layout::guest();
-  for (uint32_t round = 0; round < 5000; round++) {
-    if (round % 20 == 0) start();
-    for (uint32_t i = random() % 8; i > 0; i--) {
-      uint8_t* at = bytes().data() + passthrough::Layout::guest() + random() % meaningful / 4 * 4;
-      const uint32_t choices[] = {uint32_t(random() % 70), uint32_t(random()),
-                                  uint32_t(random() % 1800) | NS_MOREFRAG << 16};
-      memcpy(at, &choices[random() % 3], 4);
-    }
-    guest().pair[0].tx.head = random() % 70;
-    if (random() % 2) guest().pair[0].rx.head = random() % 66;
-    device->attend();
-    const auto slots = device->pair(0).fetch();
-    const auto count = uint32_t(slots.size());
-    uint64_t sum = 0;
-    for (const passthrough::SlotWord& slot : slots) {
-      if (slot.buf_idx == 0) continue;
-      const passthrough::Piece piece = device->pair(0).bytes_of(slot);
-      ASSERT_GE(piece.data(), bytes().data() + layout.buffer(passthrough::kFirstBuffer));
-      ASSERT_LE(piece.data() + piece.size(), bytes().data() + bytes().size());
-      ASSERT_EQ(slot.flags & ~NS_MOREFRAG, 0);
-      sum += piece.size();
-      if (slot.flags & NS_MOREFRAG) continue;
-      ASSERT_GE(sum, passthrough::kShortestFrame);
-      ASSERT_LE(sum, passthrough::kLongestFrame);
-      sum = 0;
-    }
-    ASSERT_EQ(sum, 0u) << "packets come whole";
-    device->pair(0).give_back(random() % (count + 1));
-    device->pair(0).complete(random() % (count + 1));
-    fetched += count;
-    delivered += deliver(frame_of(round, 14 + random() % 4000), random() % 14) == passthrough::Delivery::kDone;
-    finish();
-    (void)device->arm(random() % 2, random() % 2);
-    device->disarm();
-  }
-  EXPECT_GT(fetched, 100u);
-  EXPECT_GT(delivered, 100u);
-}
-
-// The other way round: a host that means ill gets no further than a guest's netmap buffers either.
-TEST_F(PassedTest, GarbageOfAHostIsCountedAndGoesNowhere) {
-  std::minstd_rand random(12);
-  const uint64_t meaningful = layout.buffer(0) - passthrough::Layout::host();
-  for (uint32_t round = 0; round < 5000; round++) {
-    for (uint32_t i = random() % 20; i > 0; i--) {
-      uint8_t* at = bytes().data() + passthrough::Layout::host() + random() % meaningful / 4 * 4;
-      const uint32_t choices[] = {uint32_t(random() % 70), uint32_t(random()),
-                                  uint32_t(random() % 1800) | NS_MOREFRAG << 16};
-      memcpy(at, &choices[random() % 3], 4);
-    }
-    host().pair[0].rx.hwtail = random() % 70;
-    host().pair[0].tx.hwtail = random() % 70;
-    if (rings().room() > 4) send(frame_of(round, 60 + random() % 3000), {1500, 1500});
-    rings().sync_tx(random() % 50 == 0);
-    rings().sync_rx(random() % 50 == 0);
-    ASSERT_LT(rings().tx_cur, kSlots);
-    ASSERT_LT(rings().rx_tail, kSlots);
-    received();
-  }
-  EXPECT_TRUE(machine().buffers_stand_once());
-  EXPECT_GT(rings().received.corrupt, 0u);
 }
 
 }  // namespace
