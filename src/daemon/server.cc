@@ -133,9 +133,13 @@ void Server::answer_awaiting() {
 void Server::handle(int fd) {
   auto found = connections_.find(fd);
   if (found == connections_.end()) return;  // closed earlier in this batch
-  auto request = wire::receive(fd, wire::kMaxRequest, MSG_DONTWAIT);
-  if (!request && (request.error().code == EAGAIN || request.error().code == EMSGSIZE)) return;
-  if (request && !request->bytes.empty() && serve(found->second, std::move(*request))) return;
+  // Behind a goodbye is the end, mostly.
+  for (int behind_goodbye = 0; behind_goodbye < 2; behind_goodbye++) {
+    auto request = wire::receive(fd, wire::kMaxRequest, MSG_DONTWAIT);
+    if (!request && (request.error().code == EAGAIN || request.error().code == EMSGSIZE)) return;
+    if (!request || request->bytes.empty() || !serve(found->second, std::move(*request))) break;
+    if (behind_goodbye || !found->second.file->goodbye) return;
+  }
   registry_.files().close(found->second.file);
   loop_.unwatch(fd);
   connections_.erase(found);

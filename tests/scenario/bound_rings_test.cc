@@ -127,6 +127,28 @@ TEST(Pipes, AreToldLikeTheirPort) {
   EXPECT_EQ(opened->reg.nr_tx_slots, 256u);
 }
 
+// What was closed before a request was made is not there for it, whoever makes it.
+TEST(Switches, DoNotListWhatIsClosed) {
+  const std::string name = "vale" + switch_name() + ":a";
+  const int asker = open_device();
+  for (int i = 0; i < 300; i++) {
+    nmreq_vale_list body{};
+    nmreq_header header{};
+    header.nr_version = NETMAP_API;
+    header.nr_reqtype = NETMAP_REQ_VALE_LIST;
+    name.copy(header.nr_name, sizeof header.nr_name - 1);
+    header.nr_body = reinterpret_cast<uintptr_t>(&body);
+    {
+      const LibraryPort port = open_port(name);
+      ASSERT_NE(port, nullptr);
+      ASSERT_EQ(ioctl(asker, NIOCCTRL, &header), 0) << strerror(errno);
+    }
+    ASSERT_EQ(ioctl(asker, NIOCCTRL, &header), -1) << i;
+    ASSERT_EQ(errno, ENOENT);
+  }
+  close(asker);
+}
+
 TEST(Switches, HaveNothingToConfigure) {
   const int fd = open_device();
   nm_ifreq request{};

@@ -57,6 +57,8 @@ Result<bool> EventLoop::step(int timeout_ms) {
   int n = epoll_wait(epoll_.get(), events, kEventsAtOnce, timeout_ms);
   if (n < 0 && errno != EINTR) return Error::from_errno(errno, "epoll_wait");
   turn_++;
+  // Who has hung up comes first: what others ask for was sent after that, if they know of it.
+  std::stable_partition(events, events + std::max(n, 0), [](const epoll_event& e) { return e.events & EPOLLHUP; });
   for (int i = 0; i < n; i++) {
     auto found = watched_.find(events[i].data.fd);
     // One that took the number of another in this very turn has nothing to do with the event.
