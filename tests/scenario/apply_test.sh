@@ -152,6 +152,7 @@ says_of 'unetmap.toml:2: ' '[port."vale0:a"]' 'lossless = '
 says_of 'unetmap.toml:2: port."vale0:a".mac: .*is no address of a single station' '[port."vale0:a"]' 'mac = "ff:ff:ff:ff:ff:ff"'
 says_of 'unetmap.toml:3: port."vale0:a".rat: there is no such key; .*unetmap set' '[port."vale0:a"]' 'isolated = 1' 'rat = 5'
 says_of 'unetmap.toml:2: port."vale0:a".rate: .*takes bits' '[port."vale0:a"]' 'rate = "fast"'
+for odd in nan inf -inf; do says_of 'unetmap.toml:2: port."vale0:a".rate: .*takes bits' '[port."vale0:a"]' "rate = $odd"; done
 says_of 'unetmap.toml:1: ports: there is no such table; .*port' '[ports."vale0:a"]' 'rate = 1'
 says_of 'unetmap.toml:1: port.eth0: is no port of a switch; .*vale0:1' '[port.eth0]'
 says_of 'unetmap.toml:2: port."vale0:a".plug.kind: is to be one of' '[port."vale0:a"]' 'plug = { kind = "tap", socket = "x" }'

@@ -62,7 +62,8 @@ class Converter {
     if (auto text = node.as_string()) return text->get();
     if (auto flag = node.as_boolean()) return flag->get();
     if (auto number = node.as_integer()) return number->get() < 0 ? Json(number->get()) : Json(uint64_t(number->get()));
-    if (auto number = node.as_floating_point()) return std::isfinite(number->get()) ? Json(number->get()) : Json();
+    // What is no number (nan, inf) stays the word that it is, which no number's place takes.
+    if (auto number = node.as_floating_point(); number && std::isfinite(number->get())) return number->get();
     std::ostringstream text;
     node.visit([&](auto& value) { text << value; });
     return text.str();
