@@ -39,6 +39,7 @@ mac = "02:00:00:00:00:11"
 
 [port."vale1:keepme"]
 attach = "interface"
+vlan = "access 10"
 END
 
 # apply OUT [OPTION]...

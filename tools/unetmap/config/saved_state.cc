@@ -37,6 +37,8 @@ bool has_settings(const Json& port) {
   return false;
 }
 
+bool is_host_side(const std::string& port) { return port.ends_with('^'); }
+
 std::string value_shown(const Json& value) {
   if (value.is_string()) return value.get<std::string>();
   std::string text = json_text(value);
@@ -79,6 +81,13 @@ Json actual_state(const Json& ports, const Json& plugs) {
       to.update(parameters);
     }
   }
+  // The other side of an attached persistent port has what that one has, and nobody set it.
+  Json& named = out["port"];
+  for (auto at = named.begin(); at != named.end();) {
+    const std::string& name = at.key();
+    const Json base = is_host_side(name) ? member_of(named, name.substr(0, name.size() - 1)) : Json();
+    at = base.is_object() && member_of(base, kAttach) == "interface" ? named.erase(at) : std::next(at);
+  }
   return out;
 }
 
@@ -105,7 +114,8 @@ std::vector<Change> changes_between(const Json& wanted, const Json& actual, bool
         continue;
       }
       Json want = thing;
-      if (is_port && has_settings(thing)) want[kKept] = true;
+      // Those of an interface's host side come with the interface, and are not kept for a name.
+      if (is_port && has_settings(thing) && !is_host_side(name)) want[kKept] = true;
       for (auto& [key, value] : want.items())
         if (Json before = now.is_object() ? member_of(now, key) : Json(); !equal(before, value))
           out.push_back({table, name, key, before, value});
