@@ -140,6 +140,21 @@ echo >"$file"
 apply none --yes --prune
 [ -z "$(unetmap show)" ] || fail "an empty file leaves: $(unetmap show)"
 
+step "the host side of an attached interface"
+if ip link add wire type veth peer name other 2>/dev/null; then
+  printf '%s\n' '[port."vale3:wire"]' 'attach = "host"' '[port."vale3:wire^"]' 'vlan = "access 10"' >"$work/host.toml"
+  run host unetmap apply "$work/host.toml" --yes || fail "its settings are not taken: $(cat "$work/host.log")"
+  listed 'vale3:wire^' vlan '"access 10"'
+  listed vale3:wire vlan null
+  run host unetmap apply "$work/host.toml" --yes || fail "the second time: $(cat "$work/host.log")"
+  must_have "$work/host.out" 'nothing to change'
+  unetmap show >"$work/host-shown.toml"
+  run host unetmap apply "$work/host-shown.toml" --yes --prune || fail "what show wrote is not taken: $(cat "$work/host.log")"
+  must_have "$work/host.out" 'nothing to change'
+  vale-ctl -d vale3:wire >/dev/null
+  ip link del wire
+fi
+
 step "mistakes"
 # says TEXT LINES...: a file of these lines is refused with that.
 says_of() {
@@ -172,6 +187,7 @@ says_of 'unetmap.toml:2: port."vale0:a".plug.paravirt: is for the kind "e1000" a
 says_of 'unetmap.toml:3: switch.vale0.pins."02:": is no Ethernet address' '[switch.vale0]' '[switch.vale0.pins]' '"02:" = "vale0:1"'
 for odd in '[[[' '[[[a]]]' '[[=]]' '[[.]]' '[[ ['; do says_of 'unetmap.toml: has what is no TOML' "$odd"; done
 says_of 'unetmap.toml:1: port."vale0:a*": is longer than .* 63 bytes' "[port.\"vale0:$(printf '%058d' 0 | tr 0 a)\"]" 'isolated = 1'
+wrong 1 'vale0:nobody\^: no such port' unetmap set 'vale0:nobody^' isolated 3
 wrong 1 'absent.toml: No such file' unetmap apply "$work/absent.toml" --yes
 wrong 1 "${work##*/}: Is a directory" unetmap apply "$work" --yes
 

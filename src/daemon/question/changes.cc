@@ -24,6 +24,10 @@ Result<void> Changes::set(const std::string& text) {
   }
   const std::string asked = text_of(*wanted, "port");
   std::string name = named_port(ports_, *wanted);
+  // What is left of that name without its host side is another port.
+  if (const std::string given = text_of(*wanted, "given");
+      given.starts_with("vale") && given.ends_with('^') && name.find('^') == std::string::npos)
+    if (auto possible = switch_port_name(given); !possible) return possible;
   std::optional<bool> keep;
   if (auto found = wanted->find("keep"); found != wanted->end()) {
     if (!found->is_boolean()) return Error{EINVAL, asked + ": keep: is neither true nor false"};

@@ -10,6 +10,7 @@
 #include <set>
 
 #include "daemon_link.hh"
+#include "saved_state.hh"
 #include "setting.hh"
 
 namespace unetmap::cli {
@@ -76,13 +77,18 @@ std::vector<Error> carry_out(DaemonLink& link, const Json& wanted, const std::ve
   std::set<std::string> to_set;
   for (const Change& each : changes)
     if (each.table == "port" && each.key != "plug" && each.key != "attach") to_set.insert(each.name);
-  for (const std::string& name : to_set) {
+  auto set_all = [&](const std::string& name, bool waits) {
     const Json port = wanted["port"].value(name, Json::object());
     Json all = all_settings_of(port);
     all["port"] = name;
-    all["keep"] = wanted["port"].contains(name);
+    if (waits) all["keep"] = wanted["port"].contains(name);
     note(link.set(all));
-  }
+  };
+  auto stays_attached = [&](const std::string& name) {
+    return wanted["port"].contains(name) && wanted["port"][name].value("attach", "") == "host";
+  };
+  for (const std::string& name : to_set)
+    if (!is_host_side(name)) set_all(name, true);
   for (const Change& each : changes) {
     if (each.table != "switch") continue;
     const Json from = each.from.is_object() ? each.from : Json::object();
@@ -103,6 +109,10 @@ std::vector<Error> carry_out(DaemonLink& link, const Json& wanted, const std::ve
     plug["set"] = all_settings_of(wanted["port"][each.name]);
     note(link.plug(plug));
   }
+  // Those of an interface's host side come with it, and take no settings before.
+  for (const std::string& name : to_set)
+    if (is_host_side(name) && (wanted["port"].contains(name) || stays_attached(name.substr(0, name.size() - 1))))
+      set_all(name, false);
   return errors;
 }
 

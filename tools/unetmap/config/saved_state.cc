@@ -37,8 +37,6 @@ bool has_settings(const Json& port) {
   return false;
 }
 
-bool is_host_side(const std::string& port) { return port.ends_with('^'); }
-
 std::string value_shown(const Json& value) {
   if (value.is_string()) return value.get<std::string>();
   std::string text = json_text(value);

@@ -25,6 +25,8 @@ using Normalise = std::function<Result<Json>(const std::string& port, const Json
 Result<Json> wanted_state(const TomlDocument& document, const Normalise& normalise);
 // From the daemon's answers to {"what":"ports"} and {"what":"plugs"}.
 Json actual_state(const Json& ports, const Json& plugs);
+// Of a port of a switch: that of an attached interface's host stack (vale0:eth0^).
+inline bool is_host_side(const std::string& port) { return port.ends_with('^'); }
 // As a file has it.
 std::string state_text(const Json& state);
 
