@@ -7,7 +7,7 @@ set -eu
 lib=$(dirname -- "$0")/lib
 . "$lib/own_namespace.sh"
 . "$lib/common.sh"
-built l2open l2send l2recv
+built l2open l2send l2recv pkt-gen
 [ -c /dev/net/tun ] || skip "there is no /dev/net/tun"
 ip link add veth1 type veth peer name veth2 2>/dev/null || skip "no veth pairs can be made here"
 PATH=$bin:$source/scripts:$PATH
@@ -137,6 +137,49 @@ has "$work/any.out" '^3 fresh0$' || fail "the variables are not there"
 has "$work/any.out" '^/dev/net/tun$' || fail "descriptor 3 is not the tap"
 has "$work/any.log" '<[^>]*UP' || fail "the tap that was made is not up"
 [ ! -e /sys/class/net/fresh0 ] || fail "a tap made for one program stays"
+
+step "what a persistent tap's last program set is not left to the next one: checksums are whole"
+ip tuntap add dev kept0 mode tap
+ip link set kept0 up
+ip addr add 10.77.0.1/24 dev kept0
+ip neigh add 10.77.0.2 lladdr 02:00:00:00:00:02 dev kept0
+cat >"$work/offloads.pl" <<'P'
+use strict; use warnings;
+open(my $tap, "+<", "/dev/net/tun") or die "$!";
+my $request = pack("a16Sx22", "kept0", 0x5002); # IFF_TAP, IFF_NO_PI, IFF_VNET_HDR
+ioctl($tap, 0x400454ca, $request) or die "TUNSETIFF: $!";
+ioctl($tap, 0x400454d0, 7) or die "TUNSETOFFLOAD: $!"; # checksums, TSO over both IPs
+P
+cat >"$work/hello.pl" <<'P'
+use strict; use warnings; use Socket;
+socket(my $s, PF_INET, SOCK_DGRAM, 0) or die; bind($s, sockaddr_in(4000, inet_aton("10.77.0.1"))) or die "bind: $!";
+send($s, "hello!", 0, sockaddr_in(9, inet_aton("10.77.0.2"))) or die "$!";
+P
+cat >"$work/sum.pl" <<'P'
+use strict; use warnings;
+open(my $tap, "+<&=", 3) or die "$!"; $| = 1; print "reads\n";
+while (sysread($tap, my $frame, 65536)) {
+  next if length($frame) < 42 || unpack("x36n", $frame) != 9;
+  printf "sum %04x\n", unpack("x40n", $frame); last
+}
+P
+perl "$work/offloads.pl" || fail "no offloads can be set"
+start kept l2open -t kept0 perl "$work/sum.pl"
+kept=$started
+says "$work/kept.out" reads "$kept" || fail "nobody reads the tap"
+perl "$work/hello.pl"
+ended "$kept" || fail "the reader gave $?"
+has "$work/kept.out" '^sum 9799$' || fail "the datagram's checksum is not whole: $(cat "$work/kept.out")"
+# by pkt-gen's way to a tap; the bytes of its dump from UDP's ports on
+perl "$work/offloads.pl" || fail "no offloads can be set"
+start pkt-gen pkt-gen -i tap:kept0 -f rx -X
+generator=$started
+says "$work/pkt-gen.log" Ready "$generator" || fail "pkt-gen does not come up"
+perl "$work/hello.pl"
+says "$work/pkt-gen.out" '32: 00 02 0f a0 00 09 00 0e' "$generator" || fail "pkt-gen does not get the datagram"
+kill -INT "$generator"
+ended "$generator" || fail "pkt-gen interrupted gave $?"
+has "$work/pkt-gen.out" '32: 00 02 0f a0 00 09 00 0e 97 99' || fail "the datagram's checksum is not whole: $(cat "$work/pkt-gen.out")"
 
 step "the tap goes away under a receiver"
 ip tuntap add dev gone0 mode tap

@@ -138,6 +138,8 @@ Result<UniqueFd> open_tap(const std::string& interface) {
       return Error{code, fmt::format("{}: is an interface, but no tap; use -r", interface)};
     return refused(interface, "use it as a tap", code);
   }
+  // A persistent tap keeps the offloads of who had it before: large frames, and ones without checksums.
+  if (ioctl(tap.get(), TUNSETOFFLOAD, 0) < 0) return refused(interface, "switch off its offloads", errno);
   UniqueFd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   if (existed) {
     auto flags = flags_of(socket.get(), interface);

@@ -57,6 +57,8 @@ Result<UniqueFd> open_tap(const std::string& name) {
   request.ifr_flags = IFF_TAP | IFF_NO_PI;
   std::copy(name.begin(), name.end(), request.ifr_name);
   if (ioctl(fd.get(), TUNSETIFF, &request) < 0) return failed(errno, "TUNSETIFF");
+  // A persistent tap keeps the offloads of who had it before.
+  if (ioctl(fd.get(), TUNSETOFFLOAD, 0) < 0) return failed(errno, "TUNSETOFFLOAD");
   return fd;
 }
 
