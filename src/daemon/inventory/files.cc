@@ -8,6 +8,7 @@
 #include <ctime>
 #include <string>
 
+#include "base/lock_holder.hh"
 #include "daemon/port/memory.hh"
 
 namespace unetmap::daemon {
@@ -28,8 +29,14 @@ void reset_exchanges(Port& port) {
   }
 }
 
+// Whether nobody is inside the sync that this lock of a ring is for. Of a thread in another PID namespace that cannot be told.
+bool nobody_inside(uint64_t lock) {
+  return lock == 0 || (holder_is_in_our_namespace(lock) && thread_has_ended(holder_tid(lock)));
+}
+
 // Sequence words that say "in the middle of a sync" though nobody is, as the lock of the ring tells, which only its
-// owners can write: whoever resets a ring would wait for them.
+// owners can write: whoever resets a ring would wait for them. The lock of one who was killed stays until the ring's next
+// sync, and there may be none: others that have the port open need not send.
 void settle_sequences(Switch& sw) {
   auto settle_one = [](std::atomic<uint32_t>& seq, const Port& port, uint64_t lock_at) {
     // Who holds the lock may really be in the middle, and then soon is not; or has it for a moment, for nothing.
@@ -38,7 +45,7 @@ void settle_sequences(Switch& sw) {
       uint64_t lock = 0;
       if (!(seen & 1)) return;
       port.region->read_private(lock_at, &lock, sizeof lock);
-      if (lock == 0 && seq.compare_exchange_strong(seen, seen + 1, std::memory_order_release)) return;
+      if (nobody_inside(lock) && seq.compare_exchange_strong(seen, seen + 1, std::memory_order_release)) return;
       timespec moment{0, 20'000};
       nanosleep(&moment, nullptr);
     }

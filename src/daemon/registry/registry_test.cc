@@ -3,11 +3,13 @@
 #include "daemon/registry/registry_test.hh"
 
 #include <sys/eventfd.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <set>
 
 #include "base/json.hh"
+#include "base/lock_holder.hh"
 #include "daemon/process/privileges.hh"
 #include "vale/fdb.hh"
 
@@ -201,6 +203,37 @@ TEST_F(Lifetimes, AVandalCannotForestallARepair) {
   }
   close(vandal);
   close(to);
+}
+
+// The lock of one who was killed in a sync stays until the next one of that ring, which others that have the port need never make;
+// who resets a ring that he sent to would wait for him, and get nothing back that he may have had.
+TEST_F(Lifetimes, NobodyWaitsForASenderThatWasKilled) {
+  File *stays = open("vale0:a"), *killed = open("vale0:a");
+  Memory memory = map(*stays);
+  const wire::PortInfo info = bind_info(*stays).port;
+  auto& kring = *reinterpret_cast<TxKring*>(memory.privates.data() + info.tx_kring_ofs);
+  auto& seq = stays->port->sw->shared().port[info.index].tx_seq[0];
+  const pid_t child = fork();
+  if (child == 0) _exit(0);
+  siginfo_t ended;
+  ASSERT_EQ(waitid(P_PID, id_t(child), &ended, WEXITED | WNOWAIT), 0);
+  auto settled_with = [&](uint64_t holder) {
+    kring.lock = holder;
+    seq = 7;
+    close(killed, false);
+    registry_.files().settle();
+    killed = open("vale0:a");
+    return seq == 8u;
+  };
+  const uint64_t own = lock_holder_word(), here = own & ~uint64_t{UINT32_MAX};
+  EXPECT_FALSE(settled_with(own)) << "one who lives may really be inside";
+  EXPECT_TRUE(settled_with(here | uint32_t(child)));
+  ASSERT_EQ(waitpid(child, nullptr, 0), child);
+  EXPECT_TRUE(settled_with(here | uint32_t(child)));
+  EXPECT_FALSE(settled_with((here ^ uint64_t{2} << 32) | uint32_t(child))) << "of another namespace";
+  kring.lock = 0;
+  close(killed);
+  close(stays);
 }
 
 TEST_F(Lifetimes, WaitListsThatAVandalCouldWriteAreMadeAnew) {
