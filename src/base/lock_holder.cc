@@ -50,6 +50,10 @@ uint64_t lock_holder_word() { return own_tag() << 32 | uint32_t(syscall(SYS_gett
 
 bool holder_is_in_our_namespace(uint64_t word) { return word >> 32 == own_tag(); }
 
-bool thread_has_ended(pid_t tid) { return kill(tid, 0) < 0 ? errno == ESRCH : is_ending(tid); }
+bool holder_has_ended(uint64_t word) {
+  if (!holder_is_in_our_namespace(word)) return false;
+  const auto tid = pid_t(uint32_t(word));
+  return kill(tid, 0) < 0 ? errno == ESRCH : is_ending(tid);
+}
 
 }  // namespace unetmap

@@ -3,18 +3,16 @@
 // for it that is. Whoever finds a lock whose holder is gone may take it over.
 #pragma once
 
-#include <sys/types.h>
-
 #include <cstdint>
 
 namespace unetmap {
 
 // Of the calling thread.
 uint64_t lock_holder_word();
-inline pid_t holder_tid(uint64_t word) { return pid_t(uint32_t(word)); }
 // Whether the numbers of the holder's namespace are those of this process.
 bool holder_is_in_our_namespace(uint64_t word);
-// Whether no such thread runs its program any more: it has ended, or is just ending.
-bool thread_has_ended(pid_t tid);
+// Whether no such thread runs its program any more: it has ended, or is just ending. Of one in another namespace that
+// cannot be told: false.
+bool holder_has_ended(uint64_t word);
 
 }  // namespace unetmap

@@ -11,6 +11,7 @@
 #include <bit>
 #include <climits>
 
+#include "base/lock_holder.hh"
 #include "client/descriptor/csb.hh"
 #include "client/descriptor/descriptor.hh"
 #include "client/kloop/run.hh"
@@ -45,7 +46,7 @@ class LoopRight {
     uint64_t seen = word_.load(std::memory_order_acquire);
     do {
       if (!(seen & kInCsbMode) || !bound_.csb_here) return EINVAL;
-      if (uint64_t runner = kloop_runner(seen); runner && !thread_gone(runner)) return EBUSY;
+      if (uint64_t runner = kloop_runner(seen); runner && !holder_has_ended(runner)) return EBUSY;
     } while (!word_.compare_exchange_weak(seen, (seen & kLoopFlags) | thread_word(), std::memory_order_seq_cst,
                                           std::memory_order_acquire));
     bound_.kloop_pid.store(getpid(), std::memory_order_release);
@@ -65,7 +66,7 @@ void stop(Bound& bound) {
   wake_kloop(bound);
   if (!runner || runner == thread_word()) return;  // the latter: from a signal handler inside the loop
   for (uint64_t now; kloop_runner(now = word.load(std::memory_order_acquire)) == runner;) {
-    if (thread_gone(runner)) {
+    if (holder_has_ended(runner)) {
       word.compare_exchange_strong(now, now & kInCsbMode, std::memory_order_seq_cst);
       continue;
     }

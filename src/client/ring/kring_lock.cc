@@ -33,14 +33,12 @@ uint64_t word_of_this_thread() {
 }
 
 bool holder_is_gone(uint64_t word, uint64_t waited_ms) {
-  return holder_is_in_our_namespace(word) ? thread_has_ended(holder_tid(word)) : waited_ms > 100;
+  return holder_is_in_our_namespace(word) ? holder_has_ended(word) : waited_ms > 100;
 }
 
 }  // namespace
 
 uint64_t thread_word() { return word_of_this_thread(); }
-
-bool thread_gone(uint64_t word) { return holder_is_in_our_namespace(word) && thread_has_ended(holder_tid(word)); }
 
 KringLock::KringLock(std::atomic<uint64_t>& word) : word_(word) {
   uint64_t own = word_of_this_thread(), seen = 0;

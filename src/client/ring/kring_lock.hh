@@ -12,9 +12,8 @@
 
 namespace unetmap::client {
 
-// What a thread writes in a word that it holds, and whether the thread that wrote one is gone.
+// lock_holder_word(), remembered by each thread.
 uint64_t thread_word();
-bool thread_gone(uint64_t word);
 
 class KringLock {
  public:

@@ -29,11 +29,6 @@ void reset_exchanges(Port& port) {
   }
 }
 
-// Whether nobody is inside the sync that this lock of a ring is for. Of a thread in another PID namespace that cannot be told.
-bool nobody_inside(uint64_t lock) {
-  return lock == 0 || (holder_is_in_our_namespace(lock) && thread_has_ended(holder_tid(lock)));
-}
-
 // Sequence words that say "in the middle of a sync" though nobody is, as the lock of the ring tells, which only its
 // owners can write: whoever resets a ring would wait for them. The lock of one who was killed stays until the ring's next
 // sync, and there may be none: others that have the port open need not send.
@@ -45,7 +40,8 @@ void settle_sequences(Switch& sw) {
       uint64_t lock = 0;
       if (!(seen & 1)) return;
       port.region->read_private(lock_at, &lock, sizeof lock);
-      if (nobody_inside(lock) && seq.compare_exchange_strong(seen, seen + 1, std::memory_order_release)) return;
+      const bool nobody_inside = lock == 0 || holder_has_ended(lock);
+      if (nobody_inside && seq.compare_exchange_strong(seen, seen + 1, std::memory_order_release)) return;
       timespec moment{0, 20'000};
       nanosleep(&moment, nullptr);
     }
