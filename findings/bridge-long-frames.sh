@@ -29,6 +29,7 @@ import json
 import socket
 import subprocess
 import sys
+import time
 
 LENGTHS, KNOCK = (1514, 1518, 1519, 4000), 60
 
@@ -41,6 +42,15 @@ def failures():
     """Of all kinds and interfaces: whatever is counted but packets and bytes."""
     return sum(count for link in json.loads(ip("-s -s -j link show")) for way in ("rx", "tx") for kind, count in link["stats64"][way].items()
                if kind not in ("packets", "bytes", "multicast", "carrier_changes"))
+
+
+def ready(*interfaces):
+    """Waits until each has its queueing discipline, without which Linux drops what is sent."""
+    deadline = time.monotonic() + 60
+    while {link["ifname"] for link in json.loads(ip("-j link show")) if link["qdisc"] == "noop"} & set(interfaces):
+        if time.monotonic() > deadline:
+            sys.exit("the interfaces do not come up")
+        time.sleep(0.01)
 
 
 def frame_of(length):
@@ -67,9 +77,20 @@ for name, mtu in (("one", 9000), ("two", 9000), ("three", 1500), ("four", 1500))
     ip(f"link set {name} mtu {mtu} up")
 for line in ("link set two master bridge0", "link set three master bridge0", "link set bridge0 up"):
     ip(line)
+ready("one", "two", "three", "four", "bridge0")
 with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as wire, socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x88B5)) as out:
     wire.bind(("one", 0))
     out.bind(("four", 0x88B5))
+    out.settimeout(0.5)
+    until = time.monotonic() + 60
+    while True:  # until the bridge forwards
+        wire.send(frame_of(KNOCK))
+        try:
+            out.recv(65536)
+            break
+        except TimeoutError:
+            if time.monotonic() > until:
+                sys.exit("the bridge forwards nothing")
     out.settimeout(30)
     before = failures()
     seen = {length: passed(wire, out, length) for length in LENGTHS}

@@ -24,6 +24,7 @@ done
 [ "$(id -u)" -eq 0 ] || skip "it takes root, for a network namespace"
 cat >"$work/try.py" <<'PYTHON'
 """In a network namespace of its own: a frame each way through each kind of interface, and by how much its counts grow."""
+import json
 import socket
 import struct
 import subprocess
@@ -36,6 +37,16 @@ PATTERN = bytes.fromhex("88b5") + bytes(LENGTH - 14)
 
 def ip(command):
     subprocess.run(["ip", *command.split()], check=True)
+
+
+def ready(*interfaces):
+    """Waits until each has its queueing discipline, without which Linux drops what is sent."""
+    deadline = time.monotonic() + 60
+    while any(link["ifname"] in interfaces and link["qdisc"] == "noop" for link in json.loads(
+            subprocess.run(["ip", "-j", "link", "show"], check=True, capture_output=True, text=True).stdout)):
+        if time.monotonic() > deadline:
+            sys.exit("the interfaces do not come up")
+        time.sleep(0.01)
 
 
 def octets(interface):
@@ -84,6 +95,7 @@ for line in ("link set lo up", "link add one type veth peer name two", "link set
              "link add three type veth peer name four", "link add bridge0 type bridge", "link set four master bridge0", "link set bridge0 up",
              "link set three up", "link set four up"):
     ip(line)
+ready("one", "two", "three", "four", "macvlan0", "vxlan0", "bridge0")
 others = bytes.fromhex("020000000001")
 
 

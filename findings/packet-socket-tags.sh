@@ -47,16 +47,28 @@ unpack trixie tcpreplay=4.5.1-1
 cat >"$work/try.py" <<'PYTHON'
 """In a network namespace of its own: how long frames with each kind of tags may be that a packet socket and tcpreplay send on a veth."""
 import errno
+import json
 import socket
 import struct
 import subprocess
 import sys
+import time
 
 root = sys.argv[1]
 MTU = 1500
 TAGS = {"no tag": "", "8100": "81000005", "88a8": "88a80005", "88a8 8100": "88a80007 81000005", "8100 8100": "81000007 81000005"}
 for command in ("link add one type veth peer name two", "link set one up", "link set two up"):
     subprocess.run(["ip", *command.split()], check=True)
+
+
+def ready(*interfaces):
+    """Waits until each has its queueing discipline, without which Linux drops what is sent."""
+    deadline = time.monotonic() + 60
+    while any(link["ifname"] in interfaces and link["qdisc"] == "noop" for link in json.loads(
+            subprocess.run(["ip", "-j", "link", "show"], check=True, capture_output=True, text=True).stdout)):
+        if time.monotonic() > deadline:
+            sys.exit("the interfaces do not come up")
+        time.sleep(0.01)
 
 
 def frame_of(tags, length):
@@ -94,6 +106,7 @@ def replayed(frame):
             return False
 
 
+ready("one", "two")
 seen = {}
 for name, tags in TAGS.items():
     whole = 14 + len(bytes.fromhex(tags)) + MTU
