@@ -3,6 +3,7 @@
 """Makes a disk image that boots from a stick, on a PC or in an emulator, with this project and every experiment in it."""
 import argparse
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -12,9 +13,9 @@ SOURCE = os.path.dirname(HERE)
 sys.path[:0] = [HERE, os.path.join(SOURCE, "vm")]
 from bootimage import contents, disk, icu, programs  # noqa: E402
 from bootimage.kernel import Kernel  # noqa: E402
-from bootimage.release import DEFAULT, RELEASES  # noqa: E402
+from bootimage.release import DEFAULT, RELEASES, named  # noqa: E402
 from bootimage.root import EXCLUDED, HOOKS, root_tar  # noqa: E402
-from bootimage.step import say  # noqa: E402
+from bootimage.step import alone, say  # noqa: E402
 from guestimage.image import cache_folder  # noqa: E402
 from guestimage.packages import Unavailable  # noqa: E402
 
@@ -33,7 +34,7 @@ def source_date():
 
 def options():
     parser = argparse.ArgumentParser(prog="./dev image", description=__doc__, allow_abbrev=False)
-    parser.add_argument("--release", choices=sorted(RELEASES), default=DEFAULT, help="Debian release (default: %(default)s)")
+    parser.add_argument("--release", type=named, choices=sorted(RELEASES), default=DEFAULT, help="Debian release, or its number (default: %(default)s)")
     parser.add_argument("--output", metavar="FILE", default=os.path.join(SOURCE, "build/unetmap.img"),
                         help="the image (default: build/unetmap.img)")
     parser.add_argument("--build", metavar="FOLDER", default=os.path.join(SOURCE, "build"),
@@ -50,11 +51,16 @@ def options():
 def make(choice):
     disk.check()
     programs.check(RELEASES[choice.release], choice.build)
-    begin, epoch, release = time.monotonic(), source_date(), RELEASES[choice.release]
-    work = os.path.join(SOURCE, "build/image", release.name)
+    work = os.path.join(SOURCE, "build/image", choice.release)
     cache = os.path.abspath(choice.cache)
     for folder in (work, cache, os.path.dirname(os.path.abspath(choice.output))):
         os.makedirs(folder, exist_ok=True)
+    with alone(work):
+        make_in(work, cache, choice)
+
+
+def make_in(work, cache, choice):
+    begin, epoch, release = time.monotonic(), source_date(), RELEASES[choice.release]
     kernel = Kernel(cache, work, release.name)
     kernel.select()
     base = root_tar(cache, release, "root", contents.packages(release.name), hooks=HOOKS, excluded=EXCLUDED)
@@ -79,6 +85,8 @@ def main():
     choice = options()
     if choice.parse_only:
         return 0
+    # What was started ends, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         make(choice)
     except Unavailable as reason:

@@ -15,7 +15,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(HERE, "../vm")]
 from bootimage import contents, icu  # noqa: E402
 from bootimage.kernel import DROPPED, EARLY, KEPT  # noqa: E402
-from bootimage.release import RELEASES  # noqa: E402
+from bootimage.release import RELEASES, named  # noqa: E402
 from bootimage.tree import Tree  # noqa: E402
 from guestimage.packages import Unavailable  # noqa: E402
 
@@ -138,6 +138,11 @@ class Libraries(unittest.TestCase):
             with tarfile.open(base_path, "w"):
                 pass
             self.assertEqual(icu.without_tables(base_path, folder), {})
+
+
+class Releases(unittest.TestCase):
+    def test_numbers(self):
+        self.assertEqual([named(word) for word in ("12", "13", "bookworm", "trixie", "11")], ["bookworm", "trixie", "bookworm", "trixie", "11"])
 
 
 class Lists(unittest.TestCase):

@@ -31,3 +31,8 @@ RELEASES = {release.name: release for release in (
     Release("bookworm", 12, ("main", "non-free")),
 )}
 DEFAULT = "trixie"
+
+
+def named(word):
+    """The name of the release that `word` names or counts: "12" is bookworm."""
+    return next((release.name for release in RELEASES.values() if str(release.number) == word), word)

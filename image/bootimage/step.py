@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Commands that take long: their output goes into a file, and one line says what is done and how long it took."""
+import contextlib
+import fcntl
 import os
 import subprocess
 import sys
@@ -10,6 +12,18 @@ from guestimage.packages import Unavailable
 
 def say(text):
     print(text, file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def alone(folder):
+    """Nobody else works in the folder meanwhile: who does is waited for."""
+    with open(os.path.join(folder, "lock"), "w", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say(f"another image is being made in {folder}; waiting for its end ...")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 class Step:
