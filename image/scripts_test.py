@@ -40,6 +40,20 @@ class Initramfs(unittest.TestCase):
         for name, value in (("image.wait", "120"), ("image.settle", "10"), ("image.x11", "yes"), ("image.nopersist", ""), ("wait", "")):
             self.assertEqual(init(f'cmdline="{line}"; word {name}').stdout.strip(), value, name)
 
+    def test_first_program(self):
+        with tempfile.TemporaryDirectory() as root:
+            for name in ("sbin/init", "bin/bash"):
+                os.makedirs(os.path.dirname(f"{root}/{name}"), exist_ok=True)
+                with open(f"{root}/{name}", "w", encoding="utf-8") as file:
+                    file.write("#!/bin/sh\n")
+                os.chmod(f"{root}/{name}", 0o755)
+            # As /usr/bin/editor is one: it means something in the root alone.
+            os.symlink("/etc/alternatives/other", f"{root}/bin/other")
+            for line, program in (("quiet image.x11", "/sbin/init"), ("init=/bin/bash quiet", "/bin/bash"), ("init=/bin/other", "/bin/other"),
+                                  ("init=/bin/none", "refused"), ("rdinit=/bin/bash", "/sbin/init")):
+                said = init(f'cmdline="{line}"; first_program {root} || echo refused').stdout.strip()
+                self.assertEqual(said, program, line)
+
     def test_memory(self):
         with tempfile.NamedTemporaryFile("w") as file:
             file.write("MemTotal:         249088 kB\nMemFree: 1 kB\n")

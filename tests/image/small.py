@@ -68,6 +68,7 @@ def small_image(folder):
     tree.link("bin/sh", "busybox")
     tree.text("etc/hosts", "127.0.0.1 localhost\n")
     tree.text("sbin/init", INIT, 0o755)
+    tree.text("sbin/other", "#!/bin/busybox sh\necho another first program: $$\nexec /sbin/init\n", 0o755)
     place, image = os.path.join(work, "disk"), os.path.join(folder, "small.img")
     contents.disk_folder(place, base, kernel, work)
     disk.squashfs(tree, base, (), os.path.join(place, "live/root.squashfs"), os.path.join(work, "squashfs.log"), EPOCH, 3)
@@ -87,8 +88,7 @@ class Small(unittest.TestCase):
                        network=("-nic", "none"), video=None, **{"memory": "512M", **options})
 
     def up(self, machine):
-        text = machine.expect(r"root is up: .*", "the root", 900)[0]
-        return text + "\n" + machine.expect(r"[\s\S]*end of the root", "the root", 300)[0]
+        return machine.expect(r"root is up: [\s\S]*end of the root", "the root", 900)[0]
 
     def test_a_stick(self):
         with self.direct(self.image, disk="usb") as machine:
@@ -104,6 +104,14 @@ class Small(unittest.TestCase):
     def test_too_little_memory(self):
         with self.direct(self.image, memory="256M") as machine:
             machine.expect(r"this machine has 2\d\d MiB of memory; the image needs 332 MiB or more", "what is said with 256 MB", 600)
+
+    def test_another_first_program(self):
+        with self.direct(self.image, "init=/sbin/other", disk="virtio") as machine:
+            machine.expect("another first program: 1\\r", "what init= names", 900)
+            self.up(machine)
+        with self.direct(self.image, "init=/sbin/none", disk="virtio") as machine:
+            machine.expect("init=/sbin/none: the image has no such program", "what is said without it", 900)
+            machine.expect(r"#", "the shell of the initramfs", 120)
 
     def test_no_such_disk(self):
         other = os.path.join(self.folder, "other.img")

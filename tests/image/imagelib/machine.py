@@ -41,6 +41,16 @@ class Failed(AssertionError):
     """What was expected did not come; the text says what was seen instead."""
 
 
+def raw_end(text, mark, length):
+    """The place in `text` where from `mark` on so many characters have passed that belong to no escape sequence."""
+    for escape in _ESCAPES.finditer(text, mark):
+        if escape.start() - mark >= length:
+            break
+        length -= escape.start() - mark
+        mark = escape.end()
+    return mark + length
+
+
 def firmware(kind):
     if kind == "bios":
         return []
@@ -193,8 +203,7 @@ class Machine:
                 seen = self._from(self._mark)
                 found = re.search(pattern, seen)
                 if found:
-                    self._mark = len(self._text)
-                    self._rest = seen[found.end():]
+                    self._mark = raw_end(self._text, self._mark, found.end())
                     return found
                 left = self._left(deadline)
                 panic = re.search(r"Kernel panic - .*", seen)
