@@ -8,8 +8,10 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cstddef>
 #include <new>
 
+#include "client/link/at_thread_end.hh"
 #include "ring/probes.hh"
 #include "shim/deadline.hh"
 #include "shim/next.hh"
@@ -32,10 +34,20 @@ std::atomic<uint32_t> process{1};
 
 // 0: free. A thread that is ending has none any more, but may still poll in destructors of its own.
 thread_local int thread_bells_in_use = 0;
-struct OwnBells : Bells {
-  ~OwnBells() { thread_bells_in_use++; }
-};
-thread_local OwnBells thread_bells;
+alignas(Bells) constinit thread_local std::byte thread_bells_place[sizeof(Bells)] = {};
+constinit thread_local Bells* thread_bells = nullptr;
+
+const client::AtThreadEnd end_thread_bells([](void* bells) {
+  thread_bells_in_use++;
+  static_cast<Bells*>(bells)->~Bells();
+});
+
+Bells* own_bells() {
+  if (thread_bells) return thread_bells;
+  thread_bells = new (thread_bells_place) Bells;
+  end_thread_bells.remember(thread_bells);
+  return thread_bells;
+}
 
 int raw_ctl(int epfd, int op, int fd, epoll_event* event) { return int(syscall(SYS_epoll_ctl, epfd, op, fd, event)); }
 
@@ -161,14 +173,8 @@ void Bells::clear() {
   if (n > 0) look_at(events, n);
 }
 
-ThreadBells::ThreadBells() {
-  temporary_ = thread_bells_in_use++ > 0;
-  bells_ = temporary_ ? new Bells : &thread_bells;
-}
+ThreadBells::ThreadBells() : bells_(thread_bells_in_use++ > 0 ? &temporary_.emplace() : own_bells()) {}
 
-ThreadBells::~ThreadBells() {
-  thread_bells_in_use--;
-  if (temporary_) delete bells_;
-}
+ThreadBells::~ThreadBells() { thread_bells_in_use--; }
 
 }  // namespace unetmap::shim

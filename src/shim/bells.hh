@@ -19,6 +19,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "client/descriptor/calls.hh"
@@ -76,8 +77,8 @@ class ThreadBells {
   Bells& operator*() { return *bells_; }
 
  private:
+  std::optional<Bells> temporary_;
   Bells* bells_;
-  bool temporary_;
 };
 
 }  // namespace unetmap::shim

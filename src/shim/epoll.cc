@@ -44,6 +44,7 @@ int shim_epoll_create1(int flags) {
 int shim_epoll_ctl(int epfd, int op, int fd, epoll_event* event) UNETMAP_INTERPOSE(epoll_ctl);
 int shim_epoll_ctl(int epfd, int op, int fd, epoll_event* event) {
   if (client::Descriptor* d = client::peek(fd)) return control_member(epfd, op, fd, *d, event);
+  if (client::unknown_for_want_of_memory(fd)) return -1;
   int result = next::epoll_ctl(epfd, op, fd, event);
   if (result == 0) note_other(epfd, op, fd);
   return result;

@@ -132,6 +132,7 @@ int shim_ioctl(int fd, unsigned long request, ...) {
   // Only 32 bits of a request count; some programs pass them sign-extended.
   request = uint32_t(request);
   if (client::Descriptor* d = client::peek(fd)) return device_request(fd, *d, request, argument);
+  if (client::unknown_for_want_of_memory(fd)) return -1;
   if (request == SIOCGIFFLAGS || request == SIOCSIFFLAGS || request == SIOCGIFHWADDR || request == SIOCETHTOOL)
     return interface_request(fd, request, argument);
   return next_ioctl(fd, request, argument);
@@ -146,6 +147,8 @@ void* shim_mmap(void* address, size_t length, int protection, int flags, int fd,
       void* at = client::map(*d, address, length, protection, flags, offset);
       if (at != MAP_FAILED) errno = saved_errno;
       return at;
+    } else if (client::unknown_for_want_of_memory(fd)) {
+      return MAP_FAILED;
     }
   return reinterpret_cast<void*>(syscall(SYS_mmap, address, length, protection, flags, fd, offset));
 }

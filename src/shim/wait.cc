@@ -61,8 +61,8 @@ class Wait {
   int netmap_count_ = 0;
 };
 
-// Syncs the netmap descriptors and sets their revents; returns how many are ready. Descriptors may come and go
-// meanwhile, so each round looks anew at what they are.
+// Syncs the netmap descriptors and sets their revents; returns how many are ready, or -1 with errno. Descriptors may
+// come and go meanwhile, so each round looks anew at what they are.
 int Wait::look() {
   int ready = 0;
   others_ = nested_ = false;
@@ -77,6 +77,8 @@ int Wait::look() {
       fds_[i].revents = client::sync_events(*d, fds_[i].events);
       ready += fds_[i].revents != 0;
       netmap_count_++;
+    } else if (client::unknown_for_want_of_memory(fd)) {
+      return -1;
     } else if (epoll_set_active(fd)) {
       refresh_epoll_set(fd);
       nested_ = true;
@@ -193,12 +195,15 @@ int Wait::run(Deadline& deadline, bool looked) {
   for (;; looked = false) {
     int64_t sleep_ns = 0;
     int ready = looked ? 0 : look();
+    if (ready < 0) return -1;
     if (ready == 0 && !deadline.immediate()) {
       ready = spin();
+      if (ready < 0) return -1;
       sleep_ns = ready ? 0 : deadline.left();
       if (sleep_ns != 0) {
         if (!arm(&sleep_ns)) return -1;
         ready = likely() ? look() : 0;
+        if (ready < 0) return -1;
         if (ready) sleep_ns = 0;
       }
     }
@@ -216,7 +221,9 @@ int Wait::run(Deadline& deadline, bool looked) {
 
 }  // namespace
 
-bool concerns_us(int fd) { return client::peek(fd) != nullptr || epoll_set_active(fd); }
+bool concerns_us(int fd) {
+  return client::peek(fd) != nullptr || epoll_set_active(fd) || client::unknown_for_want_of_memory(fd);
+}
 
 int wait_for(pollfd* fds, nfds_t n, int64_t timeout_ns, const sigset_t* sigmask, bool looked) {
   int saved_errno = errno;

@@ -3,8 +3,12 @@
 
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
+#include <charconv>
 #include <cstdlib>
+#include <initializer_list>
+#include <iterator>
 
 #include "base/fd_message.hh"
 #include "wire/messages.hh"
@@ -22,10 +26,21 @@ Result<void> send(int socket, std::span<const uint8_t> bytes, std::span<const in
   }
 }
 
-Result<Datagram> receive(int socket, size_t max_bytes, int flags) {
+Datagram empty_datagram(size_t max_bytes) {
   Datagram out;
   out.bytes.resize(max_bytes);
-  iovec part{out.bytes.data(), max_bytes};
+  out.fds.reserve(kMaxFds);
+  return out;
+}
+
+Result<Datagram> receive(int socket, size_t max_bytes, int flags) {
+  Datagram out = empty_datagram(max_bytes);
+  if (auto received = receive_into(out, socket, flags); !received) return received.error();
+  return out;
+}
+
+Result<void> receive_into(Datagram& out, int socket, int flags) {
+  iovec part{out.bytes.data(), out.bytes.size()};
   alignas(cmsghdr) char space[CMSG_SPACE(sizeof(int) * kMaxFds)] = {};
   msghdr message{};
   message.msg_iov = &part;
@@ -48,7 +63,7 @@ Result<Datagram> receive(int socket, size_t max_bytes, int flags) {
   }
   if (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) return Error{EMSGSIZE, "receive: message cut short"};
   out.bytes.resize(size_t(n));
-  return out;
+  return {};
 }
 
 std::string default_socket_path() {
@@ -56,6 +71,24 @@ std::string default_socket_path() {
   if (const char* dir = getenv("XDG_RUNTIME_DIR"); dir && *dir == '/') return std::string(dir) + "/unetmap/unetmapd.sock";
   uid_t uid = geteuid();
   return uid == 0 ? "/run/unetmap/unetmapd.sock" : "/tmp/unetmap-" + std::to_string(uid) + "/unetmapd.sock";
+}
+
+bool is_default_socket_path(std::string_view path) {
+  auto made_of = [path](std::initializer_list<std::string_view> parts) {
+    std::string_view rest = path;
+    for (std::string_view part : parts) {
+      if (!rest.starts_with(part)) return false;
+      rest.remove_prefix(part.size());
+    }
+    return rest.empty();
+  };
+  if (const char* named = getenv("UNETMAP_SOCKET"); named && *named) return path == named;
+  if (const char* dir = getenv("XDG_RUNTIME_DIR"); dir && *dir == '/') return made_of({dir, "/unetmap/unetmapd.sock"});
+  const uid_t uid = geteuid();
+  if (uid == 0) return path == "/run/unetmap/unetmapd.sock";
+  char digits[24];
+  const auto end = std::to_chars(digits, std::end(digits), uid).ptr;
+  return made_of({"/tmp/unetmap-", {digits, size_t(end - digits)}, "/unetmapd.sock"});
 }
 
 }  // namespace unetmap::wire

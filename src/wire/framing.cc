@@ -7,8 +7,10 @@
 
 namespace unetmap::wire {
 
+RequestHead request_head(Op op, size_t body_bytes) { return {kMagic, kVersion, uint16_t(op), uint32_t(body_bytes), 0}; }
+
 std::vector<uint8_t> request_bytes(Op op, std::span<const uint8_t> body) {
-  RequestHead head{kMagic, kVersion, uint16_t(op), uint32_t(body.size()), 0};
+  const RequestHead head = request_head(op, body.size());
   std::vector<uint8_t> out(sizeof head + body.size());
   memcpy(out.data(), &head, sizeof head);
   if (!body.empty()) memcpy(out.data() + sizeof head, body.data(), body.size());

@@ -11,6 +11,7 @@
 
 namespace unetmap::wire {
 
+RequestHead request_head(Op op, size_t body_bytes);
 // A RequestHead and the body behind it.
 std::vector<uint8_t> request_bytes(Op op, std::span<const uint8_t> body);
 

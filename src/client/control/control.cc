@@ -202,21 +202,27 @@ int ask_daemon(Descriptor& d, Caller& caller) {
   wire::ControlRequest& request = caller.request;
   if (request.type == NETMAP_REQ_REGISTER && d.bound(false))
     return caller.fail(EBUSY, "this descriptor is bound already; open another one");
-  auto reply = ask_from_here(d.fd(), wire::flatten(request));
+  std::vector<uint8_t> refused;
+  auto reply = ask_from_here(d.fd(), wire::flatten(request), &refused);
   if (!reply) {
     // The statuses of options come back with a refusal too.
-    if (auto parsed = wire::parse(take_failed_reply())) take_over(*parsed, request, false);
+    if (auto parsed = wire::parse(refused)) take_over(*parsed, request, false);
     if (reply.error().code == ENXIO && !d.daemon_alive()) d.mark_dead();
     return caller.fail(reply.error().code, reply.error().text);
   }
-  auto parsed = wire::parse(reply->body);
-  if (!parsed) return caller.fail(EPROTO, parsed.error().text);
-  take_over(*parsed, request, true);
-  if (!reply->has_bind) return 0;
-  auto bound = bind_here(d, *reply, reply->fds, request);
-  if (bound) return 0;
-  d.unbind();
-  return caller.fail(bound.error().code, bound.error().text);
+  try {
+    auto parsed = wire::parse(reply->body);
+    if (!parsed) return caller.fail(EPROTO, parsed.error().text);
+    take_over(*parsed, request, true);
+    if (!reply->has_bind) return 0;
+    auto bound = bind_here(d, *reply, reply->fds, request);
+    if (bound) return 0;
+    d.unbind();
+    return caller.fail(bound.error().code, bound.error().text);
+  } catch (const std::bad_alloc&) {
+    if (reply->has_bind) d.unbind();
+    throw;
+  }
 }
 
 int carry_out(Descriptor& d, Caller& caller) {
@@ -277,9 +283,7 @@ int with_copy(void* argument, Do&& act) {
   return result;
 }
 
-}  // namespace
-
-int control(Descriptor& d, unsigned long request, void* argument) noexcept {
+int answer(Descriptor& d, unsigned long request, void* argument) {
   switch (request) {
     case NIOCTXSYNC:
       return sync_all(d, &Bound::tx);
@@ -299,6 +303,12 @@ int control(Descriptor& d, unsigned long request, void* argument) noexcept {
     default:
       return errno = EOPNOTSUPP, -1;
   }
+}
+
+}  // namespace
+
+int control(Descriptor& d, unsigned long request, void* argument) noexcept {
+  return unless_no_memory(-1, [&] { return answer(d, request, argument); });
 }
 
 }  // namespace unetmap::client

@@ -40,6 +40,10 @@ DescriptorRef find(int fd) noexcept;
 bool is_netmap(int fd) noexcept;
 void note_other(int fd) noexcept;
 
+// Whether find() and peek() said no although `fd` is one: there was no memory for what has to be known of it. The call
+// is to fail with ENOMEM, which this leaves in errno; the next one looks again.
+bool unknown_for_want_of_memory(int fd) noexcept;
+
 // As find(), without taking a reference: for one call of the thread that does not close `fd` meanwhile. Fastest.
 Descriptor* peek(int fd) noexcept;
 

@@ -14,6 +14,7 @@
 
 namespace unetmap::client {
 
+void Descriptor::expect_number() { numbers_.reserve(numbers_.size() + 1); }
 void Descriptor::add_number(int fd) { numbers_.push_back(fd); }
 
 bool Descriptor::remove_number(int fd) {
@@ -74,6 +75,7 @@ Bound* Descriptor::bound(bool ask_daemon) {
 Result<Bound*> Descriptor::bind(const wire::BindInfo& info, std::vector<UniqueFd>& fds) {
   std::lock_guard hold(control_mutex);
   if (Bound* known = bound_now()) return known;
+  unbound_.reserve(unbound_.size() + 1);  // for unbind(), which is to need no memory
   auto made = Bound::make(*this, info, fds);
   if (!made) return made.error();
   bound_owner_ = std::move(*made);
@@ -88,7 +90,7 @@ void Descriptor::unbind() {
     bound_.store(nullptr, std::memory_order_release);
     unbound_.push_back(std::move(bound_owner_));
   }
-  (void)ask(fd(), wire::Op::kUnbind, {}).has_value();
+  tell_and_wait(fd(), wire::Op::kUnbind);
 }
 
 }  // namespace unetmap::client

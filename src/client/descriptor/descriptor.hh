@@ -19,6 +19,7 @@ class Descriptor : public Connection, public std::enable_shared_from_this<Descri
  public:
   explicit Descriptor(int fd) : numbers_{fd} { fd_.store(fd, std::memory_order_relaxed); }
 
+  void expect_number();  // takes the memory that add_number needs
   void add_number(int fd);
   bool remove_number(int fd);  // true when that was the last
   void closing(int fd);        // after that, before the number is really closed

@@ -31,7 +31,7 @@ void Bound::note_abandoned() {
 }
 
 int64_t missed(Descriptor& d) noexcept {
-  Bound* bound = d.bound(true);
+  Bound* bound = unless_no_memory(static_cast<Bound*>(nullptr), [&] { return d.bound(true); });
   if (!bound) {
     errno = EINVAL;
     return -1;

@@ -24,7 +24,9 @@ UniqueFd read_only(int fd) {
 
 }  // namespace
 
-void* map(Descriptor& d, void* addr, size_t length, int prot, int flags, off_t offset) noexcept {
+namespace {
+
+void* map_region(Descriptor& d, void* addr, size_t length, int prot, int flags, off_t offset) {
   auto fail = [](int code, const char* text) {
     report_error(text);
     errno = code;
@@ -76,6 +78,12 @@ void* map(Descriptor& d, void* addr, size_t length, int prot, int flags, off_t o
     return reinterpret_cast<void*>(-1);
   }
   return reinterpret_cast<void*>(base);
+}
+
+}  // namespace
+
+void* map(Descriptor& d, void* addr, size_t length, int prot, int flags, off_t offset) noexcept {
+  return unless_no_memory(MAP_FAILED, [&] { return map_region(d, addr, length, prot, flags, offset); });
 }
 
 }  // namespace unetmap::client

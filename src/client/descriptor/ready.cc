@@ -12,6 +12,7 @@
 #include "client/descriptor/csb.hh"
 #include "client/descriptor/descriptor.hh"
 #include "client/descriptor/missed_lock.hh"
+#include "client/link/errors.hh"
 
 namespace unetmap::client {
 namespace {
@@ -42,7 +43,9 @@ bool sends_in_poll(const Bound& bound) { return !(bound.info.reg_flags & NR_NO_T
 
 }  // namespace
 
-short sync_events(Descriptor& d, short wanted) noexcept {
+namespace {
+
+short sync_rings(Descriptor& d, short wanted) {
   Bound* bound = d.bound_now();
   if (!bound) bound = d.bound(true);
   if (!bound) return POLLERR;
@@ -77,6 +80,12 @@ short sync_events(Descriptor& d, short wanted) noexcept {
   else if (missed_by == &d)
     missed_by = nullptr;
   return out;
+}
+
+}  // namespace
+
+short sync_events(Descriptor& d, short wanted) noexcept {
+  return unless_no_memory(short(POLLERR), [&] { return sync_rings(d, wanted); });
 }
 
 bool missed_lock(const Descriptor& d) noexcept { return missed_by == &d; }
@@ -121,7 +130,7 @@ bool likely(Descriptor& d, short wanted) noexcept {
 }
 
 int doorbell(Descriptor& d) noexcept {
-  Bound* bound = d.bound(true);
+  Bound* bound = unless_no_memory(static_cast<Bound*>(nullptr), [&] { return d.bound(true); });
   return bound ? bound->bell() : -1;
 }
 

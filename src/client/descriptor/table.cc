@@ -10,8 +10,10 @@
 #include <cstring>
 #include <iterator>
 #include <map>
+#include <memory>
 #include <mutex>
-#include <string>
+#include <new>
+#include <string_view>
 #include <vector>
 
 #include "client/descriptor/calls.hh"
@@ -40,13 +42,14 @@ void after_fork() {
 }
 Table& table() {
   static Table* the = [] {
-    auto* made = new Table;
+    auto made = std::make_unique<Table>();
     // A child must find the lock free, whoever held it in the parent.
-    pthread_atfork([] { table().mutex.lock(); }, after_fork, [] {
+    auto in_child = [] {
       forget_other_visits();
       after_fork();
-    });
-    return made;
+    };
+    if (pthread_atfork([] { table().mutex.lock(); }, after_fork, in_child) != 0) throw std::bad_alloc();
+    return made.release();
   }();
   return *the;
 }
@@ -62,10 +65,10 @@ bool looks_like_ours(int fd) {
   socklen_t bytes = sizeof peer;
   if (syscall(SYS_getpeername, fd, &peer, &bytes) < 0 || peer.sun_family != AF_UNIX) return false;
   if (bytes <= offsetof(sockaddr_un, sun_path) || peer.sun_path[0] == 0) return false;
-  std::string path(peer.sun_path, strnlen(peer.sun_path, sizeof peer.sun_path));
-  size_t slash = path.rfind('/');
-  std::string file = slash == std::string::npos ? path : path.substr(slash + 1);
-  return path == wire::default_socket_path() || file.find("unetmap") != std::string::npos;
+  const std::string_view path(peer.sun_path, strnlen(peer.sun_path, sizeof peer.sun_path));
+  const size_t slash = path.rfind('/');
+  const std::string_view file = slash == std::string_view::npos ? path : path.substr(slash + 1);
+  return file.find("unetmap") != std::string_view::npos || wire::is_default_socket_path(path);
 }
 
 // What a descriptor was opened for is written down in its socket, so that it goes along with each copy. The option has
@@ -79,6 +82,7 @@ void write_down_mode(int fd, int flags) {
 
 // With the table's lock. What had that number meanwhile is closed, and like all closed ones somebody may be inside.
 void put(Table& all, int fd, const DescriptorRef& descriptor) {
+  all.closed.reserve(all.closed.size() + all.by_number.size() + 1);  // for each of them: closing takes no memory
   DescriptorRef& place = all.by_number[fd];
   if (place && place->remove_number(fd)) all.closed.push_back(place);
   place = descriptor;
@@ -125,7 +129,9 @@ bool maybe_netmap(int fd) noexcept {
   return fd >= 0 && value != kOther && value != kInternal;
 }
 
-int open_device(int flags) noexcept {
+namespace {
+
+int open_and_keep(int flags) {
   int socket_flags = (flags & O_CLOEXEC ? SOCK_CLOEXEC : 0) | (flags & O_NONBLOCK ? SOCK_NONBLOCK : 0);
   auto fd = connect_daemon(socket_flags);
   if (!fd) {
@@ -136,6 +142,12 @@ int open_device(int flags) noexcept {
   write_down_mode(fd->get(), flags);
   adopt(fd->get());
   return fd->release();
+}
+
+}  // namespace
+
+int open_device(int flags) noexcept {
+  return unless_no_memory(-1, [&] { return open_and_keep(flags); });
 }
 
 int access_mode(int fd) noexcept {
@@ -151,9 +163,15 @@ bool is_netmap(int fd) noexcept {
   uintptr_t value = get_number(fd);
   if (value != kUnknown) return value != kOther && value != kInternal;
   int saved = errno;
-  bool ours = fd >= 0 && looks_like_ours(fd);
+  bool ours = unless_no_memory(false, [&] { return fd >= 0 && looks_like_ours(fd); });
   errno = saved;
   return ours;
+}
+
+bool unknown_for_want_of_memory(int fd) noexcept {
+  if (get_number(fd) != kUnknown || (fd >= kMaxNumbers && find(fd)) || !is_netmap(fd)) return false;
+  errno = ENOMEM;
+  return true;
 }
 
 void note_other(int fd) noexcept {
@@ -164,9 +182,9 @@ void note_other(int fd) noexcept {
   errno = saved;
 }
 
-DescriptorRef find(int fd) noexcept {
-  if (!maybe_netmap(fd)) return nullptr;
-  int saved = errno;
+namespace {
+
+DescriptorRef find_or_adopt(int fd) {
   Table& all = table();
   {
     std::lock_guard hold(all.mutex);
@@ -178,6 +196,15 @@ DescriptorRef find(int fd) noexcept {
     out = adopt_found(fd);
   else if (syscall(SYS_fcntl, fd, F_GETFD) >= 0)
     set_number(fd, kOther);
+  return out;
+}
+
+}  // namespace
+
+DescriptorRef find(int fd) noexcept {
+  if (!maybe_netmap(fd)) return nullptr;
+  int saved = errno;
+  DescriptorRef out = unless_no_memory(DescriptorRef(), [&] { return find_or_adopt(fd); });
   errno = saved;
   return out;
 }
@@ -203,7 +230,9 @@ Descriptor* peek(int fd) noexcept {
 void forget(int fd) noexcept {
   uintptr_t value = get_number(fd);
   if (value == kOther || (value == kUnknown && fd < kMaxNumbers)) return set_number(fd, kUnknown);
-  Table& all = table();
+  Table* known_table = unless_no_memory(static_cast<Table*>(nullptr), [] { return &table(); });
+  if (!known_table) return;  // there was none, and nobody in it
+  Table& all = *known_table;
   DescriptorRef gone;
   std::vector<DescriptorRef> left;
   {
@@ -215,20 +244,28 @@ void forget(int fd) noexcept {
     all.by_number.erase(known);
     if (!gone->remove_number(fd)) return;
     all.closed.push_back(gone);
-    left = left_by_all(all.closed);
+    left = unless_no_memory(std::vector<DescriptorRef>(), [&] { return left_by_all(all.closed); });
   }
   gone->closing(fd);
 }
 
 void duplicated(int from, int to) noexcept {
   forget(to);
-  Table& all = table();
+  if (get_number(from) == kOther) return set_number(to, kOther);
+  Table* known_table = unless_no_memory(static_cast<Table*>(nullptr), [] { return &table(); });
+  if (!known_table) return;
+  Table& all = *known_table;
   std::lock_guard hold(all.mutex);
   auto known = all.by_number.find(from);
-  if (known == all.by_number.end()) return set_number(to, get_number(from) == kOther ? kOther : kUnknown);
+  if (known == all.by_number.end()) return set_number(to, kUnknown);
   const DescriptorRef same = known->second;
-  put(all, to, same);
-  same->add_number(to);
+  // Else it is met as one that was not opened here.
+  unless_no_memory(false, [&] {
+    same->expect_number();
+    put(all, to, same);
+    same->add_number(to);
+    return true;
+  });
 }
 
 void received(int fd) noexcept { forget(fd); }

@@ -35,8 +35,8 @@ inline void visit(const Descriptor* d) noexcept {
   std::atomic_signal_fence(std::memory_order_seq_cst);
 }
 
-// What was said before this, by any thread, is seen after it. False where the kernel does not offer that; nothing may be
-// freed then.
+// What was said before this, by any thread, is seen after it. False where the kernel does not offer that, or a thread
+// found no memory to say it in; nothing may be freed then.
 bool await_visits() noexcept;
 // Whether a thread came to it last.
 bool visited(const Descriptor* d) noexcept;

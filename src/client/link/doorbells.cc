@@ -6,10 +6,13 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <memory>
 #include <mutex>
+#include <new>
 #include <unordered_map>
 
 #include "base/fd.hh"
+#include "client/link/errors.hh"
 #include "client/link/numbers.hh"
 #include "client/link/rpc.hh"
 #include "ring/probes.hh"
@@ -26,8 +29,10 @@ void unlock_doorbells() { doorbells().mutex.unlock(); }
 Doorbells& doorbells() {
   static Doorbells* the = [] {
     // A child finds the lock free, whichever thread held it in the parent.
-    pthread_atfork([] { doorbells().mutex.lock(); }, unlock_doorbells, unlock_doorbells);
-    return new Doorbells;
+    auto made = std::make_unique<Doorbells>();
+    if (pthread_atfork([] { doorbells().mutex.lock(); }, unlock_doorbells, unlock_doorbells) != 0)
+      throw std::bad_alloc();
+    return made.release();
   }();
   return *the;
 }
@@ -43,8 +48,7 @@ void ring(int fd) {
   syscall(SYS_write, fd, &one, sizeof one);
 }
 
-// False if the file has no doorbell to be had.
-bool ring_file(uint32_t file, int connection) {
+bool find_and_ring(uint32_t file, int connection) {
   Doorbells& all = doorbells();
   std::lock_guard hold(all.mutex);
   auto found = all.by_file.find(file);
@@ -61,6 +65,11 @@ bool ring_file(uint32_t file, int connection) {
   }
   if (found->second) ring(found->second.get());
   return true;
+}
+
+// False if the file has no doorbell to be had.
+bool ring_file(uint32_t file, int connection) {
+  return unless_no_memory(false, [&] { return find_and_ring(file, connection); });
 }
 
 }  // namespace
@@ -83,7 +92,9 @@ bool wake_waiter(WaitList& list, int connection, uint16_t port) {
 }
 
 void forget_doorbells() {
-  Doorbells& all = doorbells();
+  Doorbells* known = unless_no_memory(static_cast<Doorbells*>(nullptr), [] { return &doorbells(); });
+  if (!known) return;
+  Doorbells& all = *known;
   std::lock_guard hold(all.mutex);
   for (auto& [file, fd] : all.by_file)
     if (fd) note_internal(fd.get(), false);

@@ -2,6 +2,7 @@
 #include "client/link/errors.hh"
 
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -31,8 +32,11 @@ void report_notice(const char* text) noexcept {
   if (auto* f = callback.load()) {
     f(text);
   } else if (const char* log = getenv("UNETMAP_LOG"); log && *log && *log != '0') {
-    std::string line = std::string("unetmap: ") + text + "\n";
-    syscall(SYS_write, 2, line.data(), line.size());
+    const char before[] = "unetmap: ";
+    const iovec line[] = {{const_cast<char*>(before), sizeof before - 1},
+                          {const_cast<char*>(text), strlen(text)},
+                          {const_cast<char*>("\n"), 1}};
+    syscall(SYS_writev, STDERR_FILENO, line, 3);
   }
   errno = saved;
 }
@@ -40,6 +44,11 @@ void report_notice(const char* text) noexcept {
 void report_error(const char* text) noexcept {
   note_error(text);
   report_notice(last_error);
+}
+
+void note_no_memory() noexcept {
+  report_error("no memory left for this program; raise its limit (ulimit -v, -d) or that of its control group");
+  errno = ENOMEM;
 }
 
 int fail(int code, const std::string& text) {

@@ -23,18 +23,18 @@ std::string own_folder() {
 
 }  // namespace
 
-Result<Reply> ask_from_here(int connection, std::span<const uint8_t> body) {
+Result<Reply> ask_from_here(int connection, std::span<const uint8_t> body, std::vector<uint8_t>* refused) {
   UniqueFd here(int(syscall(SYS_openat, AT_FDCWD, "/proc/self/ns/net", O_RDONLY | O_CLOEXEC, 0)));
   UniqueFd probe(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   std::vector<int> fds;
   // Without /proc or descriptors to spare it has to be the daemon's own.
   if (here && probe) fds = {here.get(), probe.get()};
-  auto reply = ask(connection, wire::Op::kControl, body, fds);
+  auto reply = ask(connection, wire::Op::kControl, body, fds, refused);
   if (reply || reply.error().code != EREMOTE || fds.empty()) return reply;
   auto keeper = wire::start_keeper(own_folder());
   if (!keeper) return keeper.error();
   fds.push_back(keeper->get());
-  return ask(connection, wire::Op::kControl, body, fds);
+  return ask(connection, wire::Op::kControl, body, fds, refused);
 }
 
 }  // namespace unetmap::client

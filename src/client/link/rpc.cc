@@ -6,15 +6,16 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 
+#include <algorithm>
 #include <cstring>
+#include <new>
 
+#include "base/fd_message.hh"
 #include "wire/channel.hh"
 #include "wire/framing.hh"
 
 namespace unetmap::client {
 namespace {
-
-thread_local std::vector<uint8_t> failed_reply;
 
 // Of a connection that was hung up. What a daemon says before it does that to those that it does not serve stays there
 // for whoever asks next; that an unread request was thrown away (ECONNRESET) is told once, and before it.
@@ -40,7 +41,7 @@ Result<void> send_request(int connection, std::span<const uint8_t> bytes, std::s
   }
 }
 
-Result<Reply> parse_reply(wire::Datagram&& datagram) {
+Result<Reply> parse_reply(wire::Datagram&& datagram, std::vector<uint8_t>* refused) {
   auto parts = wire::take_apart(datagram.bytes);
   if (!parts) return parts.error();
   Reply reply;
@@ -53,7 +54,7 @@ Result<Reply> parse_reply(wire::Datagram&& datagram) {
   reply.body.assign(body.begin(), body.end());
   reply.fds = std::move(datagram.fds);
   if (parts->error != 0) {
-    failed_reply = std::move(reply.body);
+    if (refused) *refused = std::move(reply.body);
     return Error{parts->error, std::move(parts->text)};
   }
   return reply;
@@ -61,7 +62,8 @@ Result<Reply> parse_reply(wire::Datagram&& datagram) {
 
 }  // namespace
 
-Result<Reply> ask(int connection, wire::Op op, std::span<const uint8_t> body, std::span<const int> more) {
+Result<Reply> ask(int connection, wire::Op op, std::span<const uint8_t> body, std::span<const int> more,
+                  std::vector<uint8_t>* refused) {
   int pair[2];
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
     return Error::from_errno(errno, "unetmapd: socket for its reply");
@@ -69,22 +71,50 @@ Result<Reply> ask(int connection, wire::Op op, std::span<const uint8_t> body, st
   std::vector<uint8_t> bytes = wire::request_bytes(op, body);
   std::vector<int> fds{theirs.get()};
   fds.insert(fds.end(), more.begin(), more.end());
+  // All that is needed for the answer: what was done and cannot be told would stay done.
+  wire::Datagram datagram = wire::empty_datagram(wire::kMaxReply);
   if (auto sent = send_request(connection, bytes, fds); !sent) return sent.error();
   theirs.reset();
-  auto datagram = wire::receive(ours.get(), wire::kMaxReply);
-  if (!datagram && datagram.error().code == EMSGSIZE)
+  auto received = wire::receive_into(datagram, ours.get());
+  if (!received && received.error().code == EMSGSIZE)
     return Error{EMFILE, "unetmapd: the answer's descriptors; the program has too many files open, raise its limit "
                          "(ulimit -n)"};
-  if (!datagram && datagram.error().code != ECONNRESET) return datagram.error();
-  if (!datagram || datagram->bytes.empty()) return daemon_gone(connection);
-  return parse_reply(std::move(*datagram));
+  if (!received && received.error().code != ECONNRESET) return received.error();
+  if (!received || datagram.bytes.empty()) return daemon_gone(connection);
+  try {
+    return parse_reply(std::move(datagram), refused);
+  } catch (const std::bad_alloc&) {
+    wire::ReplyHead head{};
+    memcpy(&head, datagram.bytes.data(), std::min(sizeof head, datagram.bytes.size()));
+    if (op == wire::Op::kControl && head.error == 0 && head.has_bind) tell_and_wait(connection, wire::Op::kUnbind);
+    throw;
+  }
 }
 
-std::vector<uint8_t> take_failed_reply() { return std::move(failed_reply); }
+void tell_and_wait(int connection, wire::Op op) {
+  int pair[2];
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) return tell(connection, op, {});
+  UniqueFd ours(pair[0]), theirs(pair[1]);
+  const wire::RequestHead head = wire::request_head(op, 0);
+  const int with = theirs.get();
+  if (!send_request(connection, {reinterpret_cast<const uint8_t*>(&head), sizeof head}, {&with, 1})) return;
+  theirs.reset();
+  uint8_t answer[sizeof(wire::ReplyHead)];
+  while (syscall(SYS_recvfrom, ours.get(), answer, sizeof answer, 0, nullptr, nullptr) < 0 && errno == EINTR) {
+  }
+}
 
 void tell(int connection, wire::Op op, std::span<const uint8_t> body) {
-  std::vector<uint8_t> bytes = wire::request_bytes(op, body);
-  (void)wire::send(connection, bytes, {}, MSG_DONTWAIT).has_value();
+  // No memory is needed for it: others wait for what is told.
+  constexpr size_t kMost = 64;
+  uint8_t bytes[sizeof(wire::RequestHead) + kMost];
+  if (body.size() > kMost) return;
+  const wire::RequestHead head = wire::request_head(op, body.size());
+  memcpy(bytes, &head, sizeof head);
+  if (!body.empty()) memcpy(bytes + sizeof head, body.data(), body.size());
+  const FdMessage message(bytes, sizeof head + body.size(), {});
+  while (syscall(SYS_sendmsg, connection, message.header(), MSG_DONTWAIT | MSG_NOSIGNAL) < 0 && errno == EINTR) {
+  }
 }
 
 }  // namespace unetmap::client

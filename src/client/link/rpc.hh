@@ -24,17 +24,19 @@ Result<UniqueFd> connect_daemon(int flags);
 
 // Asks the daemon behind `connection` and waits for its answer. Works in any blocking mode of the connection, from any
 // number of threads and processes that share it. ENXIO when the daemon is gone.
-// `fds` ride along, behind the one for the reply.
-Result<Reply> ask(int connection, wire::Op op, std::span<const uint8_t> body, std::span<const int> fds = {});
-
-// The body of the last failed reply in this thread, for requests that report in their body even on failure.
-std::vector<uint8_t> take_failed_reply();
+// `fds` ride along, behind the one for the reply. `refused`: the body of a reply that says no, for requests that report
+// in theirs even then.
+Result<Reply> ask(int connection, wire::Op op, std::span<const uint8_t> body, std::span<const int> fds = {},
+                  std::vector<uint8_t>* refused = nullptr);
 
 // As ask(Op::kControl), showing the daemon our network namespace: names of interfaces mean those there. Where it wants
 // a keeper in that namespace, one is started.
-Result<Reply> ask_from_here(int connection, std::span<const uint8_t> body);
+Result<Reply> ask_from_here(int connection, std::span<const uint8_t> body, std::vector<uint8_t>* refused);
 
-// Tells the daemon something that has no answer; best effort.
+// Asks for what has no other answer than that it was done, and waits for that. Takes no memory.
+void tell_and_wait(int connection, wire::Op op);
+
+// Tells the daemon something short that has no answer; best effort.
 void tell(int connection, wire::Op op, std::span<const uint8_t> body);
 
 template <class T>

@@ -6,6 +6,8 @@
 #include <sys/syscall.h>
 
 #include <map>
+#include <memory>
+#include <new>
 
 #include "client/link/numbers.hh"
 
@@ -25,8 +27,9 @@ void unlock_maps() { maps().mutex.unlock(); }
 Maps& maps() {
   static Maps* the = [] {
     // A child finds the lock free, whichever thread held it in the parent.
-    pthread_atfork([] { maps().mutex.lock(); }, unlock_maps, unlock_maps);
-    return new Maps;
+    auto made = std::make_unique<Maps>();
+    if (pthread_atfork([] { maps().mutex.lock(); }, unlock_maps, unlock_maps) != 0) throw std::bad_alloc();
+    return made.release();
   }();
   return *the;
 }

@@ -79,7 +79,12 @@ Result<std::unique_ptr<Destinations::Target>> Destinations::map_target(uint16_t 
   return target;
 }
 
+// Without memory for it, what was to go there is lost, and the next packet tries again.
 vale::Dest* Destinations::resolve(uint16_t port, uint32_t generation) {
+  return unless_no_memory(static_cast<vale::Dest*>(nullptr), [&] { return look_up(port, generation); });
+}
+
+vale::Dest* Destinations::look_up(uint16_t port, uint32_t generation) {
   if (port < targets_.size() && targets_[port] && targets_[port]->dest.generation == generation)
     return &targets_[port]->dest;
   for (auto& [p, g] : refused_)
@@ -96,6 +101,7 @@ vale::Dest* Destinations::resolve(uint16_t port, uint32_t generation) {
     return nullptr;
   }
   if (targets_.empty()) targets_.resize(kMaxPorts);
+  mapped_.reserve(mapped_.size() + 1);
   if (!targets_[port]) {
     mapped_.push_back(port);
     targets_[port] = std::move(*target);

@@ -35,6 +35,7 @@ class Destinations final : public vale::Outside {
   uint64_t now_ns() override;
 
  private:
+  vale::Dest* look_up(uint16_t port, uint32_t generation);
   struct Target {
     vale::Dest dest;
     std::shared_ptr<RegionMap> region;

@@ -5,8 +5,10 @@
 
 #include <algorithm>
 #include <cstring>
+#include <new>
 
 #include "client/link/clock.hh"
+#include "client/link/rpc.hh"
 #include "client/port/monitors.hh"
 #include "client/ring/kring_lock.hh"
 
@@ -84,8 +86,16 @@ uint32_t SwitchTxRing::forward_slots(PortEntry& entry, uint32_t hwcur, uint32_t 
 
 uint32_t SwitchTxRing::forward(PortEntry& entry, const vale::TxView& view, uint32_t hwcur, uint32_t head) {
   destinations_.enter(entry.tx_seq[index() % kMaxRings]);
-  vale::Forwarded out =
-      forwarder_->forward(view, hwcur, head, uint32_t(coarse_ms() / 1000), uint32_t(sched_getcpu()) + 1);
+  vale::Forwarded out;
+  try {
+    out = forwarder_->forward(view, hwcur, head, uint32_t(coarse_ms() / 1000), uint32_t(sched_getcpu()) + 1);
+  } catch (const std::bad_alloc&) {
+    // As if this sender had been killed here: what it took of others' rings is given back by them.
+    destinations_.leave();
+    forwarder_.reset();
+    tell(port_.connection.fd(), wire::Op::kAudit, {});
+    throw;
+  }
   blocked_ = out.blocked;
   blocked_ring_ = out.blocked_ring;
   if (out.hwcur != hwcur && &view == &view_ && monitored(&entry)) {
