@@ -12,8 +12,14 @@
 namespace unetmap {
 
 // Call once, at the beginning of main(): if what was printed could not be written in full (a full disk, /dev/full), the
-// program says so when it ends, and its status is 1.
+// program says so when it ends, and its status is 1. So it does where memory or threads run out and nobody deals with
+// that.
 void check_output_at_exit(const char* program);
+
+// Why there is no memory, and what to do: of a program that has a limit (ulimit -v, -d) its name.
+std::string no_memory_text();
+// Likewise, that one could not begin so many threads.
+std::string no_thread_text(int code);
 
 // False, once and for all, when standard output cannot be written: for programs that would print for ever.
 bool output_works();

@@ -17,6 +17,7 @@
 #include "daemon/process/listen.hh"
 #include "daemon/process/log.hh"
 #include "daemon/process/privileges.hh"
+#include "daemon/process/spare_memory.hh"
 #include "daemon/server.hh"
 
 namespace {
@@ -116,6 +117,7 @@ int serve(Server& server, Listener& listener, int signals, int64_t idle_exit_ms)
 
 int run(const Settings& settings) {
   umask(0077);
+  put_memory_aside();
   if (auto raised = raise_limits(); !raised) {
     log(raised.error().text);
     return 1;

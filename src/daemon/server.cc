@@ -6,11 +6,14 @@
 #include <unistd.h>
 
 #include <cstring>
+#include <new>
 
+#include "base/output.hh"
 #include "daemon/port/binding.hh"
 #include "daemon/port/kept_numbers.hh"
 #include "daemon/port/port_name.hh"
 #include "daemon/process/log.hh"
+#include "daemon/process/spare_memory.hh"
 
 namespace unetmap::daemon {
 namespace {
@@ -31,6 +34,14 @@ void append(std::vector<uint8_t>& to, const T& value) {
 constexpr int64_t kRefresh_ms = 200;  // shortcuts: about as long as TCP takes to come to speed
 
 Error no_more_files() { return {EMFILE, "too many files are open; raise the limit (LimitNOFILE=, ulimit -Hn)"}; }
+
+Error no_memory() { return {ENOMEM, "unetmapd: " + no_memory_text() + ", or close ports"}; }
+
+// What needs memory for longer than its answer; what lets go of something is never refused.
+bool asks_for_more(wire::Op op) {
+  return op == wire::Op::kControl || op == wire::Op::kResolve || op == wire::Op::kDoorbell || op == wire::Op::kQuery ||
+         op == wire::Op::kSet || op == wire::Op::kPlug;
+}
 
 Error malformed() { return {EINVAL, "request: malformed; library and daemon must be of the same version"}; }
 
@@ -160,6 +171,8 @@ bool Server::serve(Connection& connection, wire::Datagram&& request) {
                                std::to_string(head.version) + "; install both from one release and restart the daemon"};
   else if (head.body_bytes != body.size())
     result = malformed();
+  else if (asks_for_more(wire::Op(head.op)) && !memory_is_aside())
+    result = no_memory();
   else
     result = carry_out(connection, wire::Op(head.op), body, request.fds, answer, reply);
   reply.send(result, std::move(answer));
@@ -267,9 +280,13 @@ Result<void> Server::carry_out(Connection& connection, wire::Op op, std::span<co
       return {};
     case wire::Op::kQuery: {
       if (plugs_.answers(text(), reply) || awaits_port(connection, text(), reply)) return {};
-      auto found = registry_.query(text());
-      if (!found) return found.error();
-      return answer.add_text(*found);
+      try {  // changes nothing, however long the answer
+        auto found = registry_.query(text());
+        if (!found) return found.error();
+        return answer.add_text(*found);
+      } catch (const std::bad_alloc&) {
+        return no_memory();
+      }
     }
     case wire::Op::kSet: {
       auto set = registry_.set(text());

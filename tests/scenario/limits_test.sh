@@ -51,6 +51,37 @@ if sh -c "ulimit -v 200000 && exec '$bin/pkt-gen' --version" >/dev/null 2>&1; th
   refused memory 'vale0:a: no room in this program.s memory for the [0-9]+ MiB of its region; raise the limit \(ulimit -v\)'
 fi
 
+step "too little memory for anything else: each program says so, whenever it runs out"
+daemon data '-S -n 1024'
+for kib in 1000 1300 4000; do
+  for line in "pkt-gen -i vale0:a -f tx -n 1 -w 0" "vale-ctl" "bridge -i vale0:a -i vale0:b" "lb -i vale0:a -p vale0:q:2" \
+    "tlem -i vale0:a -i vale0:b" "nmreplay -f $work/none.pcap -i vale0:a" "unetmap ports --json" "unetmap doctor"; do
+    status=0
+    # shellcheck disable=SC2086  # a line of words; those that find memory enough are stopped
+    timeout -s INT 0.5 sh -c "ulimit -d $kib && exec \"\$@\"" - "$bin/"$line >"$work/data.out" 2>"$work/data.err" || status=$?
+    case $status in
+      0 | 1 | 124 | 127) ;; # 127: the loader found no memory for it
+      *) fail "$line with $kib KiB of data: status $status: $(cat "$work/data.err")" ;;
+    esac
+    if grep -q 'terminate called' "$work/data.err"; then fail "$line with $kib KiB of data: $(cat "$work/data.err")"; fi
+  done
+done
+
+step "the daemon's memory runs out: who is served goes on, who is not hears why"
+daemon memory ''
+start held "$bin/pkt-gen" -i vale0:held -f rx
+held=$started
+timeout "$event_limit_s" sh -c "until '$bin/unetmap' ports | grep -q vale0:held; do sleep 0.05; done" || fail "no port to begin with"
+prlimit --data=$(($(sed -n 's/^VmData:[^0-9]*\([0-9]*\) kB/\1/p' "/proc/$pid/status") * 1024)): --pid "$pid"
+number=0
+while [ "$number" -lt 2000 ] && run much "$bin/unetmap" set "vale$((number % 200)):waited$number" lossless on; do number=$((number + 1)); done
+refused much 'unetmapd: no memory left: it may have [0-9]+ KiB of data; raise that limit \(ulimit -d\)'
+kill -0 "$pid" || fail "the daemon ended: $(cat "$work/memory.log")"
+kill -0 "$held" || fail "who was served ended: $(cat "$work/held.log")"
+prlimit --data=unlimited: --pid "$pid"
+one after vale0:after || fail "no port when there is memory again: $(cat "$work/after.out" "$work/after.log")"
+kill -INT "$held"
+
 step "files run out: who is served goes on, who is not hears why"
 daemon files '-n 140'
 here=

@@ -94,5 +94,5 @@ int main(int argc, char** argv) {
             strerror(errno));
     return kExitFailed;
   }
-  return unetmap::parts::ended(program, run(options), options.json);
+  return unetmap::parts::carried_out(program, options.json, [&] { return run(options); });
 }

@@ -20,5 +20,5 @@ int main(int argc, char** argv) {
   if (auto right = lb::complete(options); !right) return table.usage_error(right.error().text);
   nmctx_get()->error = [](nmctx*, const char* message) { parts::fail("lb", message); };
   parts::stop_on_signals();
-  return parts::ended("lb", lb::run(options), options.json);
+  return parts::carried_out("lb", options.json, [&] { return lb::run(options); });
 }

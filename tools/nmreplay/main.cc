@@ -100,9 +100,11 @@ int main(int argc, char** argv) {
   const parts::Bandwidth& bandwidth = options.model.bandwidth;
   if (!options.loops_given && !bandwidth.real && bandwidth.bits_per_second == 0) options.loops = 1;
   parts::stop_on_signals();
-  auto out = nmreplay::replay(options);
-  if (!out) return parts::ended("nmreplay", parts::fail("nmreplay", out.error().text), options.json);
-  if (out->truncated) print_err("nmreplay: {}\n", parts::shortened_note(out->truncated));
-  print(*out, options.json);
-  return 0;
+  return parts::carried_out("nmreplay", options.json, [&] {
+    auto out = nmreplay::replay(options);
+    if (!out) return parts::fail("nmreplay", out.error().text);
+    if (out->truncated) print_err("nmreplay: {}\n", parts::shortened_note(out->truncated));
+    print(*out, options.json);
+    return 0;
+  });
 }

@@ -3,9 +3,12 @@
 // error. docs/man/unetmap-json.7 has all names.
 #pragma once
 
+#include <new>
 #include <string>
+#include <system_error>
 
 #include "base/json.hh"
+#include "base/output.hh"
 
 namespace unetmap::parts {
 
@@ -22,6 +25,19 @@ void print_json(const std::string& program, const Json& body);
 
 // For the end of main(): a program that was asked for JSON and failed before it had any prints its failure. `status`.
 int ended(const std::string& program, int status, bool json);
+
+// main() of a program, less the reading of its command line: `act` gives the status to end with. Memory and threads
+// that run out are failures as any other.
+template <class Act>
+int carried_out(const std::string& program, bool json, Act&& act) {
+  try {
+    return ended(program, act(), json);
+  } catch (const std::bad_alloc&) {
+    return ended(program, fail(program, no_memory_text()), json);
+  } catch (const std::system_error& error) {
+    return ended(program, fail(program, no_thread_text(error.code().value())), json);
+  }
+}
 
 // Whether the words of a command line ask for JSON: for mistakes that end its reading.
 bool json_wanted(int argc, const char* const* argv);

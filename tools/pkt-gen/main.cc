@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include <cstdio>
+#include <new>
 
 #include "base/output.hh"
 #include "options.hh"
@@ -26,5 +27,10 @@ int main(int argc, char** argv) {
     puts("pkt-gen of unetmap " UNETMAP_VERSION);
     return 0;
   }
-  return run(*options);
+  try {
+    return run(*options);
+  } catch (const std::bad_alloc&) {
+    unetmap::parts::fail("pkt-gen", unetmap::no_memory_text());
+    return unetmap::parts::ended("pkt-gen", 1, options->json);
+  }
 }

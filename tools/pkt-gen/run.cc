@@ -11,9 +11,11 @@
 #include <algorithm>
 #include <cstring>
 #include <fstream>
+#include <system_error>
 #include <thread>
 #include <vector>
 
+#include "base/output.hh"
 #include "interface.hh"
 #include "log.hh"
 #include "pacer.hh"
@@ -208,7 +210,15 @@ class Reporter {
     unsigned online = unsigned(sysconf(_SC_NPROCESSORS_ONLN));
     for (auto& w : workers_) {
       int cpu = cpu_of_thread(run_.options, w->index, online);
-      threads_.emplace_back(work, std::ref(*w), cpu, main_thread);
+      try {
+        threads_.emplace_back(work, std::ref(*w), cpu, main_thread);
+      } catch (const std::system_error& error) {
+        outcome_.failure = no_thread_text(error.code().value());
+        run_.cancel = true;
+        for (auto& none : workers_)
+          if (none->index >= w->index) none->finished.store(true, std::memory_order_release);
+        return;
+      }
     }
   }
   void join() {

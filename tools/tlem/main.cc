@@ -20,5 +20,5 @@ int main(int argc, char** argv) {
   if (auto right = tlem::complete(options); !right) return table.usage_error(right.error().text);
   nmctx_get()->error = [](nmctx*, const char* message) { parts::fail("tlem", message); };
   parts::stop_on_signals();
-  return parts::ended("tlem", tlem::run(options), options.json);
+  return parts::carried_out("tlem", options.json, [&] { return tlem::run(options); });
 }

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <list>
+#include <system_error>
 #include <thread>
 
 #include "base/json.hh"
@@ -94,7 +95,7 @@ bool Emulation::run(std::optional<SessionServer>& session, const Limits& limits)
   size_t way = 0;
   for (Direction& direction : ways_) {
     const std::vector<uint16_t>& cpus = options_.processors;
-    threads.emplace_back([&direction, &failures, &cpus, way] {
+    auto forward = [&direction, &failures, &cpus, way] {
       if (!cpus.empty() && parts::run_on(&cpus[way * 2], 2) != 0) {
         print_err("tlem: cannot run on processors {} and {}\n", cpus[way * 2], cpus[way * 2 + 1]);
       }
@@ -102,7 +103,15 @@ bool Emulation::run(std::optional<SessionServer>& session, const Limits& limits)
       if (direction.failure().empty()) return;
       failures++;
       kill(getpid(), SIGTERM);  // wakes the others
-    });
+    };
+    try {
+      threads.emplace_back(forward);
+    } catch (const std::system_error& error) {
+      fail(no_thread_text(error.code().value()));
+      failures++;
+      kill(getpid(), SIGTERM);
+      break;
+    }
     way++;
   }
   while (!parts::stop_wanted) {

@@ -188,7 +188,7 @@ int Program::main(int argc, char** argv) {
     if (json) parts::print_json("unetmap", {{"error", end->mistake}});
     return kUsage;
   }
-  return parts::ended("unetmap", carried_out(), json);
+  return parts::carried_out("unetmap", json, [this] { return carried_out(); });
 }
 
 int Program::carried_out() {
