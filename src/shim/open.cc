@@ -44,6 +44,19 @@ int open_device(int flags) {
   return fd;
 }
 
+// What another file was opened as is no netmap descriptor: known without a look at it later, which programs in a
+// sandbox may not be allowed (getsockopt).
+inline int noted(int fd) {
+  if (fd >= 0 && client::maybe_netmap(fd) && own_process()) client::note_opened(fd);
+  return fd;
+}
+
+// Likewise those that everybody writes to.
+[[gnu::constructor]] void note_standard_descriptors() {
+  for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+    if (!client::is_netmap(fd)) client::note_other(fd);
+}
+
 // True if `path` is netmap's, with what open(2) answers in `fd`. Names only (O_PATH) are the kernel's to give.
 inline bool open_ours(const char* path, int flags, int* fd) {
   DevicePath found = classify_path(path);
@@ -95,53 +108,53 @@ int shim_open(const char* path, int flags, ...) UNETMAP_INTERPOSE(open);
 int shim_open(const char* path, int flags, ...) {
   UNETMAP_WITH_MODE(flags);
   int fd;
-  return open_ours(path, flags, &fd) ? fd : next_open(path, flags, mode);
+  return open_ours(path, flags, &fd) ? fd : noted(next_open(path, flags, mode));
 }
 
 int shim_open64(const char* path, int flags, ...) UNETMAP_INTERPOSE(open64);
 int shim_open64(const char* path, int flags, ...) {
   UNETMAP_WITH_MODE(flags);
   int fd;
-  return open_ours(path, flags, &fd) ? fd : next_open64(path, flags, mode);
+  return open_ours(path, flags, &fd) ? fd : noted(next_open64(path, flags, mode));
 }
 
 int shim_openat(int dir, const char* path, int flags, ...) UNETMAP_INTERPOSE(openat);
 int shim_openat(int dir, const char* path, int flags, ...) {
   UNETMAP_WITH_MODE(flags);
   int fd;
-  return open_ours(path, flags, &fd) ? fd : next_openat(dir, path, flags, mode);
+  return open_ours(path, flags, &fd) ? fd : noted(next_openat(dir, path, flags, mode));
 }
 
 int shim_openat64(int dir, const char* path, int flags, ...) UNETMAP_INTERPOSE(openat64);
 int shim_openat64(int dir, const char* path, int flags, ...) {
   UNETMAP_WITH_MODE(flags);
   int fd;
-  return open_ours(path, flags, &fd) ? fd : next_openat64(dir, path, flags, mode);
+  return open_ours(path, flags, &fd) ? fd : noted(next_openat64(dir, path, flags, mode));
 }
 
 // What the calls become under _FORTIFY_SOURCE where no mode is passed.
 int shim_open_2(const char* path, int flags) UNETMAP_INTERPOSE(__open_2);
 int shim_open_2(const char* path, int flags) {
   int fd;
-  return open_ours(path, flags, &fd) ? fd : next_open_2(path, flags);
+  return open_ours(path, flags, &fd) ? fd : noted(next_open_2(path, flags));
 }
 
 int shim_open64_2(const char* path, int flags) UNETMAP_INTERPOSE(__open64_2);
 int shim_open64_2(const char* path, int flags) {
   int fd;
-  return open_ours(path, flags, &fd) ? fd : next_open64_2(path, flags);
+  return open_ours(path, flags, &fd) ? fd : noted(next_open64_2(path, flags));
 }
 
 int shim_openat_2(int dir, const char* path, int flags) UNETMAP_INTERPOSE(__openat_2);
 int shim_openat_2(int dir, const char* path, int flags) {
   int fd;
-  return open_ours(path, flags, &fd) ? fd : next_openat_2(dir, path, flags);
+  return open_ours(path, flags, &fd) ? fd : noted(next_openat_2(dir, path, flags));
 }
 
 int shim_openat64_2(int dir, const char* path, int flags) UNETMAP_INTERPOSE(__openat64_2);
 int shim_openat64_2(int dir, const char* path, int flags) {
   int fd;
-  return open_ours(path, flags, &fd) ? fd : next_openat64_2(dir, path, flags);
+  return open_ours(path, flags, &fd) ? fd : noted(next_openat64_2(dir, path, flags));
 }
 
 FILE* shim_fopen(const char* path, const char* mode) UNETMAP_INTERPOSE(fopen);

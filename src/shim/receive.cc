@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// recvmsg and recvmmsg: descriptors that arrive may be netmap's.
+// recvmsg, recvmmsg and pidfd_getfd: descriptors that arrive may be netmap's.
 #include <sys/socket.h>
 
 #include <cstring>
@@ -13,6 +13,7 @@ namespace {
 
 constinit Next<ssize_t(int, msghdr*, int)> next_recvmsg{"recvmsg"};
 constinit Next<int(int, mmsghdr*, unsigned, int, timespec*)> next_recvmmsg{"recvmmsg"};
+constinit Next<int(int, int, unsigned)> next_pidfd_getfd{"pidfd_getfd"};
 
 void look_for_descriptors(msghdr& message) {
   if (!message.msg_control || message.msg_controllen < sizeof(cmsghdr)) return;
@@ -46,6 +47,14 @@ int shim_recvmmsg(int socket, mmsghdr* messages, unsigned count, int flags, time
   int n = next_recvmmsg(socket, messages, count, flags, timeout);
   for (int i = 0; i < n; i++) look_for_descriptors(messages[i].msg_hdr);
   return n;
+}
+
+// As recvmsg: under a number that may have been another descriptor's, closed by the C library itself.
+int shim_pidfd_getfd(int process, int fd, unsigned flags) UNETMAP_INTERPOSE(pidfd_getfd);
+int shim_pidfd_getfd(int process, int fd, unsigned flags) {
+  int got = next_pidfd_getfd(process, fd, flags);
+  if (got >= 0) number_received(got);
+  return got;
 }
 
 }  // extern "C"

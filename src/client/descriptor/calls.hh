@@ -39,6 +39,8 @@ DescriptorRef find(int fd) noexcept;
 // says no, note_other() remembers that; not in the child of a vfork.
 bool is_netmap(int fd) noexcept;
 void note_other(int fd) noexcept;
+// The same of one that was just made, without a look.
+void note_opened(int fd) noexcept;
 
 // Whether find() and peek() said no although `fd` is one: there was no memory for what has to be known of it. The call
 // is to fail with ENOMEM, which this leaves in errno; the next one looks again.

@@ -174,6 +174,11 @@ bool unknown_for_want_of_memory(int fd) noexcept {
   return true;
 }
 
+void note_opened(int fd) noexcept {
+  uintptr_t unknown = kUnknown;
+  if (fd < kMaxNumbers) numbers[fd].compare_exchange_strong(unknown, kOther, std::memory_order_acq_rel);
+}
+
 void note_other(int fd) noexcept {
   int saved = errno;
   uintptr_t unknown = kUnknown;
