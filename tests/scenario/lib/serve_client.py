@@ -103,6 +103,24 @@ expect(200, f"{own}?any=1", Host="evil.example")
 expect(421, "http://evil.example/api/live")
 expect(400, f"https://{netloc}/")
 expect(404, f"{own}/nothing")
+# Fields that say twice what may be said once.
+def twice(*fields):
+    """The status of a request with these fields as they are."""
+    connection = connect()
+    connection.putrequest("GET", "/api/live", skip_host=True)
+    for name, value in fields:
+        connection.putheader(name, value)
+    connection.endheaders(b"abcde" if any(name == "Content-Length" for name, _ in fields) else None)
+    return connection.getresponse().status
+
+
+assert twice(("Host", netloc)) == 200
+for fields in (
+    [("Host", netloc), ("Host", "evil.example")],
+    [("Host", "evil.example"), ("Host", netloc)],
+    [("Host", netloc), ("Content-Length", "5"), ("Content-Length", "3")],
+):
+    assert twice(*fields) == 400, fields
 # Other names, other sites.
 expect(421, "/", Host="evil.example")
 expect(403, "/api/live", Origin="http://evil.example")

@@ -68,6 +68,21 @@ MHD_Response* response_of(HttpAnswer& answer) {
   return response;
 }
 
+// How many fields of that name the request has.
+int count(MHD_Connection* connection, const char* name) {
+  struct Counted {
+    const char* name;
+    int fields = 0;
+  } counted{name};
+  auto look = [](void* cls, MHD_ValueKind, const char* field, const char*) {
+    auto* to = static_cast<Counted*>(cls);
+    to->fields += strcasecmp(field, to->name) == 0;
+    return MHD_YES;
+  };
+  MHD_get_connection_values(connection, MHD_HEADER_KIND, look, &counted);
+  return counted.fields;
+}
+
 MHD_Result send(MHD_Connection* connection, HttpAnswer answer) {
   MHD_Response* response = response_of(answer);
   if (!response) return MHD_NO;
@@ -95,6 +110,15 @@ struct HttpCallbacks {
       *upload_bytes = 0;
       return MHD_YES;
     }
+    // RFC 9112: which of them others took, if somebody passed it on, is not to be known.
+    if (count(connection, "Host") > 1 || count(connection, "Content-Length") > 1 ||
+        (count(connection, "Content-Length") > 0 && count(connection, "Transfer-Encoding") > 0))
+      return send(connection, {400,
+                               "text/plain; charset=utf-8",
+                               "the request says twice which host is meant or how long it is; say it once\n",
+                               {},
+                               {},
+                               {{MHD_HTTP_HEADER_CONNECTION, "close"}}});
     if (pending->too_long)
       return send(connection, {413, "text/plain; charset=utf-8", "the request's body is too long\n", {}, {}, {}});
     HttpQuery query{
