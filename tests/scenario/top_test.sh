@@ -39,6 +39,22 @@ grep -q '^vale0:tx ' "$work/filter.out" && fail "the filter lets vale0:tx throug
 run wrong "$unetmap" top --sort colour && fail "a wrong order is taken"
 [ "$(wc -l <"$work/wrong.log")" -eq 1 ] || fail "a wrong order is not told in one line"
 
+step "a terminal that has a size that none has"
+status=0
+TERM=xterm python3 -c 'import fcntl, os, pty, struct, sys, termios
+child, terminal = pty.fork()
+if child == 0:
+    fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 65535, 65535, 0, 0))
+    os.execv(sys.argv[1], ["unetmap", "top"])
+try:
+    while said := os.read(terminal, 4096):
+        sys.stdout.write(said.decode())
+except OSError:  # it is closed
+    pass
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))' "$unetmap" >"$work/huge.log" || status=$?
+[ "$status" -eq 1 ] && grep -q '65535 lines of 65535 characters; set that right' "$work/huge.log" ||
+  fail "a huge terminal: status $status: $(cat "$work/huge.log")"
+
 screen="tmux -S $work/tmux -f /dev/null"
 $screen new-session -d -x 80 -y 24 -s top "env UNETMAP_SOCKET='$UNETMAP_SOCKET' '$unetmap' top -i 0.2; echo ended=\$?; cat"
 trap '$screen kill-server 2>/dev/null || true; end_run' EXIT

@@ -3,6 +3,8 @@
 
 #include <curses.h>
 #include <fmt/core.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <clocale>
@@ -43,6 +45,13 @@ Result<std::unique_ptr<Screen>> Screen::open(const ViewOptions& options, double 
   setlocale(LC_ALL, "");  // the history is drawn in UTF-8 where the terminal has it
   if (!newterm(nullptr, stdout, stdin)) {
     const char* term = getenv("TERM");
+    winsize size{};
+    constexpr uint32_t kMost = 1 << 20;  // characters
+    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && uint32_t{size.ws_row} * size.ws_col > kMost)
+      return Error{ERANGE,
+                   fmt::format("the terminal says that it has {} lines of {} characters; set that right (stty rows "
+                               "24 cols 80), or use --plain",
+                               size.ws_row, size.ws_col)};
     return Error{ENOTTY,
                  fmt::format("TERM={}: no terminal that is known here; set TERM, or use --plain", term ? term : "")};
   }
