@@ -178,7 +178,7 @@ for _ in 1 2 3 4 5; do
   timeout 60 "$generate" -i vale3:tx -f tx -T 50 >"$work/tx.log" 2>&1 &
   sender=$!
   running="$running $sender"
-  wait_for "$work/tx.log" 'main_thread.*[1-9].*pps' $sender
+  wait_for "$work/tx.log" 'main_thread.*pps .[1-9]' $sender
   kill -INT $sender
   wait $sender || fail "the sender did not end well"
   sent=$(sed -n 's/^Sent \([0-9]*\) packets.*/\1/p' "$work/tx.log")
@@ -258,7 +258,7 @@ for function in rx tx; do
   running="$running $!"
 done
 # shellcheck disable=SC2154  # assigned by eval above
-wait_for "$work/rx.log" "main_thread.*[1-9].*pkts" "$rx"
+wait_for "$work/rx.log" "main_thread.*pps .[1-9]" "$rx"
 kill -KILL $daemon
 wait $daemon 2>/dev/null || true
 for function in rx tx; do
