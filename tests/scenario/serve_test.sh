@@ -73,6 +73,13 @@ wait "$server" || fail "serve ended with an error"
 [ ! -e "$work/http.sock" ] || fail "the socket is left behind"
 
 step "a textfile"
+# As other commands in a pipe whose reader has what it wanted.
+python3 -c 'import os, subprocess, sys
+read_end, write_end = os.pipe()
+os.close(read_end)
+ended = subprocess.run([sys.argv[1], "metrics"], stdout=write_end, stderr=subprocess.PIPE)
+sys.exit(f"status {ended.returncode}, {ended.stderr}" if (ended.returncode, ended.stderr) != (-13, b"") else 0)' "$unetmap" ||
+  fail "metrics in a pipe that nobody reads"
 run once "$unetmap" metrics --write "$work/unetmap.prom" || fail "metrics --write failed"
 grep -q '^unetmap_port_packets_total{port="vale0:tx",switch="vale0",kind="vale",direction="transmit"} [1-9]' "$work/unetmap.prom" ||
   fail "the sender's packets are not in the file"

@@ -116,7 +116,7 @@ bool ServeCommands::chosen() const { return serve_ || metrics_; }
 
 int ServeCommands::run() {
   parts::stop_on_signals();
-  signal(SIGPIPE, SIG_IGN);
+  signal(SIGPIPE, serve_ ? SIG_IGN : SIG_DFL);
   return serve_ ? serve() : print_metrics();
 }
 
