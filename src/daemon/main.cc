@@ -14,6 +14,7 @@
 
 #include "base/command_line.hh"
 #include "base/output.hh"
+#include "base/process_error.hh"
 #include "daemon/process/listen.hh"
 #include "daemon/process/log.hh"
 #include "daemon/process/privileges.hh"
@@ -55,12 +56,13 @@ void announce(const Settings& settings) {
 }
 
 // Away from the program that happened to start us, which waits for our word on descriptors that stay for now.
-bool leave_starter() {
+unetmap::Result<void> leave_starter() {
   pid_t child = fork();
   if (child > 0) _exit(0);
-  if (child < 0) return false;
+  if (child < 0) return unetmap::process_error(errno, "cannot leave who started it");
   setsid();
-  return chdir("/") == 0;
+  if (chdir("/") < 0) return unetmap::Error::from_errno(errno, "/");
+  return {};
 }
 
 // And from its terminal. What we have to say from now on is read by `unetmap log`.
@@ -137,8 +139,8 @@ int run(const Settings& settings) {
   }
   UniqueFd signals = stop_signals();
   bool foreground = settings.foreground || from_systemd;
-  if (!foreground && !leave_starter()) {
-    log("cannot detach: no more processes; run with --foreground");
+  if (auto left = foreground ? unetmap::Result<void>() : leave_starter(); !left) {
+    log(left.error().text);
     return 1;
   }
   unetmap::wire::NicModes modes;

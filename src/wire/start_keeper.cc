@@ -13,6 +13,7 @@
 #include <cstring>
 #include <vector>
 
+#include "base/process_error.hh"
 #include "wire/keeper.hh"
 
 extern char** environ;
@@ -88,13 +89,12 @@ Result<UniqueFd> start_keeper(const std::string& beside) {
     if (keeper == 0) become_keeper(program.c_str(), theirs.get(), environment.data());
     _exit(keeper < 0 ? 1 : 0);
   }
-  if (child < 0) return Error::from_errno(errno, "unetmap-keeper: fork");
+  if (child < 0) return process_error(errno, "unetmap-keeper: cannot be started");
   int status = 0;
   long waited;
   do waited = syscall(SYS_wait4, child, &status, 0, nullptr);
   while (waited < 0 && errno == EINTR);
-  if (waited == child && status != 0)
-    return Error{EAGAIN, "unetmap-keeper: cannot be started: no more processes; end some"};
+  if (waited == child && status != 0) return process_error(EAGAIN, "unetmap-keeper: cannot be started");
   return ours;
 }
 

@@ -82,6 +82,19 @@ prlimit --data=unlimited: --pid "$pid"
 one after vale0:after || fail "no port when there is memory again: $(cat "$work/after.out" "$work/after.log")"
 kill -INT "$held"
 
+step "no more processes: who wants a daemon hears why there is none"
+mkdir "$work/nobody"
+as_other=
+if [ "$(id -u)" = 0 ]; then
+  chown 65534:65534 "$work/nobody"
+  as_other="setpriv --reuid 65534 --regid 65534 --clear-groups --no-new-privs"
+fi
+status=0
+# shellcheck disable=SC2086  # words
+UNETMAP_SOCKET=$work/nobody/socket run processes $as_other bash -c "ulimit -u 0 && exec '$bin/vale-ctl'" || status=$?
+[ "$status" = 1 ] || fail "vale-ctl gave $status"
+refused processes 'no more processes may run: raise that limit \(ulimit -u'
+
 step "files run out: who is served goes on, who is not hears why"
 daemon files '-n 140'
 here=

@@ -16,6 +16,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "base/process_error.hh"
 #include "client/link/rpc.hh"
 #include "client/link/running.hh"
 #include "wire/channel.hh"
@@ -127,11 +128,9 @@ Result<void> start_daemon(const std::string& path) {
   int failed = posix_spawn(&child, program.c_str(), &actions, &attributes, const_cast<char**>(argv), environment.data());
   posix_spawn_file_actions_destroy(&actions);
   posix_spawnattr_destroy(&attributes);
-  if (failed) {
-    Error error = Error::from_errno(failed, "unetmapd: cannot be started: " + program);
-    error.text += "; name the program in UNETMAPD, or leave that unset";
-    return error;
-  }
+  if (failed)
+    return process_error(failed, "unetmapd: cannot be started: " + program,
+                         "; name the program in UNETMAPD, or leave that unset");
   ready_write.reset();
   // One byte 0: it listens. Otherwise what it has to say on its standard error, up to its end.
   std::string said;

@@ -13,6 +13,8 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "base/process_error.hh"
+
 extern char** environ;
 
 namespace unetmap::daemon {
@@ -71,7 +73,7 @@ Result<pid_t> spawn(const std::string& program, const std::string& socket_path, 
   int failed = posix_spawn(&child, program.c_str(), &actions, &attributes, argv, environment.data());
   posix_spawn_file_actions_destroy(&actions);
   posix_spawnattr_destroy(&attributes);
-  if (failed) return Error::from_errno(failed, "unetmap-worker: start " + program);
+  if (failed) return process_error(failed, "unetmap-worker: start " + program);
   return child;
 }
 

@@ -16,6 +16,7 @@
 #include <sstream>
 
 #include "base/json.hh"
+#include "base/process_error.hh"
 #include "daemon_link.hh"
 #include "metrics.hh"
 #include "wire/channel.hh"
@@ -189,7 +190,7 @@ HttpAnswer Pages::capture(const HttpQuery& query) {
   pid_t pid;
   const int code = posix_spawn(&pid, program_.c_str(), &actions, nullptr, const_cast<char**>(arguments), environ);
   posix_spawn_file_actions_destroy(&actions);
-  if (code != 0) return failed(Error::from_errno(code, program_));
+  if (code != 0) return failed(process_error(code, program_));
   captures_.push_back(pid);
   HttpAnswer out;
   out.type = "application/x-pcapng";
