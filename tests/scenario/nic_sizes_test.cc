@@ -79,6 +79,29 @@ TEST_P(NicSizesTest, FromAndToTheWire) {
   }
 }
 
+// The wire's other end takes shorter ones than the interface: what it does not take is lost, and nothing behind it.
+TEST_P(NicSizesTest, TooLongForTheOtherEnd) {
+  ASSERT_TRUE(sh("ip link set um1 mtu 1500"));
+  UniqueFd far = raw_socket("um1");
+  Port port("netmap:um0");
+  ASSERT_TRUE(port) << daemon->log();
+  const uint64_t before = all_lost();
+  for (uint32_t i = 1; i <= 3; i++) {
+    ASSERT_TRUE(send_in_slots(port, a_frame(2 * i, 1700)));
+    ASSERT_TRUE(send_in_slots(port, a_frame(2 * i + 1, 60)));
+  }
+  for (uint32_t i = 1; i <= 3; i++) {
+    std::optional<std::string> got;
+    ASSERT_TRUE(eventually([&] {
+      return ioctl(port.fd(), NIOCTXSYNC, nullptr) == 0 && (got = next_frame(far.get(), 0));
+    })) << "nothing comes behind it";
+    EXPECT_EQ(got, a_frame(2 * i + 1, 60));
+  }
+  if (GetParam() == std::string("packet")) {
+    EXPECT_GT(all_lost(), before) << "lost without a word";
+  }
+}
+
 TEST_P(NicSizesTest, FromAndToTheHost) {
   UniqueFd host = raw_socket("um0");
   Port port("netmap:um0^");

@@ -2,6 +2,8 @@
 #include "client/nic/frames.hh"
 
 #include <linux/if_packet.h>
+#include <net/if.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -12,12 +14,14 @@
 #include <cstring>
 
 #include "base/count.hh"
+#include "client/link/clock.hh"
 namespace unetmap::client {
 namespace {
 
 constexpr uint32_t kShortestFrame = 14, kMaxFrags = 64, kTagBytes = 4;
 constexpr uint32_t kMaxFrame = 65535 + 14 + 2 * kTagBytes;  // IP's longest, with VLAN tags
 constexpr uint32_t kMostPerSync = 512;
+constexpr uint64_t kPatience_ms = 100;  // longer than any queue of an interface with a link stands still
 
 bool for_later(int error) { return error == EAGAIN || error == EINTR || error == ENOBUFS; }
 
@@ -57,9 +61,15 @@ class PacketChannel final : public FrameChannel {
       messages[i].msg_hdr.msg_iovlen = 1;
     }
     long n = syscall(SYS_sendmmsg, fd_, messages, count, MSG_DONTWAIT);
+    if (n > 0) {
+      since_ms_ = 0;
+      for (long i = 0; i < n; i++)
+        if (frames[i].len >= given_up_) given_up_ = UINT32_MAX;
+    }
     if (n >= 0) return uint32_t(n);
-    if (for_later(errno)) return 0;
-    if (errno == ENETDOWN || errno == ENXIO || errno == ENODEV) return error = errno, 0;
+    const int why = errno;
+    if (for_later(why) && !(why == ENOBUFS && dropped(frames[0].len))) return 0;
+    if (why == ENETDOWN || why == ENXIO || why == ENODEV) return error = why, 0;
     frames[0].len = 0;  // this one the interface does not take, too long for instance
     return 1;
   }
@@ -84,6 +94,28 @@ class PacketChannel final : public FrameChannel {
   }
 
  private:
+  // ENOBUFS is a full queue, and as well a driver that drops the frame, as a veth does with what is too long for its
+  // other end. A queue moves in time; a frame that does not is dropped, and others of its length are after it at once.
+  bool dropped(uint32_t len) {
+    if (len < given_up_) {
+      const uint64_t now = coarse_ms();
+      if (since_ms_ == 0) since_ms_ = now;
+      if (now - since_ms_ < kPatience_ms) return false;
+    }
+    since_ms_ = 0;
+    if (!has_link()) return false;  // whose frames wait for it
+    given_up_ = std::min(given_up_, len);
+    return true;
+  }
+  bool has_link() const {
+    sockaddr_ll bound = {};
+    socklen_t size = sizeof bound;
+    ifreq asked = {};
+    if (syscall(SYS_getsockname, fd_, &bound, &size) < 0) return false;
+    asked.ifr_ifindex = bound.sll_ifindex;
+    return syscall(SYS_ioctl, fd_, SIOCGIFNAME, &asked) == 0 && syscall(SYS_ioctl, fd_, SIOCGIFFLAGS, &asked) == 0 &&
+           (asked.ifr_flags & IFF_RUNNING);
+  }
   // The kernel took the VLAN tag out of the frame and tells it beside.
   static uint32_t tag_of(const msghdr& message) {
     for (cmsghdr* c = CMSG_FIRSTHDR(&message); c; c = CMSG_NXTHDR(const_cast<msghdr*>(&message), c)) {
@@ -96,6 +128,9 @@ class PacketChannel final : public FrameChannel {
     }
     return 0;
   }
+
+  uint64_t since_ms_ = 0;           // when the first frame was refused that is not sent yet; 0 for none
+  uint32_t given_up_ = UINT32_MAX;  // the shortest frame that was dropped, until one of its length goes
 };
 
 // Makes room for a tag behind the addresses.
