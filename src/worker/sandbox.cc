@@ -87,6 +87,12 @@ constexpr const char* kAllowed[] = {
     "unlink",
     "write",
     "writev",
+#ifdef __SANITIZE_ADDRESS__
+    // How sanitizers find out whether an address can be read, and whose report it is.
+    "pipe",
+    "pipe2",
+    "readlink",
+#endif
 };
 
 }  // namespace

@@ -71,7 +71,8 @@ TEST_F(Requests, AddressesWithoutMemory) {
     next.header.nr_options = uintptr_t(&first);
     EXPECT_EQ(next.ask(), EFAULT) << kind.name << ": the second option";
     auto* cut = edge.cut<nmreq_opt_csb>(sizeof(nmreq_opt_csb) - 4);
-    *reinterpret_cast<nmreq_option*>(cut) = {0, NETMAP_REQ_OPT_CSB, 0, 0};
+    const nmreq_option csb{0, NETMAP_REQ_OPT_CSB, 0, 0};
+    memcpy(static_cast<void*>(cut), &csb, sizeof csb);  // where none is aligned
     Request payload(kind, name());
     payload.header.nr_options = uintptr_t(cut);
     EXPECT_EQ(payload.ask(), EFAULT) << kind.name << ": half an option";
