@@ -271,14 +271,22 @@ class Slow(Images):
             self.each(machine, inner.ALL)
 
     def test_the_image_in_itself(self):
-        """As far as it goes: the firmware's menu of the inner machine, its kernel's first words, and its prompt."""
+        """As far as it goes in an hour: the firmware's menu of the inner machine, its kernel and initramfs, systemd, and its prompt. What
+        does not come is among the numbers, as "not seen"."""
         with Machine(IMAGE, disk="virtio", memory="2G", cpus=2) as machine:
             machine.choose(2)
             machine.login()
             note("recursion", **inner.itself(machine))
 
+    def test_two_images_in_it(self):
+        """The image twice within itself, on a switch there. GRUB and systemd of the inner ones are left out."""
+        with Machine(IMAGE, disk="virtio", memory="2560M", cpus=2) as machine:
+            machine.choose(2)
+            machine.login()
+            note("two in one", **inner.two_of_itself(machine))
+
     def test_two_images_on_a_switch(self):
-        """What two of them in a third would do, one level up."""
+        """With all services, one level up."""
         if reason := lan.why_not():
             self.skipTest(reason)
         with lan.Lan(2) as outside, Machine(IMAGE, disk="virtio", network=outside.networks[0], memory="512M") as first:
