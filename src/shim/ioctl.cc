@@ -141,15 +141,15 @@ int shim_ioctl(int fd, unsigned long request, ...) {
 // The raw system call: libc's mmap adds nothing to it here, and programs' allocators call this very early.
 void* shim_mmap(void* address, size_t length, int protection, int flags, int fd, off_t offset) UNETMAP_INTERPOSE(mmap);
 void* shim_mmap(void* address, size_t length, int protection, int flags, int fd, off_t offset) {
-  if (fd >= 0 && !(flags & MAP_ANONYMOUS) && client::maybe_netmap(fd))
+  if (fd >= 0 && !(flags & MAP_ANONYMOUS) && client::maybe_netmap(fd)) {
     if (client::DescriptorRef d = client::find(fd)) {
       int saved_errno = errno;
       void* at = client::map(*d, address, length, protection, flags, offset);
       if (at != MAP_FAILED) errno = saved_errno;
       return at;
-    } else if (client::unknown_for_want_of_memory(fd)) {
-      return MAP_FAILED;
     }
+    if (client::unknown_for_want_of_memory(fd)) return MAP_FAILED;
+  }
   return reinterpret_cast<void*>(syscall(SYS_mmap, address, length, protection, flags, fd, offset));
 }
 

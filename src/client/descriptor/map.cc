@@ -22,10 +22,6 @@ UniqueFd read_only(int fd) {
       int(syscall(SYS_openat, AT_FDCWD, ("/proc/self/fd/" + std::to_string(fd)).c_str(), O_RDONLY | O_CLOEXEC)));
 }
 
-}  // namespace
-
-namespace {
-
 void* map_region(Descriptor& d, void* addr, size_t length, int prot, int flags, off_t offset) {
   auto fail = [](int code, const char* text) {
     report_error(text);

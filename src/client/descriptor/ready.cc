@@ -41,10 +41,6 @@ thread_local const Descriptor* missed_by = nullptr;
 // Whether poll sends what stands in the tx rings although nobody waits for room there.
 bool sends_in_poll(const Bound& bound) { return !(bound.info.reg_flags & NR_NO_TX_POLL); }
 
-}  // namespace
-
-namespace {
-
 short sync_rings(Descriptor& d, short wanted) {
   Bound* bound = d.bound_now();
   if (!bound) bound = d.bound(true);
