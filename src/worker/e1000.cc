@@ -162,6 +162,10 @@ void E1000::settle() {
   socket_.say(std::string(e1000::describe(told_)) + "; the device is broken until its driver resets it");
   if (!server_.memory_is_shared() && !told_memory_)
     socket_.say("the guest's memory is not shared: give QEMU -object memory-backend-memfd,share=on,... as its memory");
+  else if (e1000::outside_memory(told_) && !told_memory_)
+    socket_.say(
+        "if its driver is right, part of the guest's memory is not shared: give QEMU "
+        "memory-backend-memfd with share=on for what is plugged in later, too");
   told_memory_ = true;
 }
 

@@ -26,6 +26,16 @@ constexpr uint32_t kEmptyKicks = 2;
 constexpr int64_t kEmptyKicks_ms = 500;
 constexpr int64_t kSilence_ms = 3000;  // after which a peer that said nothing is told of
 
+// What is wrong with a ring, and where that may be no fault of its driver's.
+std::string described(virtio::RingFault fault) {
+  std::string out = virtio::describe(fault);
+  if (fault == virtio::RingFault::kOutsideMemory || fault == virtio::RingFault::kRingOutsideMemory)
+    out +=
+        ", as far as it is shared with us (QEMU: memory-backend-memfd with share=on, also for what is plugged in "
+        "later)";
+  return out;
+}
+
 class VhostUser final : public Kind, public vhost_user::Device, public Neighbour {
  public:
   VhostUser(std::string name, SwitchPort port, Loop& loop, Reporter& reporter)
@@ -109,7 +119,7 @@ class VhostUser final : public Kind, public vhost_user::Device, public Neighbour
   void kicked(uint32_t index);
   void doubt();
   void check_rings();
-  void breaks(uint32_t index, const char* why);
+  void breaks(uint32_t index, const std::string& why);
   void mend();
   void tell();
 
@@ -241,7 +251,7 @@ void VhostUser::ring_changed(uint32_t index) {
   empty_kicks_[index] = 0;
   virtio::RingFault why = index % 2 ? pairs_[index / 2].tx().start(backend_.memory(), setup)
                                     : pairs_[index / 2].rx().start(backend_.memory(), setup);
-  if (why != virtio::RingFault::kNone) return breaks(index, virtio::describe(why));
+  if (why != virtio::RingFault::kNone) return breaks(index, described(why));
   ran_ = true;
   link_->carried();
   if (!goes_on) call_changed(index);
@@ -288,7 +298,7 @@ void VhostUser::mend() {
   tell();
 }
 
-void VhostUser::breaks(uint32_t index, const char* why) {
+void VhostUser::breaks(uint32_t index, const std::string& why) {
   if (broken_) return;
   broken_ = true;
   broken_ring_ = index;
@@ -303,7 +313,7 @@ void VhostUser::breaks(uint32_t index, const char* why) {
 // After a batch: did a driver do what it must not?
 void VhostUser::check_rings() {
   for (uint32_t i = 0; i < backend_.rings() && !broken_; i++)
-    if (ring(i).fault() != virtio::RingFault::kNone) breaks(i, virtio::describe(ring(i).fault()));
+    if (ring(i).fault() != virtio::RingFault::kNone) breaks(i, described(ring(i).fault()));
   if (!broken_ && backend_.memory().broken()) breaks(0, "the memory of the guest was cut short");
 }
 

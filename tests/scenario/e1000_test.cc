@@ -4,6 +4,9 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include <fstream>
+#include <iterator>
+
 #include "base/json.hh"
 #include "card.hh"
 #include "vm.hh"
@@ -188,6 +191,19 @@ TEST_F(E1000Test, CrossesToVirtioNetAndBack) {
     exchange(v, a, 9, 1, 500);
   }
   EXPECT_EQ(run("unetmap unplug valeE:v"), 0);
+}
+
+// As with a module of memory that is plugged in without being shared: its addresses come, and the memory does not.
+TEST_F(E1000Test, AddressesOutsideOfWhatIsSharedSayWhatToDo) {
+  ASSERT_TRUE(a.connect());
+  start(a);
+  a.descriptor(Card::kTxRing, 0, Card::kMemory + 0x100000, 0x0b000100);
+  a.write(Card::kTdt, 1);
+  EXPECT_TRUE(eventually([] {
+    std::ifstream log(getenv("UNETMAP_SOCKET") + std::string(".log"));
+    const std::string text{std::istreambuf_iterator<char>(log), {}};
+    return text.find("memory-backend-memfd with share=on for what is plugged in later") != std::string::npos;
+  }));
 }
 
 TEST_F(E1000Test, AGuestThatStopsHoldsUpNobody) {

@@ -266,6 +266,16 @@ TEST_P(VhostUserOrder, MemoryThatIsNotSharedIsTold) {
 }
 
 // Two back-ends joined by mistake: each waits for the other's first word.
+// As with a module of memory that is plugged in without being shared: its addresses come, and the memory does not.
+TEST_P(VhostUserOrder, AddressesOutsideOfWhatIsSharedSayWhatToDo) {
+  ASSERT_NO_FATAL_FAILURE(start());
+  const Buffer elsewhere{TestGuest::kEnd + (uint64_t{1} << 32), 100, false};
+  ASSERT_TRUE(a.ring[1].driver->offer({&elsewhere, 1}, a.sent(), false));
+  a.force_kick(1);
+  expect_state(
+      "a buffer outside guest memory, as far as it is shared with us (QEMU: memory-backend-memfd with share=on");
+}
+
 TEST(VhostUserClient, APeerThatSaysNothingIsToldOf) {
   // The daemon's folder, which may not be there yet.
   std::filesystem::create_directories(folder());

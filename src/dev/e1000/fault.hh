@@ -22,6 +22,20 @@ enum class Fault : uint8_t {
   kMemoryBroken,  // the memory itself was cut short
 };
 
+// The driver named an address where we have no memory: its fault, or that of who should have shared it.
+[[nodiscard]] constexpr bool outside_memory(Fault fault) noexcept {
+  switch (fault) {
+    case Fault::kTxRing:
+    case Fault::kTxBuffer:
+    case Fault::kRxRing:
+    case Fault::kRxBuffer:
+    case Fault::kHeaderRing:
+      return true;
+    default:
+      return false;
+  }
+}
+
 // A sentence without a full stop, to follow the name of the port: "vale0:01: TDT lies beyond the ring".
 [[nodiscard]] const char* describe(Fault fault) noexcept;
 
