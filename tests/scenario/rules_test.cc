@@ -8,6 +8,7 @@
 
 #include "card.hh"
 #include "endpoints.hh"
+#include "passed_guest.hh"
 
 namespace {
 
@@ -33,6 +34,32 @@ class E1000 final : public Plugged {
 
  private:
   card::Card card_;
+};
+
+// The rings themselves, in a virtual machine.
+class Passed final : public Plugged {
+ public:
+  Passed(const std::string& port, const Shape& shape)
+      : Plugged(port, {.slots = unetmap::driver::TestMachine::kSlots, .rings = 1, .lossless = shape.lossless},
+                "passthrough"),
+        guest_(path_) {
+    EXPECT_TRUE(guest_.connect()) << path_;
+    EXPECT_TRUE(guest_.open()) << path_;
+  }
+  size_t put(std::span<const Bytes> frames) override {
+    size_t done = 0;
+    while (done < frames.size() && guest_.send(frames[done])) done++;
+    return done;
+  }
+  void wait() override { (void)guest_.sent(); }
+  std::vector<Bytes> get() override {
+    auto frames = guest_.receive();
+    guest_.sync_rx();  // gives back what was looked at
+    return frames;
+  }
+
+ private:
+  plugged::Guest guest_;
 };
 
 // At the far end of a veth pair whose other end is attached to the switch.
@@ -76,14 +103,19 @@ struct Peer {
   size_t largest;  // frame
 };
 constexpr Peer kPeers[] = {
-    {"Program", made_of<Kind::kProgram>, false, 8000},     {"Stream", made_of<Kind::kStream>, false, 8000},
-    {"Dgram", made_of<Kind::kDgram>, false, 8000},         {"Machine", made_of<Kind::kMachine>, false, 8000},
-    {"Neighbour", made_of<Kind::kNeighbour>, false, 8000}, {"Tap", made_of<Kind::kTap>, true, 8000},
-    {"E1000", made<E1000>, false, 1514},                   {"Interface", made<Interface>, true, 8000},
+    {"Program", made_of<Kind::kProgram>, false, 8000},
+    {"Stream", made_of<Kind::kStream>, false, 8000},
+    {"Dgram", made_of<Kind::kDgram>, false, 8000},
+    {"Machine", made_of<Kind::kMachine>, false, 8000},
+    {"Neighbour", made_of<Kind::kNeighbour>, false, 8000},
+    {"Tap", made_of<Kind::kTap>, true, 8000},
+    {"E1000", made<E1000>, false, 1514},
+    {"Interface", made<Interface>, true, 8000},
+    {"Passed", made<Passed>, false, 8000},
 };
 
 // From whom to whom. E1000s and interfaces are those whose frames could go some other way than by the switch, and
-// programs; UNETMAP_RULES=all for all others too.
+// programs; rings passed through, machines and programs; UNETMAP_RULES=all for all others too.
 std::vector<std::tuple<Peer, Peer>> pairs() {
   auto is = [](const Peer& peer, std::initializer_list<std::string_view> names) {
     return std::find(names.begin(), names.end(), peer.name) != names.end();
@@ -93,9 +125,13 @@ std::vector<std::tuple<Peer, Peer>> pairs() {
   std::vector<std::tuple<Peer, Peer>> out;
   for (const Peer& from : kPeers)
     for (const Peer& to : kPeers) {
-      const bool card = is(from, {"E1000"}) || is(to, {"E1000"}), interface = is(from, {"Interface"}) || is(to, {"Interface"});
+      const bool card = is(from, {"E1000"}) || is(to, {"E1000"}),
+                 interface = is(from, {"Interface"}) || is(to, {"Interface"}),
+                 passed = is(from, {"Passed"}) || is(to, {"Passed"});
       auto both = [&](std::initializer_list<std::string_view> names) { return is(from, names) && is(to, names); };
-      const bool chosen = (!card || both({"Neighbour", "E1000", "Program"})) && (!interface || both({"Interface", "Program"}));
+      const bool chosen = (!card || both({"Neighbour", "E1000", "Program"})) &&
+                          (!interface || both({"Interface", "Program"})) &&
+                          (!passed || both({"Passed", "Neighbour", "Program"}));
       if (all || chosen) out.emplace_back(from, to);
     }
   return out;
@@ -178,7 +214,8 @@ TEST_P(RulesTest, HoldOnEveryWay) {
   ASSERT_TRUE(introduce(*from, kSender, *to));
   uint64_t number = 0;
   const size_t largest = std::min(sender.largest, receiver.largest);
-  const std::vector<size_t> sizes = largest > 1514 ? std::vector<size_t>{60, 1514, largest} : std::vector<size_t>{60, 1514};
+  const std::vector<size_t> sizes =
+      largest > 1514 ? std::vector<size_t>{60, 1514, largest} : std::vector<size_t>{60, 1514};
   auto to_receiver = [&](size_t bytes) { return vm::frame_from_to(kSender, kReceiver, ++number, bytes); };
   auto to_watcher = [&] { return vm::frame_from_to(kSender, kWatcher, ++number); };
 
@@ -221,7 +258,8 @@ TEST_P(RulesTest, HoldOnEveryWay) {
     set(in ? *from : *to, std::string(in ? "acl_in " : "acl_out ") + deny);
     EXPECT_TRUE(arrives(*from, to_receiver(60), *to));
     const uint64_t denied = lost(*from, "lost_acl");
-    for (size_t bytes : {size_t{200}, largest}) EXPECT_FALSE(send(*from, to_receiver(bytes), to_watcher(), *to, watcher).came);
+    for (size_t bytes : {size_t{200}, largest})
+      EXPECT_FALSE(send(*from, to_receiver(bytes), to_watcher(), *to, watcher).came);
     EXPECT_EQ(lost(*from, "lost_acl"), denied + 2);
     set(in ? *from : *to, std::string(in ? "acl_in " : "acl_out ") + "off");
   }
