@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
+#include <filesystem>
 #include <fstream>
 #include <sstream>
 
@@ -147,12 +148,9 @@ TEST(DaemonTest, AnotherUserCannotConnect) {
   // The daemon lives on for its own.
   EXPECT_EQ(ioctl(port->fd, NIOCRXSYNC, nullptr), 0);
   nmport_close(port);
-  unlink(path.c_str());
-  unlink((path + ".start").c_str());
-  unlink((path + ".lock").c_str());
   kill(daemon, SIGTERM);
-  flows::eventually([&] { return !alive(daemon); });
-  rmdir(dir);
+  EXPECT_TRUE(flows::eventually([&] { return !alive(daemon); }));
+  EXPECT_GT(std::filesystem::remove_all(dir), 0u);
   setenv("UNETMAP_SOCKET", before.c_str(), 1);
 }
 
