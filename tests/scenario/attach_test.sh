@@ -138,7 +138,21 @@ for options in "-n 300M" "-n 100M -R" "-u -b 50M -n 10M" "-u -b 5M -l 64 -n 200K
   run client ip netns exec "$host1" iperf3 -c 10.77.0.2 $options || fail "iperf3 $options: $(cat "$work/client.out" "$work/client.log")"
   ended "$started" || fail "the iperf3 server of $options failed"
 done
+# What was lost so far where there was no room, and counted there: by the switch, interfaces, the processors' queues of arrivals and the sockets
+# of the second host. On a busy machine that is a matter of load.
+counted_lost() {
+  {
+    "$bin/unetmap" stats | awk 'NR > 1 { print $4 }'
+    for ns in "$middle" "$host1" "$host2"; do
+      ip -n "$ns" -s -s link | awk '/^ *(RX|TX):/ { getline; print $4 }'
+    done
+    while read -r _ dropped _; do echo "$((0x$dropped))"; done </proc/net/softnet_stat
+    ip netns exec "$host2" awk '/^Udp: [0-9]/ { print $6 }' /proc/net/snmp
+  } | awk '{ sum += $1 } END { print sum + 0 }'
+}
+
 step "iperf3 for ten seconds, TCP and UDP beside each other"
+counted_before=$(counted_lost)
 start iperf-tcp ip netns exec "$host2" iperf3 --forceflush -s -1
 wait_for "$work/iperf-tcp.out" listening "$started"
 server_tcp=$started
@@ -150,8 +164,12 @@ client_udp=$started
 run client ip netns exec "$host1" iperf3 -c 10.77.0.2 -t 10 || fail "iperf3, TCP: $(cat "$work/client.out" "$work/client.log")"
 ended "$client_udp" || fail "iperf3, UDP: $(cat "$work/client-udp.out" "$work/client-udp.log")"
 for server in $server_tcp $server_udp; do ended "$server" || fail "an iperf3 server failed"; done
-perl -MJSON::PP -0777 -ne 'my $s = decode_json($_)->{end}{sum}; printf "  %d messages, %d lost\n", @$s{qw(packets lost_packets)};
-  exit !($s->{packets} > 30000 && $s->{lost_packets} * 100 < $s->{packets})' "$work/client-udp.out" || fail "UDP messages are missing"
+counted=$(($(counted_lost) - counted_before))
+# One in a hundred may be missing uncounted: the last ones before the client has ended.
+COUNTED=$counted perl -MJSON::PP -0777 -ne 'my $s = decode_json($_)->{end}{sum};
+  printf "  %d messages, %d lost; %d packets of any kind were counted lost\n", @$s{qw(packets lost_packets)}, $ENV{COUNTED};
+  exit !($s->{packets} > 30000 && ($s->{lost_packets} - $ENV{COUNTED}) * 100 < $s->{packets} && $s->{lost_packets} * 2 < $s->{packets})' \
+  "$work/client-udp.out" || fail "UDP messages are missing"
 
 step "towards a port without headers: through a program that swaps plain slots between two switches"
 vale -d vale0:wb
