@@ -142,7 +142,7 @@ done
 # of the second host. On a busy machine that is a matter of load.
 counted_lost() {
   {
-    "$bin/unetmap" stats | awk 'NR > 1 { print $4 }'
+    "$bin/unetmap" stats --json | grep -oE '"lost_[a-z_]+":[0-9]+' | grep -v lost_pps | sed 's/.*://'
     for ns in "$middle" "$host1" "$host2"; do
       ip -n "$ns" -s -s link | awk '/^ *(RX|TX):/ { getline; print $4 }'
     done
