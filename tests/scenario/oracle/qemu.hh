@@ -21,12 +21,27 @@
 
 namespace oracle {
 
+// Gone with its owner, also where that could not be made.
+class Folder {
+ public:
+  Folder() {
+    char name[] = "/tmp/unetmap-oracle-XXXXXX";
+    if (!mkdtemp(name)) throw std::runtime_error(name);
+    path_ = name;
+  }
+  ~Folder() { std::filesystem::remove_all(path_); }
+  Folder(const Folder&) = delete;
+  Folder& operator=(const Folder&) = delete;
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+};
+
 class Qemu final : public Target {
  public:
   // `program` is a path. Throws where it does not run, or cannot do without a processor.
   Qemu(const std::string& program, const std::string& mac) {
-    char name[] = "/tmp/unetmap-oracle-XXXXXX";
-    folder_ = mkdtemp(name);
     listener_ = bound(SOCK_STREAM, "/qtest");
     wire_ = bound(SOCK_DGRAM, "/ours");
     if (listen(listener_.get(), 1) < 0) throw std::runtime_error("listen");
@@ -46,7 +61,6 @@ class Qemu final : public Target {
       kill(pid_, SIGKILL);
       waitpid(pid_, nullptr, 0);
     }
-    std::filesystem::remove_all(folder_);
   }
   Qemu(const Qemu&) = delete;
 
@@ -111,7 +125,7 @@ class Qemu final : public Target {
   sockaddr_un address(const char* name) const {
     sockaddr_un out{};
     out.sun_family = AF_UNIX;
-    strncpy(out.sun_path, (folder_ + name).c_str(), sizeof out.sun_path - 1);
+    strncpy(out.sun_path, (folder_.path() + name).c_str(), sizeof out.sun_path - 1);
     return out;
   }
   unetmap::UniqueFd bound(int type, const char* name) const {
@@ -130,12 +144,12 @@ class Qemu final : public Target {
                                          "-m",
                                          "32",
                                          "-qtest",
-                                         "unix:" + folder_ + "/qtest",
+                                         "unix:" + folder_.path() + "/qtest",
                                          "-qtest-log",
                                          "/dev/null",
                                          "-netdev",
-                                         "dgram,id=wire,local.type=unix,local.path=" + folder_ +
-                                             "/qemu,remote.type=unix,remote.path=" + folder_ + "/ours",
+                                         "dgram,id=wire,local.type=unix,local.path=" + folder_.path() +
+                                             "/qemu,remote.type=unix,remote.path=" + folder_.path() + "/ours",
                                          "-device",
                                          "e1000,netdev=wire,addr=04.0,romfile=,mac=" + mac};
     std::vector<char*> arguments;
@@ -175,7 +189,7 @@ class Qemu final : public Target {
     return answer.size() > 3 ? answer.substr(3) : "";
   }
 
-  std::string folder_;
+  const Folder folder_;
   unetmap::UniqueFd listener_, wire_, qtest_;
   std::string input_;
   pid_t pid_ = -1;
