@@ -238,14 +238,15 @@ def two_of_itself(machine):
         for number, inner in enumerate((first, second), 1):
             # Fails where its root is not the image's.
             inner.run("cat /etc/unetmap-image && grep '^overlay / overlay' /proc/mounts && grep '^/dev/vda /run/image iso9660' /proc/mounts")
-            inner.run("mount -t devpts devpts /dev/pts; modprobe e1000")
+            # What udev would have done.
+            inner.run("mkdir -p /dev/pts && mount -t devpts devpts /dev/pts && modprobe -a e1000 tun")
             inner.run(f"ip link set lo up; ip address add 10.0.0.{number}/24 dev eth0; ip link set eth0 up")
         first.run("until ping -c1 -W5 10.0.0.2; do sleep 1; done")
         numbers["pings answered of 5"] = int(re.search(r"(\d+) received", first.run("ping -c5 -W5 10.0.0.2"))[1])
         print(f"    two of itself: {numbers}", file=sys.stderr, flush=True)
         # This shell has no job control, so no Ctrl-C either.
         second.run("pkt-gen -ieth0 -frx >/tmp/rx 2>&1 & echo $! >/tmp/pid; "
-                   f"until grep -qE '{READY}' /tmp/rx; do kill -0 $(cat /tmp/pid) || break; sleep 1; done; grep -E '{READY}' /tmp/rx")
+                   f"until grep -qE '{READY}' /tmp/rx; do kill -0 $(cat /tmp/pid) || break; sleep 1; done; grep -E '{READY}' /tmp/rx || {{ cat /tmp/rx; false; }}")
         numbers["pkt-gen, sent"] = _sum(first.run("pkt-gen -ieth0 -ftx -n500 -R200 2>&1"), "Sent")
         numbers["pkt-gen, received"] = _sum(second.run("kill -INT $(cat /tmp/pid); wait $(cat /tmp/pid); cat /tmp/rx"), "Received")
     return numbers
