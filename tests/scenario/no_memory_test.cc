@@ -261,7 +261,7 @@ const Case cases[] = {
          return true;
        });
      }},
-    {"nm_open with extra buffers",
+    {"nmport_open with extra buffers",
      [] {
        const std::string name = "vale" + switch_name() + ":a@conf:tx-rings=2";
        return Call([=] {

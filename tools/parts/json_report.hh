@@ -26,17 +26,22 @@ void print_json(const std::string& program, const Json& body);
 // For the end of main(): a program that was asked for JSON and failed before it had any prints its failure. `status`.
 int ended(const std::string& program, int status, bool json);
 
-// main() of a program, less the reading of its command line: `act` gives the status to end with. Memory and threads
-// that run out are failures as any other.
+// What `act` gives; memory and threads that run out in it are failures as any other.
 template <class Act>
-int carried_out(const std::string& program, bool json, Act&& act) {
+int unless_exhausted(const std::string& program, bool json, Act&& act) {
   try {
-    return ended(program, act(), json);
+    return act();
   } catch (const std::bad_alloc&) {
     return ended(program, fail(program, no_memory_text()), json);
   } catch (const std::system_error& error) {
     return ended(program, fail(program, no_thread_text(error.code().value())), json);
   }
+}
+
+// main() of a program, less the reading of its command line: `act` gives the status to end with.
+template <class Act>
+int carried_out(const std::string& program, bool json, Act&& act) {
+  return unless_exhausted(program, json, [&] { return ended(program, act(), json); });
 }
 
 // Whether the words of a command line ask for JSON: for mistakes that end its reading.

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include <cstdio>
-#include <new>
 
 #include "base/output.hh"
 #include "options.hh"
@@ -27,10 +26,6 @@ int main(int argc, char** argv) {
     puts("pkt-gen of unetmap " UNETMAP_VERSION);
     return 0;
   }
-  try {
-    return run(*options);
-  } catch (const std::bad_alloc&) {
-    unetmap::parts::fail("pkt-gen", unetmap::no_memory_text());
-    return unetmap::parts::ended("pkt-gen", 1, options->json);
-  }
+  // It prints its JSON itself, also where it fails.
+  return unetmap::parts::unless_exhausted("pkt-gen", options->json, [&] { return run(*options); });
 }

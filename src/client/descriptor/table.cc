@@ -53,6 +53,10 @@ Table& table() {
   }();
   return *the;
 }
+// Null where there is no memory to make it: then there was none, and nobody in it.
+Table* table_if_any() {
+  return unless_no_memory(static_cast<Table*>(nullptr), [] { return &table(); });
+}
 
 // Connected to a daemon of ours? By the address of the peer: the path we would use, or one named after unetmapd. The
 // raw system calls: the library stands in front of the others. Nearly every descriptor is told from ours by the first
@@ -235,9 +239,9 @@ Descriptor* peek(int fd) noexcept {
 void forget(int fd) noexcept {
   uintptr_t value = get_number(fd);
   if (value == kOther || (value == kUnknown && fd < kMaxNumbers)) return set_number(fd, kUnknown);
-  Table* known_table = unless_no_memory(static_cast<Table*>(nullptr), [] { return &table(); });
-  if (!known_table) return;  // there was none, and nobody in it
-  Table& all = *known_table;
+  Table* const the = table_if_any();
+  if (!the) return;
+  Table& all = *the;
   DescriptorRef gone;
   std::vector<DescriptorRef> left;
   {
@@ -257,9 +261,9 @@ void forget(int fd) noexcept {
 void duplicated(int from, int to) noexcept {
   forget(to);
   if (get_number(from) == kOther) return set_number(to, kOther);
-  Table* known_table = unless_no_memory(static_cast<Table*>(nullptr), [] { return &table(); });
-  if (!known_table) return;
-  Table& all = *known_table;
+  Table* const the = table_if_any();
+  if (!the) return;
+  Table& all = *the;
   std::lock_guard hold(all.mutex);
   auto known = all.by_number.find(from);
   if (known == all.by_number.end()) return set_number(to, kUnknown);
