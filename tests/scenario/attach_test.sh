@@ -142,7 +142,9 @@ done
 # of the second host. On a busy machine that is a matter of load.
 counted_lost() {
   {
-    "$bin/unetmap" stats --json | grep -oE '"lost_[a-z_]+":[0-9]+' | grep -v lost_pps | sed 's/.*://'
+    # Of each port, not once more of each of its rings.
+    "$bin/unetmap" stats --json | perl -MJSON::PP -0777 -ne '
+      for my $port (@{decode_json($_)->{ports}}) { my $tx = $port->{tx}; print map { "$tx->{$_}\n" } grep { /^lost_/ } keys %$tx }'
     for ns in "$middle" "$host1" "$host2"; do
       ip -n "$ns" -s -s link | awk '/^ *(RX|TX):/ { getline; print $4 }'
     done

@@ -1,15 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Descriptors that behave: what programs do with their numbers besides waiting (waiting_test.cc, epoll_test.cc).
 #include <dlfcn.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
 #include <csignal>
-#include <cstddef>
 #include <functional>
 #include <thread>
 
@@ -361,37 +358,6 @@ TEST(Passing, TakenFromAProcess) {
 #else
   GTEST_SKIP() << "headers without SYS_pidfd_getfd";
 #endif
-}
-
-// What a program of the next test does; it is this one, run again, as its standard descriptors are to be new to us.
-TEST(SandboxedChild, DISABLED_UsesItsFiles) {
-  sock_filter filter[] = {
-      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
-      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_getsockopt, 0, 1),
-      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
-      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-  };
-  sock_fprog program{sizeof filter / sizeof *filter, filter};
-  ASSERT_EQ(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
-  if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) < 0) _exit(77);
-  const int zero = open("/dev/zero", O_RDONLY | O_CLOEXEC);
-  char byte = 1;
-  const bool good = read(zero, &byte, 1) == 1 && byte == 0 && write(1, "", 0) == 0 && write(2, "", 0) == 0;
-  _exit(good ? 0 : 1);
-}
-
-// A sandbox that knows what its program does knows nothing of what we look at.
-TEST(Sandboxed, ProgramsUseTheirFiles) {
-  const pid_t child = fork();
-  if (child == 0) {
-    execl("/proc/self/exe", "descriptors", "--gtest_filter=SandboxedChild.*", "--gtest_also_run_disabled_tests",
-          "--gtest_brief=1", nullptr);
-    _exit(99);
-  }
-  int status = -1;
-  ASSERT_EQ(waitpid(child, &status, 0), child);
-  if (WIFEXITED(status) && WEXITSTATUS(status) == 77) GTEST_SKIP() << "no seccomp filters in this kernel";
-  EXPECT_EQ(status, 0);
 }
 
 TEST(Closing, EverythingAboveSomeNumber) {
