@@ -1,16 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "driver/queue.hh"
 
-#include <cstring>
+#include "vale/slot.hh"
 
 namespace unetmap::driver {
 namespace {
-
-netmap_slot load_slot(const netmap_slot& from) {
-  netmap_slot out;
-  memcpy(&out, &from, sizeof out);
-  return out;
-}
 
 uint64_t Tally::*fault_of(const Ring& ring, const netmap_slot& slot, uint64_t offset) {
   if (slot.flags & NS_INDIRECT) return &Tally::indirect;
@@ -27,7 +21,7 @@ void load_packet(const Ring& ring, uint32_t at, uint32_t head, uint32_t most_byt
   packet.fault = nullptr;
   uint64_t bytes = 0;
   for (uint32_t n = 0; at != head; at = ring.next(at)) {
-    netmap_slot slot = load_slot(ring.slots[at]);
+    netmap_slot slot = vale::load_slot(ring.slots[at]);
     uint64_t offset = slot.flags & NS_INDIRECT ? 0 : slot.ptr & ring.offset_mask;
     if (n == kMostPieces && !packet.fault) packet.fault = &Tally::malformed;
     if (!packet.fault) packet.fault = fault_of(ring, slot, offset);

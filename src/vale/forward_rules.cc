@@ -7,6 +7,7 @@
 
 #include "vale/copy.hh"
 #include "vale/deliver.hh"
+#include "vale/slot.hh"
 
 namespace unetmap::vale {
 
@@ -158,7 +159,7 @@ uint32_t Forwarder::take_covered(const TxView& tx, uint32_t at, uint32_t most, u
   Frag* frag = &frag_[frags];
   uint64_t sum = 0;
   for (; slot != end; slot++, frag++) {
-    const netmap_slot now = *slot;  // the one load of the slot
+    const netmap_slot now = load_slot(*slot);  // the one load of the slot
     if (end - slot > ptrdiff_t{kBuffersAhead})
       __builtin_prefetch(bufs + uint64_t{std::min(slot[kBuffersAhead].buf_idx, nbufs - 1)} * buf_size);
     if ((now.flags & (0xff00 | NS_NO_LEARN | NS_MOREFRAG | NS_INDIRECT)) || now.buf_idx < 2 || now.buf_idx >= nbufs ||

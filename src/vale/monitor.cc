@@ -4,6 +4,7 @@
 // whoever delivers it, just before: they come whether the port's program ever looks or not.
 #include "vale/deliver.hh"
 #include "vale/monitors.hh"
+#include "vale/slot.hh"
 
 namespace unetmap::vale {
 
@@ -15,7 +16,7 @@ uint32_t Forwarder::load_packet(const TxView& view, uint32_t at, uint32_t to, bo
   bool more = true;
   good = true;
   while (more && at != to) {
-    netmap_slot slot = view.slots[at];
+    netmap_slot slot = load_slot(view.slots[at]);
     more = slot.flags & NS_MOREFRAG;
     if (count < kMaxFrags) {
       good = check(view, slot, frag_[first + count]) && good;

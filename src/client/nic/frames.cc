@@ -15,6 +15,7 @@
 
 #include "base/count.hh"
 #include "client/link/clock.hh"
+#include "vale/slot.hh"
 namespace unetmap::client {
 namespace {
 
@@ -155,7 +156,7 @@ uint32_t FrameTx::load(uint32_t at, uint32_t head, FrameChannel::Frame& frame) {
   uint64_t total = 0;
   for (;; at = next(at)) {
     if (at == head) return 0;
-    netmap_slot slot = view_.slots[at];
+    netmap_slot slot = vale::load_slot(view_.slots[at]);
     slots++;
     uint64_t offset = slot.flags & NS_INDIRECT ? 0 : slot.ptr & view_.offset_mask;
     bool fits = slot.buf_idx >= 2 && slot.buf_idx + 1 < view_.nbufs && offset + slot.len <= view_.buf_size;

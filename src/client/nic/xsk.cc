@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/count.hh"
+#include "vale/slot.hh"
 #include "wire/keeper.hh"
 
 #ifndef XDP_PKT_CONTD
@@ -81,7 +82,7 @@ uint32_t XskTx::place(uint32_t hwcur, uint32_t head) {
     uint64_t *why = good ? nullptr : &malformed, packet_bytes = 0;
     uint32_t begin = producer;
     for (uint32_t i = 0; i < slots; i++, hwcur = next(hwcur)) {
-      netmap_slot slot = view_.slots[hwcur];
+      netmap_slot slot = vale::load_slot(view_.slots[hwcur]);
       uint32_t offset = 0;
       in_flight(hwcur).store(0, std::memory_order_relaxed);
       if (!good) continue;
@@ -133,7 +134,7 @@ uint32_t XskTx::place(uint32_t hwcur, uint32_t head) {
 uint32_t XskTx::stage(uint32_t at, uint32_t head, uint64_t& bytes) {
   uint32_t n = 0;
   for (; at != head && n < LiveFrames::kMost; at = next(at), n++) {
-    netmap_slot slot = view_.slots[at];
+    netmap_slot slot = vale::load_slot(view_.slots[at]);
     uint32_t offset = 0;
     if ((slot.flags & (NS_MOREFRAG | NS_INDIRECT)) || !check(slot, offset) || slot.len < kShortestFrame ||
         offset + slot.len > view_.buf_size - kHeadroom)

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "client/ring/kring_lock.hh"
+#include "vale/slot.hh"
 
 namespace unetmap::client {
 
@@ -53,7 +54,7 @@ std::span<const uint8_t> InterfaceRxRing::released_frame(uint32_t at, uint32_t h
   bool good = true, more = true;
   gathered.clear();
   for (slots = 0; more && at != head; at = at + 1 == num_slots_ ? 0 : at + 1, slots++) {
-    netmap_slot slot = ring_->slot[at];
+    netmap_slot slot = vale::load_slot(ring_->slot[at]);
     more = slot.flags & NS_MOREFRAG;
     good = good && slot.buf_idx >= 2 && slot.buf_idx + 1 < region.nbufs && slot.len <= region.buf_size &&
            gathered.size() <= UINT16_MAX;

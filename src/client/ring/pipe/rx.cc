@@ -3,6 +3,7 @@
 
 #include "client/link/rpc.hh"
 #include "ring/pipe.hh"
+#include "vale/slot.hh"
 
 namespace unetmap::client {
 
@@ -33,7 +34,7 @@ void PipeRxRing::release_to_peer(uint32_t hwcur, uint32_t head) {
   const uint32_t nbufs = port_.info.region.nbufs;
   for (uint32_t at = hwcur; at != head; at = at + 1 == num_slots_ ? 0 : at + 1) {
     if (!(ring_->slot[at].flags & NS_BUF_CHANGED)) continue;
-    netmap_slot slot = ring_->slot[at];
+    netmap_slot slot = vale::load_slot(ring_->slot[at]);
     if (slot.buf_idx >= 2 && slot.buf_idx < nbufs) peer_slots_[at] = slot;
     ring_->slot[at].flags = uint16_t(slot.flags & ~NS_BUF_CHANGED);
   }

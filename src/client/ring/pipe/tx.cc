@@ -6,6 +6,7 @@
 #include "base/count.hh"
 #include "client/link/doorbells.hh"
 #include "ring/pipe.hh"
+#include "vale/slot.hh"
 
 namespace unetmap::client {
 namespace {
@@ -18,7 +19,7 @@ uint32_t show_plain(const netmap_slot* mine, netmap_slot* theirs, uint32_t count
   uint64_t sum = 0;
   uint32_t i = 0;
   for (; i < count; i++) {
-    netmap_slot slot = mine[i];
+    netmap_slot slot = vale::load_slot(mine[i]);
     if (slot.buf_idx - 2 >= buffers || slot.len > buf_size || (slot.flags & (NS_MOREFRAG | NS_BUF_CHANGED))) break;
     theirs[i] = slot;
     sum += slot.len;
@@ -62,7 +63,7 @@ uint32_t PipeTxRing::show_to_peer(uint32_t hwcur, uint32_t head) {
       packets += went;
       if (went == stretch) continue;
     }
-    netmap_slot slot = mine[at];
+    netmap_slot slot = vale::load_slot(mine[at]);
     uint64_t offset = slot.ptr & view_.offset_mask;
     if (slot.buf_idx >= 2 && slot.buf_idx < view_.nbufs && offset <= view_.buf_size &&
         slot.len <= view_.buf_size - offset)

@@ -11,6 +11,7 @@
 #include "client/link/rpc.hh"
 #include "client/port/monitors.hh"
 #include "client/ring/kring_lock.hh"
+#include "vale/slot.hh"
 
 namespace unetmap::client {
 
@@ -120,7 +121,7 @@ bool SwitchTxRing::contents_count(const PortEntry& entry) const {
 void SwitchTxRing::stage(uint32_t from, uint32_t to) {
   const uint32_t room = std::min(view_.buf_size, elsewhere_.buf_size);
   for (uint32_t at = from; at != to; at = at + 1 == view_.num_slots ? 0 : at + 1) {
-    const netmap_slot slot = elsewhere_.slots[at];
+    const netmap_slot slot = vale::load_slot(elsewhere_.slots[at]);
     netmap_slot& own = view_.slots[at];
     const uint32_t buffer = __atomic_load_n(&own.buf_idx, __ATOMIC_RELAXED);
     const bool good = slot.buf_idx - 2 < elsewhere_.nbufs - 2 && slot.len <= room && buffer - 2 < view_.nbufs - 2;
