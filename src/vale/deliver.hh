@@ -133,7 +133,7 @@ struct Forwarder::Supply {
         break;
       uint8_t* const to = bufs + uint64_t{buf} * buf_size;
       // As if the next buffers were the next ones in memory: so they are until a receiver exchanges some.
-      __builtin_prefetch(to + kBuffersAhead * buf_size, 1);
+      prefetch_to_write(to + kBuffersAhead * buf_size);
       prefetch_to_write(&word[i + kCellsAhead]);
       const uint32_t len = write(to);
       if (len == 0) [[unlikely]]
@@ -157,6 +157,9 @@ struct Forwarder::Supply {
     uint32_t done = 0;
     while (done < n) {
       uint32_t stretch = 1;
+      while (n - done - stretch >= lanes::kLanes &&
+             !lanes::any(lanes::load(next + done + stretch) ^ lanes::counted(next[done] + stretch)))
+        stretch += lanes::kLanes;
       while (done + stretch < n && next[done + stretch] == next[done] + stretch) stretch++;
       const uint32_t went = copy(done, next[done], stretch);
       done += went;

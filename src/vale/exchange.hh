@@ -11,6 +11,7 @@
 #include <bit>
 #include <cstddef>
 
+#include "base/lanes.hh"
 #include "net/netmap.h"
 #include "ring/layout.hh"
 
@@ -93,8 +94,16 @@ class Exchange {
         continue;
       }
       uint32_t n = want < have ? want : uint32_t(have);
-      uint32_t kept = 0;
-      for (uint32_t i = 0; i < n; i++) {
+      uint32_t i = 0;
+      for (; n - i >= lanes::kLanes && places_in_line(head + i) >= lanes::kLanes; i += lanes::kLanes) {
+        const uint32_t at = uint32_t(head + i) & mask_;
+        const lanes::Four ids = lanes::load(&free_[at]) ^ lanes::counted(at);
+        if (lanes::any((ids & 0x80000000) | lanes::above(ids, lanes::all(shape_.cells - 1)))) [[unlikely]]
+          break;
+        lanes::store(out + i, ids);
+      }
+      uint32_t kept = i;
+      for (; i < n; i++) {
         uint32_t at = uint32_t(head + i) & mask_;
         out[kept] = free_[at].load(std::memory_order_relaxed) ^ at;
         kept += out[kept] < shape_.cells;
@@ -172,6 +181,11 @@ class Exchange {
     const uint32_t at = uint32_t(position) & mask_;
     free_[at].store(id ^ at, std::memory_order_relaxed);
   }
+  // For what puts many there itself: the place of the free ring at a position, its number, and how many lie side by
+  // side from there on.
+  uint32_t place_number(uint64_t position) const { return uint32_t(position) & mask_; }
+  Atomic<uint32_t>* place_of(uint64_t position) const { return &free_[place_number(position)]; }
+  uint32_t places_in_line(uint64_t position) const { return mask_ + 1 - place_number(position); }
   uint32_t free_at(uint64_t position) const {
     uint32_t at = uint32_t(position) & mask_;
     return free_[at].load(std::memory_order_relaxed) ^ at;

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "vale/deliver.hh"
+#include "vale/slot.hh"
 
 namespace unetmap::vale {
 
@@ -123,7 +124,7 @@ uint32_t Forwarder::classify_chain(const TxView& tx, uint32_t at, uint32_t avail
   bool good = true, ended = false;
   uint64_t total = 0;
   while (count < avail && !ended) {
-    netmap_slot slot = tx.slots[at];
+    netmap_slot slot = load_slot(tx.slots[at]);
     ended = !(slot.flags & NS_MOREFRAG);
     if (count < kMaxFrags) {
       good = check(tx, slot, frag_[first + count]) && good;
@@ -168,31 +169,25 @@ template <class High>
   const uint8_t *const bufs = tx.bufs, *const frames = bufs + header_len_;
   const uint32_t buf_size = tx.buf_size, usable = tx.nbufs - 2, longer = buf_size - shortest;
   const netmap_slot *const begin = tx.slots + at, *const end = begin + most, *slot = begin;
+  const uint64_t ahead = uint64_t{kBuffersAhead} * buf_size;
   Frag* frag = &frag_[frags];
   uint64_t sum = 0;
-  auto take = [&](auto ahead) {
-    uint64_t word;
-    memcpy(&word, slot, sizeof word);  // the one load of the slot; all later use is of this copy
+  for (; slot != end; slot++) {
+    const uint64_t word = load_first_half(*slot);
     const uint32_t buf = uint32_t(word), len = uint16_t(word >> CellWord::kLengthAt), src = buf * buf_size;
     if ((word & kNotPlain) || buf - 2 >= usable || len - shortest > longer) [[unlikely]]
-      return false;
-    if constexpr (ahead > 0) __builtin_prefetch(bufs + uint64_t{slot[ahead].buf_idx} * buf_size);
+      break;
+    // As if the next buffers were the next ones in memory: so they are where no program exchanges some.
+    __builtin_prefetch(frames + src + ahead);
     uint64_t here_low;
     High here_high;
     memcpy(&here_low, frames + src, sizeof here_low);
     memcpy(&here_high, frames + src + sizeof here_low, sizeof here_high);
     if (here_low != low || here_high != high) [[unlikely]]
-      return false;
-    *frag++ = {src, uint16_t(len), uint16_t(word >> CellWord::kFlagsAt)};
+      break;
+    put_frag(*frag++, word, src);
     sum += len;
-    slot++;
-    return true;
-  };
-  constexpr std::integral_constant<uint32_t, kBuffersAhead> ahead;
-  bool alike = true;
-  if (most > ahead)
-    for (const netmap_slot* const last = end - ahead; alike && slot != last;) alike = take(ahead);
-  while (alike && slot != end) alike = take(std::integral_constant<uint32_t, 0>());
+  }
   bytes += sum;
   return uint32_t(slot - begin);
 }
@@ -251,7 +246,7 @@ uint32_t Forwarder::classify(const TxView& tx, uint32_t hwcur, uint32_t head, ui
       if (at == tx.num_slots) at = 0;
       if (done == avail || frags == window) break;
     }
-    netmap_slot slot = tx.slots[at];  // the one load of the slot; all later use is of this copy
+    netmap_slot slot = load_slot(tx.slots[at]);  // the one load of the slot; all later use is of this copy
     uint32_t ahead = at + 8 < tx.num_slots ? at + 8 : 0, ahead_buf = tx.slots[ahead].buf_idx;
     __builtin_prefetch(tx.bufs + (ahead_buf < tx.nbufs ? uint64_t{ahead_buf} * tx.buf_size : 0));
     if (!follows) ask_for_entries(tx, at + kEntriesAhead < tx.num_slots ? at + kEntriesAhead : 0);

@@ -7,6 +7,8 @@
 // of equal destination), reserve (room at lossless destinations; what does not fit ends the window), deliver.
 #pragma once
 
+#include <cstddef>
+#include <cstring>
 #include <memory>
 #include <vector>
 
@@ -102,6 +104,12 @@ class Forwarder {
     uint16_t len;
     uint16_t flags;
   };
+  // From a slot's first half, by one store.
+  static void put_frag(Frag& to, uint64_t half, uint32_t src) {
+    static_assert(sizeof(Frag) == sizeof half && offsetof(Frag, len) == 4 && offsetof(Frag, flags) == 6);
+    half = (half & ~uint64_t{UINT32_MAX}) | src;
+    memcpy(&to, &half, sizeof half);
+  }
   // Consecutive fragments with one destination: single-slot packets, or one packet of several slots.
   struct Run {
     uint16_t first, count;  // in frag_

@@ -5,8 +5,10 @@
 #include <bit>
 #include <cstring>
 
+#include "base/lanes.hh"
 #include "ring/probes.hh"
 #include "ring/sync_mark.hh"
+#include "vale/slot.hh"
 
 namespace unetmap::vale {
 
@@ -59,6 +61,34 @@ void Receiver::sort_free(uint64_t from, uint64_t to) {
       ex.put_free(from++, 64 * word + uint32_t(std::countr_zero(left)));
 }
 
+// As give_back_plain(), of `fours` times four slots from `at` on that have the cells from `cell` on: up to the first
+// four that have not. Returns how many fours.
+inline uint32_t Receiver::give_back_fours(uint32_t at, uint32_t cell, uint32_t fours, uint64_t position) const {
+  const Exchange& ex = view_.exchange;
+  const Atomic<uint32_t>* cell_of = view_.cell_of + at;
+  Atomic<uint32_t>* own_of = view_.own + cell;
+  Atomic<uint32_t>* free = ex.place_of(position);
+  const netmap_slot* slot = view_.slots + at;
+  lanes::Four cells = lanes::counted(cell), bufs = lanes::counted(ex.shape().base_buf + cell),
+              places = lanes::counted(ex.place_number(position)), slots = lanes::counted(at);
+  for (uint32_t i = 0; i < fours; i++) {
+    const lanes::Four own = lanes::load(own_of) ^ kInRing;
+    const lanes::Four there = lanes::load_firsts(slot);
+    if (lanes::any((lanes::load(cell_of) ^ slots ^ cells) | (own & kInRing) | (own ^ bufs ^ there))) return i;
+    lanes::store(own_of, own);
+    lanes::store(free, cells ^ places);
+    cells += lanes::kLanes;
+    slots += lanes::kLanes;
+    bufs += lanes::kLanes;
+    places += lanes::kLanes;
+    cell_of += lanes::kLanes;
+    own_of += lanes::kLanes;
+    free += lanes::kLanes;
+    slot += lanes::kLanes;
+  }
+  return fours;
+}
+
 // The slots in [at, end) up to the first with which something is to be done beside; where that is.
 uint32_t Receiver::give_back_plain(uint32_t at, uint32_t end, uint64_t& position) {
   const Exchange& ex = view_.exchange;
@@ -68,17 +98,25 @@ uint32_t Receiver::give_back_plain(uint32_t at, uint32_t end, uint64_t& position
   const netmap_slot* const slots = view_.slots;
   uint64_t next = position;
   uint32_t follows = cells, stretches = 0;
-  for (; at < end; at++) {
+  while (at < end) {
+    if (const uint32_t n = std::min({end - at, cells - follows, ex.places_in_line(next)}); n >= lanes::kLanes) {
+      const uint32_t fours = give_back_fours(at, follows, n / lanes::kLanes, next);
+      follows += fours * lanes::kLanes;
+      next += fours * lanes::kLanes;
+      at += fours * lanes::kLanes;
+      if (at == end) break;
+    }
     const uint32_t cell = cell_of[at].load(std::memory_order_relaxed) ^ at;
     if (cell >= cells) [[unlikely]]
       break;
     stretches += cell != follows;
     follows = cell + 1;
     const uint32_t own = own_of[cell].load(std::memory_order_relaxed) ^ kInRing;
-    if ((own ^ (base + cell)) != slots[at].buf_idx || (own & kInRing)) [[unlikely]]
+    if ((own ^ (base + cell)) != load_buffer(slots[at]) || (own & kInRing)) [[unlikely]]
       break;
     own_of[cell].store(own, std::memory_order_relaxed);
     ex.put_free(next++, cell);
+    at++;
   }
   position = next;
   stretches_ += stretches;
@@ -92,7 +130,7 @@ uint32_t Receiver::give_back_one(uint32_t at, uint64_t& position) {
   if (cell >= shape.cells) return 0;
   uint32_t own = view_.own[cell].load(std::memory_order_relaxed), first = shape.base_buf + cell;
   if (!(own & kInRing)) return 0;
-  uint32_t buf = view_.slots[at].buf_idx;
+  uint32_t buf = load_buffer(view_.slots[at]);
   own &= ~kInRing;
   // The application may have put another buffer there; one that cannot be is not taken, the old one stays.
   if ((own ^ first) != buf && buf >= 2 && buf < shape.nbufs) {
@@ -129,6 +167,33 @@ uint32_t Receiver::place_plain(uint32_t cell, uint32_t& hwtail, uint32_t hwcur) 
   const uint64_t buf_and_next = uint64_t{first_buf} | CellWord::kNext;
   uint64_t bytes = 0, open = 0;  // pieces that others follow
   uint32_t i = 0;
+  constexpr auto kFlagsHigh = uint32_t(kFlags >> 32), kNextHigh = uint32_t(CellWord::kNext >> 32);
+  constexpr auto kMoreHigh = uint32_t(kMoreFrag >> 32);
+  lanes::Four lengths{}, opened{};
+  for (; most - i >= lanes::kLanes; i += lanes::kLanes) {
+    const lanes::Four own = lanes::load(&own_of[i]), bufs = lanes::counted(first_buf + i);
+    const lanes::Halves word = lanes::load(&words[i]);
+    const lanes::Four len = word.high & 0xffff, buf = word.low ^ bufs;
+    lanes::Four wrong = (own & kInRing) | ((word.high & kFlagsHigh) ^ kNextHigh) |
+                        lanes::above(len, lanes::all(buf_size)) | lanes::above(lanes::all(1), len);
+    if constexpr (kTakes)
+      wrong |= lanes::above(lanes::all(2), buf) | lanes::above(buf, lanes::all(usable + 1));
+    else
+      wrong |= word.low ^ own;
+    if (lanes::any(wrong)) [[unlikely]]
+      break;
+    const lanes::Four shown = word.high ^ kNextHigh;
+    const lanes::Four two[] = {__builtin_shufflevector(buf, shown, 0, 4, 1, 5),
+                               __builtin_shufflevector(buf, shown, 2, 6, 3, 7)};
+    for (uint32_t k = 0; k < lanes::kLanes; k++)
+      memcpy(&slots[i + k], reinterpret_cast<const uint8_t*>(two) + 8 * k, 8);
+    lanes::store(&cell_of[i], lanes::counted(cell + i) ^ lanes::counted(at + i));
+    lanes::store(&own_of[i], (kTakes ? word.low : own) | kInRing);
+    lengths += len;
+    opened += (word.high & kMoreHigh) / kMoreHigh;
+  }
+  bytes = lanes::sum(lengths);
+  open = lanes::sum(opened);
   for (; i < most; i++) {
     uint32_t own = own_of[i].load(std::memory_order_relaxed);
     const uint64_t word = words[i].load(std::memory_order_relaxed);

@@ -67,6 +67,7 @@ class Receiver {
   [[gnu::cold]] void refuse_cell();
   void recycle(uint32_t cell, uint64_t& position);
   uint32_t give_back_plain(uint32_t at, uint32_t end, uint64_t& position);
+  uint32_t give_back_fours(uint32_t at, uint32_t cell, uint32_t fours, uint64_t position) const;
   uint32_t give_back_one(uint32_t at, uint64_t& position);
   void sort_free(uint64_t from, uint64_t to);
   template <bool kTakes>

@@ -54,6 +54,21 @@ class Atomic {
   T value_;
 };
 
+template <class Value, class T>
+Value load_neighbours(const Atomic<T>* from, model::Here here = model::Here::current()) {
+  T words[sizeof(Value) / sizeof(T)];
+  for (T& word : words) word = from[&word - words].load(std::memory_order_relaxed, here);
+  Value value;
+  memcpy(&value, words, sizeof value);
+  return value;
+}
+template <class Value, class T>
+void store_neighbours(Atomic<T>* to, const Value& value, model::Here here = model::Here::current()) {
+  T words[sizeof(Value) / sizeof(T)];
+  memcpy(words, &value, sizeof value);
+  for (const T& word : words) to[&word - words].store(word, std::memory_order_relaxed, here);
+}
+
 inline void full_fence(model::Here here = model::Here::current()) { model::fence(std::memory_order_seq_cst, here); }
 
 }  // namespace unetmap
