@@ -11,6 +11,7 @@
 #include <cstring>
 #include <type_traits>
 
+#include "base/lanes.hh"
 #include "ring/layout.hh"
 #include "ring/probes.hh"
 
@@ -61,31 +62,20 @@ class Fdb {
   static constexpr uint32_t kTogether = 32;
   [[gnu::noinline]] void look_up(const uint64_t* macs, uint32_t n, uint32_t now_s, uint16_t* ports) const {
     const uint32_t oldest = shared_->fdb_age_s.load(std::memory_order_relaxed);
-    uint64_t hashes[kTogether];
+    const FdbBucket *ones[kTogether], *twos[kTogether];
     for (uint32_t i = 0; i < n; i++) {
-      hashes[i] = hash_of(macs[i], 0);
-      __builtin_prefetch(first(hashes[i]));
-      __builtin_prefetch(second(hashes[i]));
+      const uint64_t hash = hash_of(macs[i], 0);
+      ones[i] = first(hash);
+      twos[i] = second(hash);
+      __builtin_prefetch(ones[i]);
+      __builtin_prefetch(twos[i]);
     }
-    for (uint32_t i = 0; i < n; i++) {
-      const FdbBucket *const one = first(hashes[i]), *const two = second(hashes[i]);
-      const uint64_t begin = macs[i] << 16;
-      uint32_t ways = 0;  // without branches: which one it is cannot be foreseen
-#pragma GCC unroll 4
-      for (uint32_t way = 0; way < FdbBucket::kWays; way++) {
-        ways |= uint32_t((one->key[way].load(std::memory_order_relaxed) ^ begin) <= 0xffff) << way;
-        ways |= uint32_t((two->key[way].load(std::memory_order_relaxed) ^ begin) <= 0xffff) << (FdbBucket::kWays + way);
-      }
-      const uint32_t found = uint32_t(std::countr_zero(ways | 1u << 31)), way = found % FdbBucket::kWays;
-      const FdbBucket* const bucket = found < FdbBucket::kWays ? one : two;
-      const uint64_t key = bucket->key[way].load(std::memory_order_relaxed);
-      // Unknown, aged, or there twice; an address of zeros is as an empty entry.
-      if ((ways & (ways - 1)) == 0 && key >> 16 == macs[i] && begin != 0 &&
-          alive(key, bucket->stamp[way].load(std::memory_order_relaxed), now_s, 0, oldest)) [[likely]]
-        ports[i] = key & kPortMask;
-      else
-        ports[i] = lookup(macs[i], now_s);
-    }
+    for (uint32_t i = 0; i < n; i++) ports[i] = look_up(macs[i], *ones[i], *twos[i], now_s, oldest);
+  }
+  // lookup() of one of many.
+  uint16_t look_up(uint64_t mac, uint32_t now_s) const {
+    const uint64_t hash = hash_of(mac, 0);
+    return look_up(mac, *first(hash), *second(hash), now_s, shared_->fdb_age_s.load(std::memory_order_relaxed));
   }
 
   template <class Vid = NoVlan>
@@ -149,6 +139,28 @@ class Fdb {
   }
 
  private:
+  // A bit for each entry of the address that keys with it begin with.
+  static uint32_t ways_of(const FdbBucket& bucket, uint64_t begin) {
+    static_assert(FdbBucket::kWays == lanes::kLanes);
+    const lanes::Halves keys = lanes::load(bucket.key);
+    return lanes::mask((keys.high == lanes::all(uint32_t(begin >> 32))) &
+                       ((keys.low & 0xffff0000) == lanes::all(uint32_t(begin))));
+  }
+
+  // lookup() without branches on which bucket and entry it is: that cannot be foreseen where frames go to many.
+  uint16_t look_up(uint64_t mac, const FdbBucket& one, const FdbBucket& two, uint32_t now_s, uint32_t oldest) const {
+    const uint64_t begin = mac << 16;
+    const uint32_t ways = ways_of(one, begin) | ways_of(two, begin) << FdbBucket::kWays;
+    const uint32_t found = uint32_t(std::countr_zero(ways | 1u << 31)), way = found % FdbBucket::kWays;
+    const FdbBucket& bucket = found < FdbBucket::kWays ? one : two;
+    const uint64_t key = bucket.key[way].load(std::memory_order_relaxed);
+    // Else unknown, aged, or there twice; an address of zeros is as an empty entry.
+    if ((ways & (ways - 1)) == 0 && key >> 16 == mac && begin != 0 &&
+        alive(key, bucket.stamp[way].load(std::memory_order_relaxed), now_s, 0, oldest)) [[likely]]
+      return key & kPortMask;
+    return lookup(mac, now_s);
+  }
+
   // The low half of a key: the port's index, and whether it was pinned.
   static constexpr uint64_t kPinned = 0x8000, kPortMask = 0x7fff;
   static_assert(kMaxPorts <= kPortMask + 1);

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "vale/deliver.hh"
+#include "vale/slot.hh"
 
 namespace unetmap::vale {
 
@@ -30,22 +31,19 @@ bool Forwarder::begins_mixed(const TxView& tx, uint32_t at, uint32_t avail) cons
 // the addresses they are for. Returns how many. Of rings without offsets.
 [[gnu::noinline]] uint32_t Forwarder::load_mixed(const TxView& tx, uint32_t at, uint32_t n, uint32_t taken,
                                                  uint32_t now_s, uint64_t* to) {
-  constexpr uint32_t kAhead = 16;
+  const uint64_t ahead = uint64_t{16} * tx.buf_size;
   const uint8_t *const bufs = tx.bufs, *const frames = bufs + header_len_;
   const uint32_t buf_size = tx.buf_size, usable = tx.nbufs - 2, shortest = header_len_ + 14u, longer = buf_size - shortest;
-  const uint32_t may_ask = tx.num_slots > at + kAhead ? tx.num_slots - at - kAhead : 0;
   const netmap_slot* const slots = tx.slots + at;
   Frag* const frag = &frag_[taken];
   uint64_t learned = learned_;
   uint32_t i = 0;
   for (; i < n; i++) {
-    uint64_t word;
-    memcpy(&word, &slots[i], sizeof word);  // the one load of the slot; all later use is of this copy
+    const uint64_t word = load_first_half(slots[i]);  // the one load of the slot; all later use is of this copy
     const uint32_t buf = uint32_t(word), len = uint16_t(word >> CellWord::kLengthAt), src = buf * buf_size;
     if ((word & kNotPlain) || buf - 2 >= usable || len - shortest > longer) [[unlikely]]
       break;
-    if (i < may_ask) [[likely]]
-      __builtin_prefetch(bufs + uint64_t{slots[i + kAhead].buf_idx} * buf_size);
+    __builtin_prefetch(frames + src + ahead);  // as if the next buffers were the next ones in memory
     const uint64_t from = load_mac(frames + src + 6);
     // Learned a little before the frames in front of it are looked up: they were for whoever is behind this port, too.
     if (from != learned) [[unlikely]] {
@@ -53,7 +51,7 @@ bool Forwarder::begins_mixed(const TxView& tx, uint32_t at, uint32_t avail) cons
       learned = from;
     }
     to[i] = load_mac(frames + src);
-    frag[i] = {src, uint16_t(len), uint16_t(word >> CellWord::kFlagsAt)};
+    put_frag(frag[i], word, src);
   }
   learned_ = learned;
   return i;
@@ -62,7 +60,7 @@ bool Forwarder::begins_mixed(const TxView& tx, uint32_t at, uint32_t avail) cons
 // The packets from slot `at` on, up to the first that is not plain or is for where it came from: into frag_ and port_of_.
 // Returns how many. Of rings without offsets.
 uint32_t Forwarder::take_mixed(const TxView& tx, uint32_t at, uint32_t most, uint32_t now_s, uint64_t& bytes) {
-  uint32_t taken = 0;
+  uint32_t taken = 0, sum = 0;
   for (bool all = true; all && taken < most;) {
     uint64_t to[Fdb::kTogether];
     const uint32_t wanted = std::min(std::min(most - taken, Fdb::kTogether), tx.num_slots - at);
@@ -70,15 +68,18 @@ uint32_t Forwarder::take_mixed(const TxView& tx, uint32_t at, uint32_t most, uin
     uint16_t* const ports = &port_of_[taken];
     fdb_.look_up(to, n, now_s, ports);
     uint32_t i = 0;
-    for (; i < n && ports[i] != self_; i++) {
+    for (; i < n; i++) {
       if (ports[i] == kNoPort || is_multicast(to[i])) [[unlikely]]
         ports[i] = kFlood;
-      bytes += frag_[taken + i].len;
+      else if (ports[i] == self_) [[unlikely]]
+        break;
+      sum += frag_[taken + i].len;
     }
     all = i == wanted;
     taken += i;
     at = at + i < tx.num_slots ? at + i : 0;
   }
+  bytes += sum;
   return taken;
 }
 
@@ -109,22 +110,31 @@ uint32_t Forwarder::lot_for(const TxView& tx, uint16_t port) {
 
 // Makes the lots; false where a destination is not one for them, or where too much is for everybody.
 bool Forwarder::sort_mixed(const TxView& tx) {
+  constexpr uint16_t kNone = UINT16_MAX;
   groups_.clear();
   lots_.clear();
   everybody_.clear();
-  uint32_t floods = 0, entries = 0;
-  for (uint32_t i = 0; i < frags_; i++) {
-    const uint16_t port = port_of_[i];
-    uint32_t lot = UINT32_MAX;
-    if (port == kFlood) {
+  uint32_t floods = 0, entries = 0, known = 0;
+  const uint32_t frags = frags_;
+  const uint16_t *const ports = port_of_.get(), *const index = group_index_.get();
+  uint16_t* const lot_of = lot_of_.get();
+  Lot* lots = lots_.data();  // these two have room for a window, but not for who gets what is for everybody
+  const Group* const groups = groups_.data();
+  for (uint32_t i = 0; i < frags; i++) {
+    const uint16_t port = ports[i];
+    if (port == kFlood) [[unlikely]] {
       floods++;
-    } else {
-      lot = lot_for(tx, port);
-      if (lot == UINT32_MAX) [[unlikely]]
-        return false;
-      lots_[lot].count++;
+      lot_of[i] = kNone;
+      continue;
     }
-    lot_of_[i] = uint16_t(lot);
+    uint32_t lot = index[port];
+    if (lot >= known || groups[lot].port != port) [[unlikely]] {
+      lot = lot_for(tx, port);
+      if (lot == UINT32_MAX) return false;
+      known = uint32_t(lots_.size());
+    }
+    lots[lot].count++;
+    lot_of[i] = uint16_t(lot);
   }
   if (floods > 0) {
     const uint32_t ports = std::min<uint32_t>(shared_->flood_count.load(std::memory_order_acquire), kMaxPorts);
@@ -138,19 +148,21 @@ bool Forwarder::sort_mixed(const TxView& tx) {
       everybody_.push_back(uint16_t(lot));
     }
   }
+  lots = lots_.data();
   for (Lot& lot : lots_) {
     lot.first = entries;
     entries += std::exchange(lot.count, 0);
   }
-  auto add = [this](uint32_t frag, uint32_t to) {
-    Lot& lot = lots_[to];
-    const uint32_t at = lot.first + lot.count++;
-    together_[at] = frag_[frag];
-    order_[at] = uint16_t(frag);
+  Frag *const together = together_.get(), *const frag = frag_.get();
+  uint16_t* const order = order_.get();
+  auto add = [=](uint32_t i, uint32_t to) {
+    const uint32_t at = lots[to].first + lots[to].count++;
+    together[at] = frag[i];
+    order[at] = uint16_t(i);
   };
-  for (uint32_t i = 0; i < frags_; i++) {
-    if (port_of_[i] != kFlood) [[likely]]
-      add(i, lot_of_[i]);
+  for (uint32_t i = 0; i < frags; i++) {
+    if (lot_of[i] != kNone) [[likely]]
+      add(i, lot_of[i]);
     else
       for (const uint16_t lot : everybody_) add(i, lot);
   }

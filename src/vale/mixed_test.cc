@@ -200,6 +200,18 @@ TEST_F(MixedSwitchTest, GroupsAreFlooded) {
   EXPECT_EQ(sw.receive(*c).back(), group);
 }
 
+TEST_F(MixedSwitchTest, MorePortsThanAWindowHasFramesAreFlooded) {
+  std::vector<TestPort*> others;
+  for (uint32_t i = 0; i < 600; i++) others.push_back(&sw.add(16));
+  queue_mixed(32);
+  sw.queue(*a, frame(0xff, 1));
+  queue_mixed(32);
+  sw.send(*a);
+  EXPECT_EQ(sw.receive(*b).size(), 33u);
+  EXPECT_EQ(sw.receive(*c).size(), 33u);
+  for (TestPort* other : others) EXPECT_EQ(sw.receive(*other), std::vector<std::string>{frame(0xff, 1)});
+}
+
 // A port that went: its addresses are unknown again. One that cannot be reached: its packets are lost and counted.
 TEST_F(MixedSwitchTest, PortsThatGo) {
   sw.shared->port[c->index].generation++;

@@ -52,8 +52,7 @@ class Router {
       learned_ = from;
     }
     if (vale::is_multicast(to) || watched_) return 0;
-    uint16_t port = kNoPort;
-    fdb.look_up(&to, 1, now_s_, &port);
+    const uint16_t port = fdb.look_up(to, now_s_);
     if (port >= kMaxPorts || port == index_) return 0;
     const PortEntry& other = shared_->port[port];
     const uint32_t generation = other.generation.load(std::memory_order_acquire);
