@@ -98,6 +98,11 @@ Result<CaptureWriter> CaptureWriter::create(const std::string& path, const Captu
 }
 
 bool CaptureWriter::write(pcap_pkthdr header, std::span<const uint8_t> bytes) {
+  // libpcap would write the last 32 bits.
+  if (const int64_t seconds = header.ts.tv_sec; seconds != int64_t(uint32_t(seconds))) {
+    if (!unwritten_seconds_) unwritten_seconds_ = seconds;
+    return false;
+  }
   if (!nanoseconds_) header.ts.tv_usec /= 1000;
   longest_ = std::max(longest_, header.caplen);
   pcap_dump(reinterpret_cast<u_char*>(file_.get()), &header, bytes.data());
@@ -113,6 +118,10 @@ Result<void> CaptureWriter::finish() {
   }
   bool failed = pcap_dump_flush(file_.get()) != 0 || ferror(pcap_dump_file(file_.get()));
   file_.reset();
+  if (unwritten_seconds_)
+    return Error{ERANGE, fmt::format("capture {}: a packet is of {} s after 1970, and pcap has times from 1970 to 2106 "
+                                     "alone; shift them, as by editcap -t",
+                                     path_, *unwritten_seconds_)};
   if (failed) return Error{EIO, fmt::format("capture {}: could not be written in full; is the disk full?", path_)};
   return {};
 }

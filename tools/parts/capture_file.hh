@@ -76,7 +76,8 @@ class CaptureWriter {
  public:
   // A pcap file with the link type, the unit of stamps and, where no record is longer, the snapshot length of `like`.
   static Result<CaptureWriter> create(const std::string& path, const Capture& like);
-  // `header` as a Record has it; false, once the file cannot be written any more.
+  // `header` as a Record has it; false, once the file cannot be written any more, or where pcap has no room for the
+  // time: finish() says which.
   bool write(pcap_pkthdr header, std::span<const uint8_t> bytes);
   Result<void> finish();
 
@@ -92,6 +93,7 @@ class CaptureWriter {
   bool nanoseconds_;
   uint32_t limit_;  // as the file's header says it
   uint32_t longest_ = 0;
+  std::optional<int64_t> unwritten_seconds_;  // of the first packet whose time is before 1970 or after 2106
 };
 
 }  // namespace unetmap::parts

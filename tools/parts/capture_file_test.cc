@@ -146,6 +146,28 @@ TEST_F(CaptureFile, ACopyHasALimitThatHolds) {
   }
 }
 
+TEST_F(CaptureFile, ACopyHasNoTimeThatPcapHasNoRoomFor) {
+  write(pcap({60}, 65535));
+  auto capture = Capture::open(path_);
+  ASSERT_TRUE(capture) << capture.error().text;
+  for (const int64_t seconds : {int64_t(0), int64_t(UINT32_MAX), int64_t(UINT32_MAX) + 1, int64_t(-1)}) {
+    auto writer = CaptureWriter::create(path_ + ".copy", *capture);
+    ASSERT_TRUE(writer) << writer.error().text;
+    pcap_pkthdr header = {};
+    header.ts.tv_sec = seconds;
+    header.caplen = header.len = 60;
+    const bool has_room = seconds >= 0 && seconds <= UINT32_MAX;
+    EXPECT_EQ(writer->write(header, frame(60)), has_room) << seconds;
+    auto finished = writer->finish();
+    EXPECT_EQ(bool(finished), has_room) << seconds;
+    if (!finished) {
+      EXPECT_EQ(finished.error().code, ERANGE);
+      EXPECT_NE(finished.error().text.find(std::to_string(seconds)), std::string::npos) << finished.error().text;
+    }
+    unlink((path_ + ".copy").c_str());
+  }
+}
+
 TEST_F(CaptureFile, CheckSequencesAreLeftOut) {
   const uint32_t four = 1u | 1u << 26 | 2u << 28;
   write(pcap({64, 1518}, 65535, four));

@@ -113,7 +113,8 @@ void Replay::take(const Packet& packet) {
     // What was filled up is written as it was read: the beginning alone.
     pcap_pkthdr header = sent.header;
     if (sent.bytes != bytes) header.caplen = header.len = uint32_t(bytes.size());
-    write_failed_ = !writer_->write(header, {reinterpret_cast<const uint8_t*>(bytes.data()), header.caplen});
+    write_failed_ =
+        write_failed_ || !writer_->write(header, {reinterpret_cast<const uint8_t*>(bytes.data()), header.caplen});
   }
   under_way_.pop_front();
 }
