@@ -312,6 +312,9 @@ void Forwarder::deliver(const TxView& tx, Dest& dest, MergedRuns runs, uint32_t 
   constexpr uint32_t kShort = 16;
   uint32_t together = 0;
   auto deliver_together = [&] { deliver_singles(tx, supply, together_.get(), std::exchange(together, 0)); };
+  // Packets of several slots that change buffers and follow each other go as one.
+  uint32_t chains_first = 0, chains = 0;
+  auto swap_together = [&] { swap_chains(tx, supply, chains_first, std::exchange(chains, 0)); };
   while (const Run* run = runs.next()) {
     if (run->first >= limit) break;
     uint32_t end = run->chain ? run->first + run->count : std::min<uint32_t>(run->first + run->count, limit);
@@ -320,12 +323,19 @@ void Forwarder::deliver(const TxView& tx, Dest& dest, MergedRuns runs, uint32_t 
     if (exchanges && run->dest != kFlood && !change && !side) {
       // In place of what is put together so far: order is kept.
       deliver_together();
-      if (run->chain)
-        swap_chain(tx, supply, *run);
-      else
+      const bool pieces = run->chain && run->count <= ex.shape().cells && note_pieces(run->first, run->count);
+      if (!pieces || chains_first + chains != run->first) swap_together();
+      if (pieces) {
+        if (chains == 0) chains_first = run->first;
+        chains += run->count;
+      } else if (run->chain) {
+        deliver_chain(tx, supply, *run);
+      } else {
         deliver_singles(tx, supply, &frag_[run->first], count, true);
+      }
       continue;
     }
+    swap_together();
     if (!side && !converted && !run->chain && !change && count < kShort) {
       for (uint32_t p = run->first; p < end; p++) together_[together++] = frag_[p];
       continue;
@@ -346,6 +356,7 @@ void Forwarder::deliver(const TxView& tx, Dest& dest, MergedRuns runs, uint32_t 
       deliver_singles(tx, supply, &frag_[run->first], count);
     }
   }
+  swap_together();
   deliver_together();
   supply.finish();
 }

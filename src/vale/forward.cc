@@ -118,19 +118,26 @@ uint16_t Forwarder::decide(const TxView& tx, uint32_t first, uint32_t count, uin
 }
 
 // A packet of several slots, or with its data elsewhere, beginning at slot `at`. Returns the slots it takes; 0 if it
-// has to begin a window of its own.
-uint32_t Forwarder::classify_chain(const TxView& tx, uint32_t at, uint32_t avail, uint32_t now_s) {
+// has to begin a window of its own. `last`: what is known of the packet before, and then of this one; nullptr where
+// each one is looked at for itself.
+uint32_t Forwarder::classify_chain(const TxView& tx, uint32_t at, uint32_t avail, uint32_t now_s, Alike* last) {
   uint32_t count = 0, first = frags_;
   bool good = true, ended = false;
   uint64_t total = 0;
   while (count < avail && !ended) {
-    netmap_slot slot = load_slot(tx.slots[at]);
-    ended = !(slot.flags & NS_MOREFRAG);
-    if (count < kMaxFrags) {
-      good = check(tx, slot, frag_[first + count]) && good;
-      address_[first + count] = slot.ptr;
+    uint64_t half = load_first_half(tx.slots[at]);
+    Frag spare, &frag = count < kMaxFrags ? frag_[first + count] : spare;
+    if (tx.offset_mask == 0 && !(half >> CellWord::kFlagsAt & NS_INDIRECT)) [[likely]] {
+      const uint32_t buf = uint32_t(half);
+      put_frag(frag, half, buf * tx.buf_size);
+      good = good && buf - 2 < tx.nbufs - 2 && frag.len <= tx.buf_size;
+    } else {
+      const netmap_slot slot = load_slot(tx.slots[at]);  // what was seen before is not used
+      good = check(tx, slot, frag) && good;
+      if (count < kMaxFrags) address_[first + count] = slot.ptr;
     }
-    total += slot.len;
+    ended = !(frag.flags & NS_MOREFRAG);
+    total += frag.len;
     count++;
     if (++at == tx.num_slots) at = 0;
   }
@@ -145,9 +152,30 @@ uint32_t Forwarder::classify_chain(const TxView& tx, uint32_t at, uint32_t avail
   chain_frags_ += count;
   bytes_ += total;
   packets_++;
-  const uint16_t dest = ruled_ ? decide_by_rules(tx, first, count, now_s) : decide(tx, first, count, now_s);
+  uint16_t dest;
+  Alike now;
+  if (last && begins_plain(tx, frag_[first], now)) {
+    if (last->dest != kDiscard && last->low == now.low && last->high == now.high)
+      dest = last->dest;
+    else
+      dest = decide(tx, first, count, now_s);
+    *last = {now.low, now.high, dest};
+  } else {
+    if (last) last->dest = kDiscard;
+    dest = ruled_ ? decide_by_rules(tx, first, count, now_s) : decide(tx, first, count, now_s);
+  }
   add_run(first, count, dest, true, form_);
   return count;
+}
+
+// Whether a packet that begins with `frag` goes where another one went that has the same addresses, which then are in
+// `to`.
+bool Forwarder::begins_plain(const TxView& tx, const Frag& frag, Alike& to) const {
+  if (frag.flags & (0xff00 | NS_NO_LEARN | NS_INDIRECT) || frag.len < header_len_ + 12u) return false;
+  const uint8_t* const ethernet = tx.bufs + frag.src + header_len_;
+  memcpy(&to.low, ethernet, sizeof to.low);
+  memcpy(&to.high, ethernet + sizeof to.low, sizeof to.high);
+  return true;
 }
 
 // What begins at the window's next slot is no packet.
@@ -217,10 +245,12 @@ uint32_t Forwarder::classify(const TxView& tx, uint32_t hwcur, uint32_t head, ui
   // Whether packets that begin as the last one did need no look of their own.
   const uint32_t alike_shortest = kRuled ? header_len_ + kLeastTagged : shortest;
   const bool alike_ways = !kTapped && !fenced_ && tx.offset_mask == 0 && tx.buf_size > alike_shortest;
+  const bool alike_chains = !kTapped && !kRuled && !fenced_;
   // Single-slot packets for one destination gather in [run_first, frags); the rest of the state is written back, and
   // the run added, before anything else is done with them.
   uint32_t frags = 0, run_first = 0;
   bool follows = false;  // the last packet began as the one before
+  bool chains_alike = false;  // and it was one of several slots
   auto end_run = [&] {
     if (frags > run_first) add_run(run_first, frags - run_first, last_dest, false, kRuled ? form_ : 0);
     run_first = frags_ = frags;
@@ -249,15 +279,21 @@ uint32_t Forwarder::classify(const TxView& tx, uint32_t hwcur, uint32_t head, ui
     netmap_slot slot = load_slot(tx.slots[at]);  // the one load of the slot; all later use is of this copy
     uint32_t ahead = at + 8 < tx.num_slots ? at + 8 : 0, ahead_buf = tx.slots[ahead].buf_idx;
     __builtin_prefetch(tx.bufs + (ahead_buf < tx.nbufs ? uint64_t{ahead_buf} * tx.buf_size : 0));
-    if (!follows) ask_for_entries(tx, at + kEntriesAhead < tx.num_slots ? at + kEntriesAhead : 0);
+    if (!follows && !chains_alike) ask_for_entries(tx, at + kEntriesAhead < tx.num_slots ? at + kEntriesAhead : 0);
     uint32_t used = 1;
     if (slot.flags & (NS_MOREFRAG | NS_INDIRECT)) [[unlikely]] {
       if (frags + kMaxFrags > kWindow) break;
       end_run();
-      used = classify_chain(tx, at, avail - done, now_s);
+      Alike last{last_low, uint32_t(last_high), last_dest};
+      used = classify_chain(tx, at, avail - done, now_s, alike_chains ? &last : nullptr);
       if (used == 0) break;
       run_first = frags = frags_;
-      last_dest = kDiscard;
+      if (!alike_chains) last.dest = kDiscard;
+      chains_alike = last.dest != kDiscard && last.low == last_low && last.high == last_high;
+      follows = false;
+      last_low = last.low;
+      last_high = last.high;
+      last_dest = last.dest;
       if constexpr (kTapped) window = 0;
     } else {
       Frag& frag = frag_[frags];
@@ -274,6 +310,7 @@ uint32_t Forwarder::classify(const TxView& tx, uint32_t hwcur, uint32_t head, ui
         if constexpr (kRuled) plain = plain && frag.len >= header_len_ + kLeastTagged && !(lists_ && last_dest == kFlood);
         memcpy(&low, ethernet, 8);
         memcpy(&high, ethernet + 8, plain ? sizeof high : 4);
+        chains_alike = false;
         follows = plain && low == last_low && high == last_high && last_dest != kDiscard;
         if (!follows) [[unlikely]] {
           end_run();

@@ -152,7 +152,14 @@ class Forwarder {
   bool peek_address(const TxView& tx, uint32_t at, uint64_t& to) const;
   void ask_for_entries(const TxView& tx, uint32_t at) const;
   void refuse_slots(const TxView& tx, bool good, uint32_t slots, uint64_t bytes);
-  uint32_t classify_chain(const TxView& tx, uint32_t at, uint32_t avail, uint32_t now_s);
+  // The addresses that a packet begins with, and where it goes; kDiscard: as nobody knows.
+  struct Alike {
+    uint64_t low = 0;
+    uint32_t high = 0;
+    uint16_t dest = kDiscard;
+  };
+  uint32_t classify_chain(const TxView& tx, uint32_t at, uint32_t avail, uint32_t now_s, Alike* last);
+  bool begins_plain(const TxView& tx, const Frag& frag, Alike& to) const;
   uint16_t judge(const TxView& tx, uint32_t first, uint32_t count);
   uint16_t decide(const TxView& tx, uint32_t first, uint32_t count, uint32_t now_s);
   bool check(const TxView& tx, const netmap_slot& slot, Frag& frag) const;
@@ -212,12 +219,13 @@ class Forwarder {
     const uint32_t at = window_at_ + frag;
     return at < tx.num_slots ? at : at - tx.num_slots;
   }
+  bool note_pieces(uint32_t first, uint32_t count);
+  bool swap_pieces(const TxView& view, Supply& supply, uint32_t first, uint32_t at, uint32_t count);
   void swap_packet(const TxView& view, Supply& supply, uint32_t first, uint32_t at, uint32_t count);
-  void swap_chain(const TxView& tx, Supply& supply, const Run& run);
+  void swap_chains(const TxView& tx, Supply& supply, uint32_t first, uint32_t count);
   uint32_t swap_singles(const TxView& tx, Supply& supply, uint32_t first, uint32_t n);
   template <bool kPieces>
-  uint32_t swap_stretch(const TxView& view, Supply& supply, uint32_t first, uint32_t at, uint32_t cell, uint32_t n,
-                        uint32_t left);
+  uint32_t swap_stretch(const TxView& view, Supply& supply, uint32_t first, uint32_t at, uint32_t cell, uint32_t n);
   bool watched(uint16_t port) const;
   bool watches(uint16_t monitor, uint16_t port) const;
   void show_arrivals(const Supply& arrived);
@@ -282,6 +290,7 @@ class Forwarder {
   uint64_t learned_ = 0;  // the address that this call learned last
 
   std::unique_ptr<Frag[]> frag_;
+  uint8_t pieces_[kWindow];           // of packets that change buffers: how many of its pieces are left, by fragment
   std::unique_ptr<Frag[]> together_;  // of short runs for one destination, or of all in a mixed window
   std::unique_ptr<uint64_t[]> address_;  // of fragments with NS_INDIRECT
   std::unique_ptr<Run[]> run_;

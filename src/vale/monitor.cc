@@ -82,13 +82,11 @@ void Forwarder::exchange_with_monitor(const TxView& view, uint32_t from, uint32_
   supply.mark = sent ? NS_TXMON : 0;
   while (from != to) {
     frags_ = runs_ = 0;
-    bool good, in_buffers = true;
+    bool good;
     uint32_t count = load_packet(view, from, to, good);
     if (good) {
-      for (uint32_t i = 0; i < count; i++)
-        in_buffers = in_buffers && frag_[i].len > 0 && !(frag_[i].flags & NS_INDIRECT);
       supply.still_needed = (to + view.num_slots - from) % view.num_slots;
-      if (in_buffers) {
+      if (note_pieces(0, count)) {
         swap_packet(view, supply, 0, from, count);
       } else {
         add_run(0, count, monitor, true);

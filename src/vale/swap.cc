@@ -4,6 +4,9 @@
 //
 // Who has both in one region can write to all buffers there anyway. Killed at any step, a reset of the destination's
 // ring tells from note, cell and slot whether the two have changed places: see Receiver::buffer_after_death.
+#include <algorithm>
+#include <bit>
+
 #include "vale/deliver.hh"
 
 namespace unetmap::vale {
@@ -18,6 +21,19 @@ void show_exchanged(netmap_slot& slot, uint32_t buf, uint32_t len, uint32_t flag
 // The order of the stores is all that counts: who dies is looked at by others once he is dead.
 void in_order() { std::atomic_signal_fence(std::memory_order_seq_cst); }
 
+// Quotients of multiples of a number: by the inverse of its odd part, as a division takes as long as all else.
+class ExactQuotient {
+ public:
+  explicit ExactQuotient(uint32_t divisor) : zeros_(uint32_t(std::countr_zero(divisor))) {
+    const uint32_t odd = divisor >> zeros_;
+    for (int i = 0; i < 5; i++) inverse_ *= 2 - odd * inverse_;
+  }
+  uint32_t of(uint32_t multiple) const { return (multiple >> zeros_) * inverse_; }
+
+ private:
+  uint32_t zeros_, inverse_ = 1;
+};
+
 }  // namespace
 
 // Whoever watches the sender, or all packets, looks at the slots once they have gone.
@@ -26,45 +42,63 @@ bool Forwarder::may_exchange(const TxView& tx, const Dest& dest, const Exchange&
          !ex.shape().offsets && !tapped_ && !watched(self_);
 }
 
-// The packet in frag_[first, first + count) and in the slots from `at` on.
-void Forwarder::swap_packet(const TxView& view, Supply& supply, uint32_t first, uint32_t at, uint32_t count) {
-  const Exchange& ex = supply.ex;
-  if (!supply.need(count)) return supply.lose(1);
-  bool whole = true;
-  for (uint32_t i = 0; i < count; i++) whole = whole && ex.buffer_of(supply.cells[supply.used + i]) != 0;
-  if (!whole) {  // somebody wrote nonsense there: the receiver puts it right
-    for (uint32_t i = 0; i < count; i++) supply.return_cell();
-    return supply.lose(1);
+// frag_[first, first + count) is one packet. Whether each of its pieces is a buffer with something in it.
+bool Forwarder::note_pieces(uint32_t first, uint32_t count) {
+  bool in_buffers = true;
+  for (uint32_t i = 0; i < count; i++) {
+    const Frag& frag = frag_[first + i];
+    pieces_[first + i] = uint8_t(count - i);
+    in_buffers = in_buffers && !(frag.flags & NS_INDIRECT) && frag.len > 0;
   }
-  supply.fill_stretches(count, [&](uint32_t done, uint32_t cell, uint32_t stretch) {
-    return swap_stretch<true>(view, supply, first + done, (at + done) % view.num_slots, cell, stretch, count - done);
-  });
+  return in_buffers;
 }
 
-// A packet of several slots: as it is, where each of them is a buffer full of it.
-void Forwarder::swap_chain(const TxView& tx, Supply& supply, const Run& run) {
-  bool in_buffers = run.count <= supply.ex.shape().cells;
-  for (uint32_t i = run.first; i < uint32_t(run.first + run.count); i++)
-    in_buffers = in_buffers && !(frag_[i].flags & NS_INDIRECT) && frag_[i].len > 0;
-  if (!in_buffers) return deliver_chain(tx, supply, run);
-  swap_packet(tx, supply, run.first, slot_of(tx, run.first), run.count);
-  supply.still_needed -= std::min<uint32_t>(supply.still_needed, run.count);
+// Packets whose pieces are noted, in frag_[first, first + count) and in the slots from `at` on: the cells for them are
+// in hand. Nothing where one of these has no buffer: somebody wrote nonsense there.
+bool Forwarder::swap_pieces(const TxView& view, Supply& supply, uint32_t first, uint32_t at, uint32_t count) {
+  for (uint32_t i = 0; i < count; i++)
+    if (supply.ex.buffer_of(supply.cells[supply.used + i]) == 0) return false;
+  supply.fill_stretches(count, [&](uint32_t done, uint32_t cell, uint32_t stretch) {
+    return swap_stretch<true>(view, supply, first + done, (at + done) % view.num_slots, cell, stretch);
+  });
+  return true;
+}
+
+// The same, of one packet, which is lost where it cannot go.
+void Forwarder::swap_packet(const TxView& view, Supply& supply, uint32_t first, uint32_t at, uint32_t count) {
+  if (!supply.need(count)) return supply.lose(1);
+  if (swap_pieces(view, supply, first, at, count)) [[likely]]
+    return;
+  for (uint32_t i = 0; i < count; i++) supply.return_cell();  // the receiver puts them right
+  supply.lose(1);
+}
+
+// Packets whose pieces are noted, in frag_[first, first + count): all at once where they can go so.
+void Forwarder::swap_chains(const TxView& tx, Supply& supply, uint32_t first, uint32_t count) {
+  if (count == 0) return;
+  const bool fit = supply.need(count);
+  supply.still_needed -= std::min(supply.still_needed, count);
+  if (fit && swap_pieces(tx, supply, first, slot_of(tx, first), count)) [[likely]]
+    return;
+  for (uint32_t at = first; at < first + count; at += pieces_[at])
+    swap_packet(tx, supply, at, slot_of(tx, at), pieces_[at]);
 }
 
 // For frag_[first, first + n), what copy_singles() is for packets that are copied.
 uint32_t Forwarder::swap_singles(const TxView& tx, Supply& supply, uint32_t first, uint32_t n) {
   return supply.fill_stretches(n, [&](uint32_t done, uint32_t cell, uint32_t stretch) {
-    return swap_stretch<false>(tx, supply, first + done, slot_of(tx, first + done), cell, stretch, 1);
+    return swap_stretch<false>(tx, supply, first + done, slot_of(tx, first + done), cell, stretch);
   });
 }
 
-// frag_[first, first + n), in the slots from `at` on, in the buffers of the cells `cell`, `cell` + 1, ..., whose own the
-// slots get: packets of one slot each, or the last `left` pieces of one. Chains them, and returns how many went.
+// frag_[first, first + n), in the slots from `at` on, in the buffers of the cells `cell`, `cell` + 1, ..., whose own
+// the slots get: packets of one slot each, or pieces that are noted. Chains them, and returns how many went.
 template <bool kPieces>
-uint32_t Forwarder::swap_stretch(const TxView& view, Supply& supply, uint32_t first, uint32_t at, uint32_t cell, uint32_t n,
-                                 uint32_t left) {
+uint32_t Forwarder::swap_stretch(const TxView& view, Supply& supply, uint32_t first, uint32_t at, uint32_t cell,
+                                 uint32_t n) {
   const Exchange& ex = supply.ex;
-  const uint32_t usable = ex.shape().nbufs - 2, first_buf = ex.shape().base_buf + cell, buf_size = view.buf_size;
+  const uint32_t usable = ex.shape().nbufs - 2, first_buf = ex.shape().base_buf + cell;
+  const ExactQuotient buffer_at(view.buf_size);
   auto flags_for = [&](uint32_t pieces, bool more) {
     return uint64_t{uint16_t(pieces << NS_PORT_SHIFT | (more ? NS_MOREFRAG : 0) | supply.mark)} << CellWord::kFlagsAt |
            CellWord::kNext;
@@ -72,6 +106,7 @@ uint32_t Forwarder::swap_stretch(const TxView& view, Supply& supply, uint32_t fi
   const uint64_t single = flags_for(1, false);
   Atomic<uint64_t>* const word = &ex.packet(cell);
   const Frag* const frag = &frag_[first];
+  const uint8_t* const left = &pieces_[first];
   uint64_t written = 0;
   uint32_t i = 0;
   for (; i < n; i++) {
@@ -82,8 +117,8 @@ uint32_t Forwarder::swap_stretch(const TxView& view, Supply& supply, uint32_t fi
     ex.note_exchange(cell + i, view.slots_at + at * sizeof(netmap_slot));
     in_order();
     // Of a packet that a program gave back in two parts, the first stays open.
-    const uint64_t flags = kPieces ? flags_for(left - i, left - i > 1 || (frag[i].flags & NS_MOREFRAG)) : single;
-    written = (frag[i].src / buf_size ^ (first_buf + i)) | uint64_t{frag[i].len} << CellWord::kLengthAt | flags;
+    const uint64_t flags = kPieces ? flags_for(left[i], left[i] > 1 || (frag[i].flags & NS_MOREFRAG)) : single;
+    written = (buffer_at.of(frag[i].src) ^ (first_buf + i)) | uint64_t{frag[i].len} << CellWord::kLengthAt | flags;
     word[i].store(written, std::memory_order_relaxed);
     in_order();
     show_exchanged(view.slots[at], free_buf, frag[i].len, frag[i].flags);

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <random>
 #include <set>
 
 #include "vale/test_switch.hh"
@@ -18,7 +19,7 @@ using ::testing::ElementsAre;
 
 class SwapTest : public ::testing::Test {
  protected:
-  static constexpr uint32_t kSlots = 64, kBufSize = 2048;
+  static constexpr uint32_t kSlots = 64, kBufSize = 2112;  // no power of two, as the product's
 
   // `n` ports of kSlots, with all their buffers in one region.
   void make(int n, uint32_t flags = 0) {
@@ -154,6 +155,109 @@ TEST_F(SwapTest, FramesOfSeveralSlotsKeepTheirPieces) {
   }
   EXPECT_TRUE(a.tx_slots[0].flags & NS_BUF_CHANGED);
   expect_each_buffer_once();
+}
+
+// Frames of any number of slots, some with an empty one, to one, the other or both: what is put together arrives as if
+// it were not.
+TEST_F(SwapTest, ChainsAmongOthersArriveInOrder) {
+  make(3);
+  introduce();
+  TestPort& a = *ports[0];
+  std::mt19937 random(11);
+  for (uint32_t round = 0; round < 3000; round++) {
+    std::vector<std::string> to_b, to_c;
+    for (uint32_t slots = 0; slots < 50;) {
+      const uint32_t pieces = random() % 3 ? 1 + random() % 5 : 1;
+      const uint8_t to = std::vector<uint8_t>{2, 2, 2, 3, 3, 0xff, 99}[random() % 7];
+      std::string bytes;
+      for (uint32_t i = 0; i < pieces; i++) {
+        std::string piece = frame(to, 1, random() % 4 ? 60 + random() % 200 : kBufSize,
+                                  std::to_string(round) + "." + std::to_string(slots + i));
+        if (i > 0 && random() % 30 == 0) piece.clear();
+        sw.queue(a, piece, i + 1 < pieces ? NS_MOREFRAG : 0);
+        bytes += piece;
+      }
+      slots += pieces;
+      if (to != 3) to_b.push_back(bytes);
+      if (to != 2) to_c.push_back(bytes);
+    }
+    ASSERT_FALSE(sw.send(a).blocked);
+    ASSERT_EQ(sw.receive(*ports[1]), to_b) << round;
+    ASSERT_EQ(sw.receive(*ports[2]), to_c) << round;
+  }
+  EXPECT_EQ(a.tx.lost_full, 0u);
+  EXPECT_TRUE(a.tx_slots[0].flags & NS_BUF_CHANGED || a.tx_slots[1].flags & NS_BUF_CHANGED);
+  expect_each_buffer_once();
+}
+
+// Chains are alike in both addresses, and in what their flags ask for, or each is looked at.
+TEST_F(SwapTest, ChainsThatAreNotAlikeGoTheirWays) {
+  make(3);
+  introduce();
+  TestPort& a = *ports[0];
+  auto chain = [&](uint8_t to, uint8_t from, uint16_t flags) {
+    std::string bytes = frame(to, 1);
+    bytes[11] = char(from);
+    sw.queue(a, bytes, uint16_t(NS_MOREFRAG | flags));
+    sw.queue(a, bytes);
+    return bytes + bytes;
+  };
+  const std::string first = chain(2, 1, 0), second = chain(2, 7, 0), unseen = chain(2, 8, NS_NO_LEARN);
+  const std::string named = chain(2, 1, uint16_t(ports[2]->index << NS_PORT_SHIFT)), last = chain(2, 1, 0);
+  sw.send(a);
+  EXPECT_EQ(sw.receive(*ports[1]), (std::vector<std::string>{first, second, unseen, last}));
+  EXPECT_EQ(sw.receive(*ports[2]), std::vector<std::string>{named});
+  auto known = [&](uint8_t host) {
+    std::string address = frame(1, 1);
+    address[5] = char(host);
+    return Fdb(sw.shared).lookup(load_mac(reinterpret_cast<const uint8_t*>(address.data())), sw.now_s);
+  };
+  EXPECT_EQ(known(7), a.index);
+  EXPECT_EQ(known(8), kNoPort);
+  // One piece is in no buffer, or longer than one.
+  for (const auto& [buf, len] :
+       {std::pair<uint32_t, uint16_t>{1, 60}, {a.nbufs, 60}, {a.tx_slots[0].buf_idx, kBufSize + 1}}) {
+    netmap_slot& slot = a.tx_slots[(a.tx_head + 1) % kSlots];
+    const netmap_slot good = slot;
+    const uint64_t lost = a.tx.lost_buffer;
+    chain(2, 1, 0);
+    slot.buf_idx = buf;
+    slot.len = len;
+    sw.send(a);
+    EXPECT_EQ(sw.receive(*ports[1]).size(), 0u);
+    EXPECT_EQ(a.tx.lost_buffer - lost, 1u);
+    slot = good;
+  }
+}
+
+// Of many frames of three slots each.
+TEST_F(SwapTest, ChainsThatDoNotFitAreLostOneByOne) {
+  make(2);
+  introduce();
+  TestPort &a = *ports[0], &b = *ports[1];
+  auto send = [&](int frames) {
+    std::vector<std::string> sent;
+    for (int i = 0; i < frames; i++) {
+      const std::string piece = frame(2, 1, 1000, std::to_string(i));
+      for (int k = 0; k < 3; k++) sw.queue(a, piece, k < 2 ? NS_MOREFRAG : 0);
+      sent.push_back(piece + piece + piece);
+    }
+    sw.send(a);
+    return sent;
+  };
+  // 63 cells.
+  std::vector<std::string> sent = send(20), more = send(3);
+  sent.push_back(more[0]);
+  EXPECT_EQ(sw.receive(b), sent);
+  EXPECT_EQ(a.tx.lost_full, 2u);
+  expect_each_buffer_once();
+  // One whose cell has nonsense in it.
+  const Exchange& ex = b.receiver->view().exchange;
+  ex.packet(ex.free_at(ex.shared().free_head + 7)) = Exchange::word_of(0x7fffffff, 0, 0);
+  sent = send(10);
+  sent.erase(sent.begin() + 2);
+  EXPECT_EQ(sw.receive(b), sent);
+  EXPECT_EQ(a.tx.lost_full, 3u);
 }
 
 TEST_F(SwapTest, WhatManyGetIsCopied) {
