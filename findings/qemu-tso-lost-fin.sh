@@ -6,7 +6,8 @@
 # Expected: Intel's datasheets of the 82574 and 82576 (TCP segmentation, flags): FIN and PSH are cleared in all segments but the last, which has those
 # of the header that the driver gave. Linux gives a FIN along with the data that are left to send.
 # Seen: they are cleared in all, even where there is one. Sequence numbers, lengths, identifications and checksums are right, so a capture shows a peer
-# that stops without closing. QEMU's e1000, with code of its own, keeps them.
+# that stops without closing. QEMU's e1000, with code of its own, keeps them; its rtl8139 (large send), with code
+# of its own, too, loses them as e1000e does, and repeats CWR.
 # That is where QEMU does the segmentation itself (net_tx_pkt): with back-ends that know no virtio-net header, which are all of user, socket,
 # stream and dgram. Who watches what such a guest sends is misled about when it closes and pushes.
 # Where: qemu-system-x86 1:10.0.13+ds-0+deb13u1 of Debian 13, which is tried here, and 1:11.1.3+ds-1 of sid; ACK PSH FIN, at an MSS of 1000:
