@@ -29,22 +29,35 @@ void add_successor(const std::shared_ptr<RingSetup>& s, Thread sender, Thread vi
   });
 }
 
-const Registered senders("senders", "two senders and a receiver: everything comes, once, whole, in each sender's order", [] {
-  auto s = std::make_shared<RingSetup>(3);
-  s->swaps_buffers = true;
-  add_thread([s] { s->send(0, 2), s->send(0, 1); });
-  add_thread([s] { s->send(1, 1), s->send(1, 2); });
+// Cells of a ring, and packets of the two syncs of a sender.
+struct Sizes {
+  uint32_t cells, more, fewer;
+};
+constexpr Sizes kFew{3, 2, 1}, kFours{8, 5, 4};  // the latter are taken, shown and given back four at a time
+
+using End = std::function<void()>;  // what is checked in the end
+
+End two_senders(Sizes sizes) {
+  auto s = std::make_shared<RingSetup>(sizes.cells);
+  s->swaps_buffers = sizes.cells == kFew.cells;
+  add_thread([s, sizes] { s->send(0, sizes.more), s->send(0, sizes.fewer); });
+  add_thread([s, sizes] { s->send(1, sizes.fewer), s->send(1, sizes.more); });
   add_thread([s] {
     RingSetup::Process p(*s);
     for (int i = 0; i < 4; i++) p.sync();
   });
   return [s] { s->check_whole(), s->check_all_came(); };
-});
+}
 
-const Registered sender_dies("sender dies", "at any step, beside another sender: all cells come back, nothing is lost that was sent", [] {
-  auto s = std::make_shared<RingSetup>(3);
-  Thread victim = add_thread([s] { s->send(0, 2), s->send(0, 1); }, Fate::kMayDie);
-  Thread other = add_thread([s] { s->send(1, 1), s->send(1, 1); });
+const Registered senders("senders", "two senders and a receiver: everything comes, once, whole, in each sender's order",
+                         [] { return two_senders(kFew); });
+const Registered senders_fours("senders, by fours", "the same, of cells that are handled four at a time",
+                               [] { return two_senders(kFours); });
+
+End sender_dies_beside(Sizes sizes) {
+  auto s = std::make_shared<RingSetup>(sizes.cells);
+  Thread victim = add_thread([s, sizes] { s->send(0, sizes.more), s->send(0, sizes.fewer); }, Fate::kMayDie);
+  Thread other = add_thread([s, sizes] { s->send(1, sizes.fewer), s->send(1, sizes.fewer); });
   Thread daemon = add_thread([s, victim] {
     wait_for_end(victim);
     // One that did not come to its push has not sent.
@@ -59,7 +72,13 @@ const Registered sender_dies("sender dies", "at any step, beside another sender:
     finish_audit(p, other);
   });
   return [s] { s->check_whole(); };
-});
+}
+
+const Registered sender_dies("sender dies",
+                             "at any step, beside another sender: all cells come back, nothing is lost that was sent",
+                             [] { return sender_dies_beside(kFew); });
+const Registered sender_dies_fours("sender dies, by fours", "the same, of cells that are handled four at a time",
+                                   [] { return sender_dies_beside(kFours); });
 
 const Registered audit_beside("audit beside senders", "an audit takes nothing from senders that live, whatever they are at", [] {
   auto s = std::make_shared<RingSetup>(3);
@@ -136,10 +155,10 @@ const Registered never_overfull("never overfull", "a ring whose cells are not do
   return [s] { s->check_whole(), s->check_all_came(); };
 });
 
-const Registered receiver_dies("receiver dies", "at any step; another that shares the ring takes over, beside a sender", [] {
-  auto s = std::make_shared<RingSetup>(3);
+End receiver_dies_beside(Sizes sizes) {
+  auto s = std::make_shared<RingSetup>(sizes.cells);
   s->loses = true;
-  Thread a = add_thread([s] { s->send(0, 2), s->send(0, 1); });
+  Thread a = add_thread([s, sizes] { s->send(0, sizes.more), s->send(0, sizes.fewer); });
   Thread victim = add_thread(
       [s] {
         RingSetup::Process p(*s);
@@ -148,7 +167,12 @@ const Registered receiver_dies("receiver dies", "at any step; another that share
       Fate::kMayDie);
   add_successor(s, a, victim);
   return [s] { s->check_whole(); };
-});
+}
+
+const Registered receiver_dies("receiver dies", "at any step; another that shares the ring takes over, beside a sender",
+                               [] { return receiver_dies_beside(kFew); });
+const Registered receiver_dies_fours("receiver dies, by fours", "the same, of cells that are handled four at a time",
+                                     [] { return receiver_dies_beside(kFours); });
 
 const Registered auditor_dies("receiver dies in an audit", "at any step of making the free ring anew", [] {
   auto s = std::make_shared<RingSetup>(2);
