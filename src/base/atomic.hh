@@ -6,6 +6,8 @@
 #include <atomic>
 #include <cstring>
 
+#include "base/copy_once.hh"
+
 namespace unetmap {
 
 template <class T>
@@ -14,15 +16,11 @@ using Atomic = std::atomic<T>;
 inline void full_fence() noexcept { std::atomic_thread_fence(std::memory_order_seq_cst); }
 
 // As many neighbours as a Value holds: each whole and relaxed, in no order among them. A processor that has vectors
-// takes them at once, and the compiler takes them once: it may not look again, as it may at memory that it takes for
-// ours.
+// takes them at once.
 template <class Value, class T>
 Value load_neighbours(const Atomic<T>* from) noexcept {
   static_assert(Atomic<T>::is_always_lock_free && sizeof(Atomic<T>) == sizeof(T) && sizeof(Value) % sizeof(T) == 0);
-  Value value;
-  memcpy(&value, static_cast<const void*>(from), sizeof value);
-  std::atomic_signal_fence(std::memory_order_seq_cst);
-  return value;
+  return copy_once<Value>(from);
 }
 template <class Value, class T>
 void store_neighbours(Atomic<T>* to, const Value& value) noexcept {

@@ -10,6 +10,7 @@
 #endif
 
 #include "base/atomic.hh"
+#include "base/copy_once.hh"
 
 namespace unetmap::lanes {
 
@@ -37,9 +38,10 @@ inline Halves load(const Atomic<uint64_t>* from) {
 
 // The first words of four neighbours of 16 bytes in memory that others write.
 inline Four load_firsts(const void* from) {
-  Four whole[kLanes];
-  memcpy(whole, from, sizeof whole);
-  std::atomic_signal_fence(std::memory_order_seq_cst);  // not a second time
+  struct Whole {
+    Four each[kLanes];
+  };
+  const auto [whole] = copy_once<Whole>(from);
   return __builtin_shufflevector(__builtin_shufflevector(whole[0], whole[1], 0, 4, 1, 5),
                                  __builtin_shufflevector(whole[2], whole[3], 0, 4, 1, 5), 0, 1, 4, 5);
 }

@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <cstring>
 
+#include "base/copy_once.hh"
+
 namespace unetmap {
 
 // In the first of a row of extra buffers, until the list is made.
@@ -22,8 +24,7 @@ constexpr uint32_t kExtraRunMagic = 0x72617765;
 inline void link_extra_buffers(uint8_t* bufs, uint32_t buf_size, uint32_t nbufs, uint32_t head, uint32_t count) {
   auto at = [&](uint32_t index) { return bufs + uint64_t{index} * buf_size; };
   for (uint32_t done = 0; head >= 2 && head < nbufs;) {
-    ExtraRun run;
-    memcpy(&run, at(head), sizeof run);
+    auto run = copy_once<ExtraRun>(at(head));
     if (run.magic != kExtraRunMagic || run.count == 0 || run.count > count - done || run.count > nbufs - head) return;
     done += run.count;
     if (done == count) run.next = 0;

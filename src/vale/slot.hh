@@ -1,20 +1,15 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// A slot of a program's, who may write it at any time: looked at once, and what was seen is a copy that the compiler
-// does not replace by another look.
+// A slot of a program's, who may write it at any time: looked at once.
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 
+#include "base/copy_once.hh"
 #include "net/netmap.h"
 
 namespace unetmap::vale {
 
-inline netmap_slot load_slot(const netmap_slot& from) {
-  const netmap_slot slot = from;
-  std::atomic_signal_fence(std::memory_order_seq_cst);
-  return slot;
-}
+inline netmap_slot load_slot(const netmap_slot& from) { return copy_once<netmap_slot>(&from); }
 // buf_idx | len << 32 | flags << 48
 inline uint64_t load_first_half(const netmap_slot& from) {
   return __atomic_load_n(reinterpret_cast<const uint64_t*>(&from), __ATOMIC_RELAXED);

@@ -6,8 +6,9 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <initializer_list>
+
+#include "base/copy_once.hh"
 
 namespace unetmap::vale {
 
@@ -49,8 +50,7 @@ inline constexpr uint8_t kGsoEcn = 0x80;      // or-ed to a TCP type: the TCP he
 
 // Loaded once into a copy, as the bytes may be in memory that a peer writes. `at` has kVnetHdrBytes or more.
 [[nodiscard]] inline VnetHdr load_vnet_hdr(const uint8_t* at) noexcept {
-  VnetHdr hdr;
-  std::memcpy(&hdr, at, sizeof hdr);
+  auto hdr = copy_once<VnetHdr>(at);
   if constexpr (std::endian::native == std::endian::big) {
     for (uint16_t* field : {&hdr.hdr_len, &hdr.gso_size, &hdr.csum_start, &hdr.csum_offset}) {
       *field = static_cast<uint16_t>(*field << 8 | *field >> 8);

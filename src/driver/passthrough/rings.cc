@@ -5,6 +5,8 @@
 #include <bit>
 #include <cstring>
 
+#include "base/copy_once.hh"
+
 namespace unetmap::driver {
 namespace {
 
@@ -37,9 +39,8 @@ SlotWord load_word(const netmap_slot& slot) {
 }  // namespace
 
 std::optional<PassedMemory> PassedMemory::of(std::span<uint8_t> memory) {
-  passthrough::Header header;
   if (memory.size() < passthrough::kPage) return std::nullopt;
-  memcpy(&header, memory.data(), sizeof header);
+  const auto header = copy_once<passthrough::Header>(memory.data());
   const passthrough::Layout layout{header.slots, header.pairs};
   if (header.magic != passthrough::kMagic || !passthrough::shape_ok(header.slots, header.pairs) ||
       header.buffer_bytes != kBufferBytes || memory.size() < layout.bytes())
