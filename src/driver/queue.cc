@@ -48,11 +48,10 @@ void RxSlots::swap_buffers(uint32_t a, uint32_t buf_a, uint32_t b, uint32_t buf_
 }
 
 bool RxSlots::show(uint32_t at, uint32_t end, uint32_t buffer, uint32_t len, uint16_t flags) {
-  uint32_t own = __atomic_load_n(&ring_.slots[at].buf_idx, __ATOMIC_RELAXED);
+  uint32_t own = vale::load_buffer(ring_.slots[at]);
   if (own != buffer) {
     uint32_t other = ring_.next(at);
-    while (other != end && __atomic_load_n(&ring_.slots[other].buf_idx, __ATOMIC_RELAXED) != buffer)
-      other = ring_.next(other);
+    while (other != end && vale::load_buffer(ring_.slots[other]) != buffer) other = ring_.next(other);
     if (other == end) return false;
     swap_buffers(at, buffer, other, own);
     flags |= NS_BUF_CHANGED;

@@ -7,6 +7,7 @@
 #include "vale/copy.hh"
 #include "vale/forward.hh"
 #include "vale/offload.hh"
+#include "vale/slot.hh"
 
 namespace unetmap::vale {
 
@@ -47,7 +48,7 @@ class Forwarder::MergedRuns {
 // What the frame in slot `at` is for, as it seems before the slot is checked: a hint. False where that is not in its buffer.
 inline bool Forwarder::peek_address(const TxView& tx, uint32_t at, uint64_t& to) const {
   const netmap_slot& slot = tx.slots[at];
-  const uint32_t buf = __atomic_load_n(&slot.buf_idx, __ATOMIC_RELAXED);
+  const uint32_t buf = load_buffer(slot);
   if (buf >= tx.nbufs || (slot.flags & NS_INDIRECT)) return false;
   to = load_mac(tx.bufs + uint64_t{buf} * tx.buf_size + header_len_);
   return true;

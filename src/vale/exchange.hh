@@ -96,7 +96,7 @@ class Exchange {
       uint32_t n = want < have ? want : uint32_t(have);
       uint32_t i = 0;
       for (; n - i >= lanes::kLanes && places_in_line(head + i) >= lanes::kLanes; i += lanes::kLanes) {
-        const uint32_t at = uint32_t(head + i) & mask_;
+        const uint32_t at = place_number(head + i);
         const lanes::Four ids = lanes::load(&free_[at]) ^ lanes::counted(at);
         if (lanes::any((ids & 0x80000000) | lanes::above(ids, lanes::all(shape_.cells - 1)))) [[unlikely]]
           break;
@@ -104,7 +104,7 @@ class Exchange {
       }
       uint32_t kept = i;
       for (; i < n; i++) {
-        uint32_t at = uint32_t(head + i) & mask_;
+        uint32_t at = place_number(head + i);
         out[kept] = free_[at].load(std::memory_order_relaxed) ^ at;
         kept += out[kept] < shape_.cells;
       }
@@ -178,7 +178,7 @@ class Exchange {
   // Position after the last free cell: the receiver alone moves it.
   uint64_t tail_position() const { return x_->free_tail.load(std::memory_order_relaxed) + shape_.cells; }
   void put_free(uint64_t position, uint32_t id) const {
-    const uint32_t at = uint32_t(position) & mask_;
+    const uint32_t at = place_number(position);
     free_[at].store(id ^ at, std::memory_order_relaxed);
   }
   // For what puts many there itself: the place of the free ring at a position, its number, and how many lie side by
@@ -187,7 +187,7 @@ class Exchange {
   Atomic<uint32_t>* place_of(uint64_t position) const { return &free_[place_number(position)]; }
   uint32_t places_in_line(uint64_t position) const { return mask_ + 1 - place_number(position); }
   uint32_t free_at(uint64_t position) const {
-    uint32_t at = uint32_t(position) & mask_;
+    uint32_t at = place_number(position);
     return free_[at].load(std::memory_order_relaxed) ^ at;
   }
   void publish_free(uint64_t position) const {

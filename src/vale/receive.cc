@@ -426,7 +426,7 @@ uint32_t Receiver::buffer_after_death(uint32_t cell, uint32_t own) const {
   uint64_t at = ex.exchanging_with(cell);
   if (at <= view_.region_bytes && sizeof(netmap_slot) <= view_.region_bytes - at) {
     auto* slot = reinterpret_cast<const netmap_slot*>(view_.region + at);
-    if (__atomic_load_n(&slot->buf_idx, __ATOMIC_RELAXED) == buf) return own;  // it had not come to that
+    if (load_buffer(*slot) == buf) return own;  // it had not come to that
   }
   for (uint32_t other = 0; other < ex.shape().cells; other++)
     if (((view_.own[other].load(std::memory_order_relaxed) & ~kInRing) ^ (ex.shape().base_buf + other)) == buf)

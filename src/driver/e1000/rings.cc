@@ -4,6 +4,7 @@
 #include "dev/e1000/csb.hh"
 #include "dev/e1000/registers.hh"
 #include "guest/words.hh"
+#include "vale/slot.hh"
 
 namespace unetmap::driver {
 namespace {
@@ -173,7 +174,7 @@ void E1000Rx::give(Tally& tally, uint32_t head) {
   if (at >= ring.num_slots) at = end;
   const auto consumer = uint32_t(state_.taken.load(std::memory_order_relaxed));
   for (; at != end && after(next) != consumer; at = ring.next(at)) {
-    const uint32_t buffer = __atomic_load_n(&ring.slots[at].buf_idx, __ATOMIC_RELAXED);
+    const uint32_t buffer = vale::load_buffer(ring.slots[at]);
     // A slot without a buffer that can be is left out; the ring has one slot less then.
     const uint64_t address = ring.memory.holds(buffer) ? ring.memory.device_address(buffer, 0) : 0;
     if (address == 0) {

@@ -3,9 +3,9 @@
 
 #include <algorithm>
 #include <bit>
-#include <cstring>
 
 #include "base/copy_once.hh"
+#include "vale/slot.hh"
 
 namespace unetmap::driver {
 namespace {
@@ -32,9 +32,7 @@ bool wants_kick(const nm_csb_ktoa& block, Shared& shared) {
 }
 
 // The first half of a netmap slot, whatever a program is just writing there.
-SlotWord load_word(const netmap_slot& slot) {
-  return std::bit_cast<SlotWord>(__atomic_load_n(reinterpret_cast<const uint64_t*>(&slot), __ATOMIC_RELAXED));
-}
+SlotWord load_word(const netmap_slot& slot) { return std::bit_cast<SlotWord>(vale::load_first_half(slot)); }
 
 }  // namespace
 
@@ -122,7 +120,7 @@ void PassedRx::give(uint32_t head) {
   const uint32_t given = own_head(own()) & (memory_.slots() - 1);
   uint8_t* const slots = memory_.rx_slots(pair_);
   for (uint32_t at = memory_.before(given), end = memory_.before(head); at != end; at = memory_.after(at)) {
-    const uint32_t buffer = __atomic_load_n(&ring_.slots[at].buf_idx, __ATOMIC_RELAXED);
+    const uint32_t buffer = vale::load_buffer(ring_.slots[at]);
     passthrough::store_slot(slots, at, {memory_.holds(buffer) ? buffer : kNoBuffer, 0, 0});
   }
   publish(own(), head);

@@ -6,6 +6,7 @@
 #include "driver/virtio_net/packed.hh"
 #include "driver/virtio_net/rings.hh"
 #include "driver/virtio_net/split.hh"
+#include "vale/slot.hh"
 
 namespace unetmap::driver {
 namespace {
@@ -69,7 +70,7 @@ void VirtioRx<Vring>::give(Tally& tally, uint32_t head) {
   const uint32_t bytes = ring.memory.room() + (mergeable_ ? 0 : kVirtioHeader);
   if (at >= ring.num_slots) at = end;
   for (; at != end && uint16_t(available - used) < size_; at = ring.next(at)) {
-    const uint32_t buffer = __atomic_load_n(&ring.slots[at].buf_idx, __ATOMIC_RELAXED);
+    const uint32_t buffer = vale::load_buffer(ring.slots[at]);
     // A slot without a buffer that can be is left out; the ring has one slot less then.
     const Segment segment{ring.memory.holds(buffer) ? ring.memory.device_address(buffer, -int64_t{kVirtioHeader}) : 0,
                           bytes};

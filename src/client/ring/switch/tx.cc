@@ -123,7 +123,7 @@ void SwitchTxRing::stage(uint32_t from, uint32_t to) {
   for (uint32_t at = from; at != to; at = at + 1 == view_.num_slots ? 0 : at + 1) {
     const netmap_slot slot = vale::load_slot(elsewhere_.slots[at]);
     netmap_slot& own = view_.slots[at];
-    const uint32_t buffer = __atomic_load_n(&own.buf_idx, __ATOMIC_RELAXED);
+    const uint32_t buffer = vale::load_buffer(own);
     const bool good = slot.buf_idx - 2 < elsewhere_.nbufs - 2 && slot.len <= room && buffer - 2 < view_.nbufs - 2;
     if (good)
       memcpy(view_.bufs + uint64_t{buffer} * view_.buf_size,
